@@ -1,1 +1,13 @@
-//! Floe: metadata.
+//! The cluster's truth behind one door. For a single broker that is the catalog in the object store: topics and
+//! their settings, as versioned create-only objects (R16).
+//!
+//! Owns: reading the catalog back, changing it, telling who waits that it changed. Keeps: a change is in the store
+//! before anybody hears of it. Is not: a lock - whoever finds a version taken rebases upon it.
+
+mod catalog;
+mod error;
+mod view;
+
+pub use catalog::Catalog;
+pub use error::MetadataError;
+pub use view::View;

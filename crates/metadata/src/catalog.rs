@@ -1,0 +1,138 @@
+//! The catalog in the object store: `catalog/~v`, each version a create-only object that holds the changes since the
+//! one before, every [`CHECKPOINT_EVERY`]th the whole state. Loading reads back to the newest checkpoint.
+//!
+//! Cancellation: a cancelled `change` may or may not have happened, exactly like a lost answer; the next change finds
+//! out by rebasing.
+
+use crate::{MetadataError, View};
+use floe_env::Env;
+use floe_formats::{CatalogBody, CatalogChange, CatalogVersion, Writer, keys};
+use floe_objstore::{Created, Payload, Store};
+use floe_types::{Incarnation, WriteId};
+use futures::future::try_join_all;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A checkpoint every so many versions bounds what a start has to read: one listing and at most this many objects.
+const CHECKPOINT_EVERY: u64 = 64;
+/// Others who may come first before a change gives up; each took a version, so somebody made progress.
+const MAX_REBASES: u32 = 64;
+
+/// A handle on the catalog: a view that is always complete up to its version, and changes on top of it.
+#[derive(Debug)]
+pub struct Catalog {
+    env: Env,
+    store: Store,
+    view: RwLock<Arc<View>>,
+    changing: tokio::sync::Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+impl Catalog {
+    /// Reads the newest catalog: one listing, and the versions down to the newest checkpoint.
+    ///
+    /// # Errors
+    /// The store's, or a version that is damaged or missing.
+    pub async fn open(env: Env, store: Store) -> Result<Self, MetadataError> {
+        let view = load(&store).await?;
+        let (changed, _) = watch::channel(view.version);
+        Ok(Self { env, store, view: RwLock::new(Arc::new(view)), changing: tokio::sync::Mutex::new(()), changed })
+    }
+
+    /// The newest view known here.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Tells the version at each change.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Makes one change: `plan` looks at the newest view and says what to write, or refuses. It is asked again on the
+    /// newer view when another writer came first. The change is in the store before this returns (R16).
+    ///
+    /// # Errors
+    /// `Ok(Err(_))` is `plan`'s own refusal.
+    pub async fn change<T, R>(
+        &self,
+        incarnation: Incarnation,
+        plan: impl Fn(&View) -> Result<(Vec<CatalogChange>, T), R>,
+    ) -> Result<Result<T, R>, MetadataError> {
+        let _one_at_a_time = self.changing.lock().await;
+        for _ in 0..MAX_REBASES {
+            let before = self.view();
+            let (changes, answer) = match plan(&before) {
+                Ok(planned) => planned,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let after = before.apply(before.version + 1, &changes);
+            if self.create(incarnation, &after, changes).await? {
+                self.install(after);
+                return Ok(Ok(answer));
+            }
+            self.install(catch_up(&self.store, &before).await?);
+        }
+        Err(MetadataError::Contended(MAX_REBASES))
+    }
+
+    async fn create(&self, incarnation: Incarnation, after: &View, changes: Vec<CatalogChange>) -> Result<bool, MetadataError> {
+        let body = if after.version.is_multiple_of(CHECKPOINT_EVERY) {
+            CatalogBody::Checkpoint(after.to_state())
+        } else {
+            CatalogBody::Delta(changes)
+        };
+        let writer = Writer { write_id: WriteId(self.env.random_u128()), incarnation, revision: 0 };
+        let bytes = floe_formats::encode(&writer, &CatalogVersion { version: after.version, body });
+        Ok(self.store.create(&keys::catalog(after.version), &Payload::from(bytes)).await? == Created::Won)
+    }
+
+    fn install(&self, view: View) {
+        let version = view.version;
+        *self.view.write() = Arc::new(view);
+        self.changed.send_replace(version);
+    }
+}
+
+async fn read(store: &Store, version: u64) -> Result<CatalogVersion, MetadataError> {
+    let key = keys::catalog(version);
+    let bytes = store.get(&key).await?;
+    let (_, body) = floe_formats::decode::<CatalogVersion>(&bytes).map_err(|source| MetadataError::Format { key, source })?;
+    Ok(body)
+}
+
+async fn load(store: &Store) -> Result<View, MetadataError> {
+    let newest = store.list(&keys::catalog_prefix(), None, 1).await?;
+    let Some(version) = newest.first().and_then(|object| keys::parse_catalog(&object.key)) else { return Ok(View::default()) };
+    let checkpoint = version - version % CHECKPOINT_EVERY;
+    let start = match checkpoint {
+        0 => View::default(),
+        _ => match read(store, checkpoint).await?.body {
+            CatalogBody::Checkpoint(state) => View::from_state(checkpoint, state),
+            CatalogBody::Delta(_) => return Err(MetadataError::Gap { missing: checkpoint, newest: version }),
+        },
+    };
+    extend(store, start, version).await
+}
+
+/// The view with every version up to `newest` on top.
+async fn extend(store: &Store, view: View, newest: u64) -> Result<View, MetadataError> {
+    let versions = try_join_all((view.version + 1..=newest).map(|version| read(store, version))).await?;
+    Ok(versions.into_iter().fold(view, |view, version| match version.body {
+        CatalogBody::Delta(changes) => view.apply(version.version, &changes),
+        CatalogBody::Checkpoint(state) => View::from_state(version.version, state),
+    }))
+}
+
+/// Reads what others have written since `before`.
+async fn catch_up(store: &Store, before: &View) -> Result<View, MetadataError> {
+    let newest = store.list(&keys::catalog_prefix(), None, 1).await?;
+    let version = newest.first().and_then(|object| keys::parse_catalog(&object.key)).unwrap_or(0);
+    if version <= before.version {
+        return Err(MetadataError::Gap { missing: before.version + 1, newest: version });
+    }
+    extend(store, before.clone(), version).await
+}
