@@ -1,0 +1,1 @@
+//! Tests of path rules and of both disks.

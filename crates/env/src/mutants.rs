@@ -1,0 +1,79 @@
+//! Deliberate faults, so that the proofs can be shown to find them.
+//!
+//! `mutated(..)` guards each of them where the rule is kept. Without feature `mutants` it is constantly false, and with it a
+//! build without debug assertions is refused, so that no release can carry one.
+
+#[cfg(all(feature = "mutants", not(debug_assertions)))]
+compile_error!("feature `mutants` holds deliberate faults: it must not be part of a release build");
+
+/// Each breaks one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// Records count as durable once written, before fdatasync has returned (architecture section 4, step 2).
+    AckBeforeSync,
+    /// Objects are written unconditionally instead of create-only (T13).
+    PlainPut,
+    /// A slot counts as certain although one before it is not (T05).
+    SlotsAckedOutOfOrder,
+    /// The WAL is trimmed before the slots that cover it are certain (T06).
+    TrimBeforeCertain,
+    /// Recovery keeps what lies behind a hole (R7, T50).
+    HoleKept,
+    /// A slot that holds another's write id is taken for one's own (R10).
+    ForeignSlotTakenForOwn,
+}
+
+impl Mutant {
+    pub const ALL: [Self; 6] = [
+        Self::AckBeforeSync,
+        Self::PlainPut,
+        Self::SlotsAckedOutOfOrder,
+        Self::TrimBeforeCertain,
+        Self::HoleKept,
+        Self::ForeignSlotTakenForOwn,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static CHOSEN: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this fault is switched on, on this thread.
+#[cfg(feature = "mutants")]
+#[must_use]
+pub fn mutated(mutant: Mutant) -> bool {
+    CHOSEN.get() == Some(mutant)
+}
+
+/// Whether this fault is switched on: never, in a build without feature `mutants`.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+#[must_use]
+pub const fn mutated(_: Mutant) -> bool {
+    false
+}
+
+/// Switches one fault on, or all off, for this thread. A simulation runs on one thread.
+#[cfg(feature = "mutants")]
+pub fn set_mutant(mutant: Option<Mutant>) {
+    CHOSEN.set(mutant);
+}
+
+#[cfg(all(test, feature = "mutants"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fault_at_a_time_on_this_thread_only() {
+        for chosen in Mutant::ALL {
+            set_mutant(Some(chosen));
+            assert_eq!(Mutant::ALL.into_iter().filter(|m| mutated(*m)).collect::<Vec<_>>(), [chosen]);
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(!Mutant::ALL.into_iter().any(mutated)));
+        });
+        set_mutant(None);
+        assert!(!Mutant::ALL.into_iter().any(mutated));
+    }
+}

@@ -1,0 +1,90 @@
+//! TCP with Nagle's algorithm off on both sides: a small answer must not wait for the acknowledgement of the one before.
+
+use std::{io, net::SocketAddr};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+/// Binds `addr` (`host:port`; port 0 takes a free one).
+///
+/// # Errors
+/// The address does not resolve, is in use, or may not be bound; the message names it.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn listen(addr: &str) -> io::Result<Listener> {
+    TcpListener::bind(addr).await.map(Listener).map_err(|e| named("listen on", addr, &e))
+}
+
+/// Connects to `addr` (`host:port`). Has no time limit of its own.
+///
+/// # Errors
+/// The address does not resolve or does not answer; the message names it.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn connect(addr: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await.map_err(|e| named("connect to", addr, &e))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl Listener {
+    /// The address that was bound.
+    ///
+    /// # Errors
+    /// The operating system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The next connection. One that broke before it was taken is skipped. Cancellation safe.
+    ///
+    /// # Errors
+    /// The process or the system is out of descriptors or memory: wait a moment, then call again.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            match self.0.accept().await {
+                Ok((stream, peer)) => match stream.set_nodelay(true) {
+                    Ok(()) => return Ok((stream, peer)),
+                    Err(error) => tracing::debug!(%peer, %error, "connection broke before it was taken"),
+                },
+                Err(error) if broke_early(&error) => tracing::debug!(%error, "connection broke before it was taken"),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn broke_early(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn named(action: &str, addr: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {action} {addr}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_ends_of_a_connection_have_no_delay() {
+        let listener = listen("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let (accepted, connected) = tokio::join!(listener.accept(), connect(&addr));
+        assert!(accepted.unwrap().0.nodelay().unwrap());
+        assert!(connected.unwrap().nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_refused_by_name() {
+        let first = listen("127.0.0.1:0").await.unwrap();
+        let addr = first.local_addr().unwrap().to_string();
+        let error = listen(&addr).await.expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {addr}: ")), "{error}");
+        drop(first);
+        let error = connect(&addr).await.expect_err("nobody there");
+        assert!(error.to_string().contains(&addr), "{error}");
+    }
+}
