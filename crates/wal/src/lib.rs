@@ -1,1 +1,35 @@
-//! Floe: wal.
+//! The write-ahead log of one generation: what makes a record durable on this disk.
+//!
+//! ```text
+//!  trimmed        durable                     end        LSN: a byte position, from 0, never reused
+//!     |--------------|--------------------------|
+//!     |  on the disk | being written | filling  |
+//! ```
+//! `trimmed <= durable <= end`, and durability advances in LSN order only (T05).
+//!
+//! | file | step |
+//! |---|---|
+//! | `append.rs` | gives LSNs, copies an entry into memory, fills groups; never waits |
+//! | `writer.rs` | one task: writes and syncs a group, then tells whose entries are durable |
+//! | `files.rs` | preallocated files and their names; the next one is made ahead of need |
+//! | `read.rs` | one entry, from the file |
+//! | `trim.rs` | gives back files whose entries are elsewhere |
+//! | `replay.rs`, `scan.rs` | reads all entries after a crash; tells a torn end from damage |
+//! | `seal.rs` | the word of this disk to accept nothing more of an incarnation |
+//!
+//! Not here: the layout of a file's bytes (`floe_formats::wal_entry`), what an entry means, when it may be trimmed.
+
+mod append;
+mod error;
+mod read;
+mod replay;
+mod seal;
+mod trim;
+mod wal;
+
+pub use append::{Appended, Durable, Entry};
+pub use error::WalError;
+pub use replay::{EntryHeader, Replayed, ReplayedEntry, replay};
+pub use seal::{is_sealed, seal};
+pub use trim::remove_generation;
+pub use wal::{Wal, WalOptions};
