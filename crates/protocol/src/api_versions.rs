@@ -1,0 +1,52 @@
+//! The handshake. ApiVersions keeps rules of its own, because it is spoken before either side knows the other.
+//!
+//! - A version that is not served is answered, in version 0, with UNSUPPORTED_VERSION and the ranges, so that the client
+//!   can ask again ([`unsupported_version`]); [`crate::encode_response`] picks version 0 by itself.
+//! - The response header never has tagged fields.
+//! - From version 3 on the client names its software, by a pattern ([`is_software_name`]).
+//! - Supported features with a minimum of 0 are left out below version 4, when the response is encoded.
+
+use crate::{
+    error_code::ErrorCode,
+    message,
+    messages::{ApiVersionsRequest, ApiVersionsResponse, api_versions_response::ApiVersion},
+    table,
+};
+
+/// All ranges of [`table::ROWS`], no error, no features.
+#[must_use]
+pub fn response() -> ApiVersionsResponse {
+    let api_keys = table::ROWS
+        .iter()
+        .map(|row| message!(ApiVersion { api_key: row.key, min_version: row.advertised_min, max_version: row.max }))
+        .collect();
+    message!(ApiVersionsResponse { api_keys })
+}
+
+/// The answer to a version that is not served: code 35, with the ranges.
+#[must_use]
+pub fn unsupported_version() -> ApiVersionsResponse {
+    let mut response = response();
+    response.error_code = ErrorCode::UnsupportedVersion.code();
+    response
+}
+
+/// The answer to software that is not named by the rules: code 42, nothing else.
+#[must_use]
+pub fn invalid_request() -> ApiVersionsResponse {
+    message!(ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code() })
+}
+
+/// Whether the client names its software and version as Kafka asks; before version 3 it does not name them.
+#[must_use]
+pub fn is_valid(request: &ApiVersionsRequest, version: i16) -> bool {
+    version < 3 || (is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version))
+}
+
+/// `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?` (KIP-511).
+#[must_use]
+pub fn is_software_name(name: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}

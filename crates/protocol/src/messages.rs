@@ -1,0 +1,55 @@
+//! Kafka's generated request and response structs, by Kafka's own names.
+//!
+//! The flat names are whole messages; the structs inside a message live in the module named after it, for example
+//! [`produce_response::PartitionProduceResponse`]. All of them are `#[non_exhaustive]` upstream: fill them with
+//! [`message!`](crate::message). A Fetch response of the broker is [`crate::fetch::FetchResponse`]; the one here is
+//! what a client decodes.
+
+use floe_types::TopicId;
+
+pub use kafka_wire::{
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse, FetchRequest, FetchResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+    ProduceResponse, api_versions_request, api_versions_response, create_topics_request, create_topics_response, delete_topics_request,
+    delete_topics_response, describe_cluster_request, describe_cluster_response, describe_configs_request, describe_configs_response,
+    fetch_request, fetch_response, find_coordinator_request, find_coordinator_response, init_producer_id_request,
+    init_producer_id_response, list_offsets_request, list_offsets_response, metadata_request, metadata_response,
+    offset_for_leader_epoch_request, offset_for_leader_epoch_response, produce_request, produce_response,
+};
+pub use kafka_wire_core::{StrBytes, TaggedFields, Uuid};
+
+/// A topic id as Kafka writes it. The zero id means "none" on the wire.
+#[must_use]
+pub fn uuid(id: TopicId) -> Uuid {
+    Uuid::from_bytes(id.0.to_be_bytes())
+}
+
+/// The topic id of a wire UUID; `None` for the zero UUID, Kafka's "no id given".
+#[must_use]
+pub fn topic_id(uuid: Uuid) -> Option<TopicId> {
+    if uuid.is_zero() { None } else { Some(TopicId(u128::from_be_bytes(uuid.to_bytes()))) }
+}
+
+/// Builds a generated message: defaults, then the named fields.
+///
+/// The generated structs cannot be written as literals outside their crate (`#[non_exhaustive]`), so that a field added
+/// by a later Kafka does not break builds.
+///
+/// ```
+/// use floe_protocol::{message, messages::{InitProducerIdResponse}};
+/// let response = message!(InitProducerIdResponse { producer_id: 7, producer_epoch: 0 });
+/// assert_eq!(response.producer_id, 7);
+/// ```
+#[macro_export]
+macro_rules! message {
+    ($kind:path { $($field:ident $(: $value:expr)?),* $(,)? }) => {{
+        #[allow(unused_mut, reason = "a message may be built from defaults alone")]
+        let mut message = <$kind as ::core::default::Default>::default();
+        $($crate::message!(@set message, $field $(, $value)?);)*
+        message
+    }};
+    (@set $message:ident, $field:ident) => { $message.$field = $field };
+    (@set $message:ident, $field:ident, $value:expr) => { $message.$field = $value };
+}

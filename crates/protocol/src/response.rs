@@ -1,0 +1,254 @@
+//! A [`Response`] to a [`Frame`], in the version the request was asked in.
+//!
+//! Handlers fill a response once, with all they know; what the version asked for cannot carry is dropped here
+//! (`fit`), because the encoder underneath refuses a field that a version does not have. Fields are dropped only
+//! where Kafka's own schema calls that harmless, or where an older field says the same.
+
+use crate::{
+    fetch,
+    frame::{Frame, RequestHeader, SIZE_LEN},
+    messages::{self, StrBytes},
+    table::{Api, with_apis},
+};
+use bytes::BytesMut;
+use floe_types::ErrorKind;
+use kafka_wire_core::{ApiVersion, KafkaEncode};
+
+/// Why a response cannot be encoded: a fault of the broker, never of the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    #[error("a {response} response was given for a {request} request")]
+    WrongApi { request: Api, response: Api },
+    #[error("{api} version {version} is not served")]
+    UnsupportedVersion { api: Api, version: i16 },
+    #[error("{api} version {version} cannot be encoded: {reason}")]
+    Wire { api: Api, version: i16, reason: String },
+    #[error("a frame of {0} bytes is over what its size can say")]
+    TooLarge(usize),
+}
+
+impl EncodeError {
+    /// Always ours.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Bug
+    }
+}
+
+/// Turns a wire error into ours.
+pub(crate) fn wire(api: Api, version: i16) -> impl Fn(kafka_wire_core::EncodeError) -> EncodeError {
+    move |error| EncodeError::Wire { api, version, reason: error.to_string() }
+}
+
+/// What the generated responses and our own Fetch response have in common.
+trait Body {
+    /// Drops what `version` cannot carry.
+    fn fit(&mut self, _version: i16) {}
+}
+
+macro_rules! define_responses {
+    ($($name:ident = $key:literal, advertised $min:literal..=$max:literal, served $served:literal, flexible $flexible:literal,
+        $request:ident => $response:ident, shape $shape:ident, $exception:literal;)*) => {
+        /// A response of the broker. All generated structs but Fetch, which is [`fetch::FetchResponse`].
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Response {
+            $($name(define_responses!(@type $response)),)*
+        }
+
+        impl Response {
+            /// Which API it belongs to.
+            #[must_use]
+            pub const fn api(&self) -> Api {
+                match self {
+                    $(Response::$name(_) => Api::$name,)*
+                }
+            }
+
+            fn fit(&mut self, version: i16) {
+                match self {
+                    $(Response::$name(body) => body.fit(version),)*
+                }
+            }
+
+            fn encode(&self, head: BytesMut, version: i16) -> Result<Frame, EncodeError> {
+                match self {
+                    $(Response::$name(body) => define_responses!(@encode $response, body, head, version),)*
+                }
+            }
+        }
+
+        $(
+            impl From<define_responses!(@type $response)> for Response {
+                fn from(body: define_responses!(@type $response)) -> Response {
+                    Response::$name(body)
+                }
+            }
+        )*
+    };
+    (@type FetchResponse) => { fetch::FetchResponse };
+    (@type $response:ident) => { messages::$response };
+    (@encode FetchResponse, $body:ident, $head:ident, $version:ident) => { $body.encode($head, $version) };
+    (@encode $response:ident, $body:ident, $head:ident, $version:ident) => {{
+        let mut head = $head;
+        let api = Api::from_key(<messages::$response as kafka_wire::KafkaResponse>::API_KEY.value()).expect("it is in the table");
+        $body.encode_into(&mut head, ApiVersion::new($version)).map_err(wire(api, $version))?;
+        finish(head)
+    }};
+}
+with_apis!(define_responses);
+
+/// Encodes the answer to the request of `header`. An ApiVersions request of a version that is not served is answered
+/// in version 0.
+///
+/// # Errors
+/// A response of another API, or one that cannot be encoded: faults of the caller.
+pub fn encode_response(header: &RequestHeader, mut response: Response) -> Result<Frame, EncodeError> {
+    let api = header.api;
+    if response.api() != api {
+        return Err(EncodeError::WrongApi { request: api, response: response.api() });
+    }
+    let row = api.row();
+    let version = match api {
+        Api::ApiVersions if !row.serves(header.version) => 0,
+        _ if !row.serves(header.version) => return Err(EncodeError::UnsupportedVersion { api, version: header.version }),
+        _ => header.version,
+    };
+    response.fit(version);
+    let mut head = BytesMut::with_capacity(128);
+    head.extend_from_slice(&[0; SIZE_LEN]);
+    head.extend_from_slice(&header.correlation_id.to_be_bytes());
+    if has_tagged_header(api, version) {
+        head.extend_from_slice(&[0]);
+    }
+    response.encode(head, version)
+}
+
+/// Whether a response's header ends with tagged fields. ApiVersions never has them, so that a client can read the
+/// answer to a version the broker does not know (KIP-511).
+pub(crate) fn has_tagged_header(api: Api, version: i16) -> bool {
+    api != Api::ApiVersions && api.row().is_flexible(version)
+}
+
+/// Writes the size into the space left for it.
+pub(crate) fn finish(mut head: BytesMut) -> Result<Frame, EncodeError> {
+    let len = head.len();
+    put_size(&mut head, len.saturating_sub(SIZE_LEN))?;
+    Ok(Frame::new(vec![head.freeze()]))
+}
+
+/// Writes `size` into the first four bytes.
+pub(crate) fn put_size(head: &mut BytesMut, size: usize) -> Result<(), EncodeError> {
+    let prefix = i32::try_from(size).map_err(|_| EncodeError::TooLarge(size))?;
+    head.get_mut(..SIZE_LEN).expect("space was left for the size").copy_from_slice(&prefix.to_be_bytes());
+    Ok(())
+}
+
+impl Body for messages::ApiVersionsResponse {
+    fn fit(&mut self, version: i16) {
+        // A client below version 4 takes a minimum of 0 for malformed and drops the connection (KAFKA-17492).
+        if version < 4 {
+            self.supported_features.retain(|feature| feature.min_version != 0);
+        }
+    }
+}
+
+impl Body for messages::ProduceResponse {
+    fn fit(&mut self, version: i16) {
+        if version < 10 {
+            self.node_endpoints.clear();
+        }
+        for partition in self.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
+            let known = self.node_endpoints.iter().any(|node| node.node_id == partition.current_leader.leader_id);
+            if !known || partition.current_leader.leader_epoch < 0 {
+                partition.current_leader = Default::default();
+            }
+        }
+        let responses = &self.responses;
+        self.node_endpoints.retain(|node| {
+            responses.iter().flat_map(|topic| &topic.partition_responses).any(|p| p.current_leader.leader_id == node.node_id)
+        });
+    }
+}
+
+impl Body for fetch::FetchResponse {}
+
+impl Body for messages::ListOffsetsResponse {
+    fn fit(&mut self, version: i16) {
+        if version < 4 {
+            for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                partition.leader_epoch = -1;
+            }
+        }
+    }
+}
+
+impl Body for messages::MetadataResponse {
+    fn fit(&mut self, version: i16) {
+        if !(8..=10).contains(&version) {
+            self.cluster_authorized_operations = i32::MIN;
+        }
+        for topic in &mut self.topics {
+            if version < 8 {
+                topic.topic_authorized_operations = i32::MIN;
+            }
+            if version < 12 {
+                topic.name.get_or_insert_default();
+            }
+        }
+    }
+}
+
+impl Body for messages::FindCoordinatorResponse {
+    /// Handlers fill `coordinators`; before version 4 there was one, in the message itself.
+    fn fit(&mut self, version: i16) {
+        if version < 4 {
+            if let Some(first) = std::mem::take(&mut self.coordinators).into_iter().next() {
+                self.error_code = first.error_code;
+                self.error_message = first.error_message;
+                self.node_id = first.node_id;
+                self.host = first.host;
+                self.port = first.port;
+            }
+        } else {
+            self.error_code = 0;
+            self.error_message = None;
+            self.node_id = 0;
+            self.host = StrBytes::default();
+            self.port = 0;
+        }
+    }
+}
+
+impl Body for messages::CreateTopicsResponse {}
+
+impl Body for messages::DeleteTopicsResponse {
+    fn fit(&mut self, version: i16) {
+        if version < 6 {
+            for topic in &mut self.responses {
+                topic.name.get_or_insert_default();
+            }
+        }
+    }
+}
+
+impl Body for messages::InitProducerIdResponse {
+    fn fit(&mut self, _version: i16) {
+        self.ongoing_txn_producer_id = -1;
+        self.ongoing_txn_producer_epoch = -1;
+    }
+}
+
+impl Body for messages::OffsetForLeaderEpochResponse {}
+
+impl Body for messages::DescribeConfigsResponse {}
+
+impl Body for messages::DescribeClusterResponse {
+    fn fit(&mut self, version: i16) {
+        if version < 1 {
+            self.endpoint_type = 1;
+        }
+        if version < 2 {
+            self.brokers.iter_mut().for_each(|broker| broker.is_fenced = false);
+        }
+    }
+}
