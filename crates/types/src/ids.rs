@@ -1,7 +1,22 @@
 //! Ids and counters. Each is `Copy`, ordered, serialisable, and displays as it appears in object keys and logs.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, str::FromStr};
+
+/// A text that is not the hyphenated form of a UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an id such as 01234567-89ab-cdef-0123-456789abcdef")]
+pub struct InvalidId(pub String);
+
+fn parse_uuid(text: &str) -> Result<u128, InvalidId> {
+    let invalid = || InvalidId(text.to_owned());
+    let well_formed = text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() });
+    if !well_formed {
+        return Err(invalid());
+    }
+    u128::from_str_radix(&text.replace('-', ""), 16).map_err(|_| invalid())
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -20,9 +35,28 @@ macro_rules! number {
 macro_rules! id128 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub u128);
+        impl Serialize for $name {
+            /// For people as it is displayed, in persisted bytes as 16 bytes, big-endian.
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.to_be_bytes().serialize(serializer) }
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
+                }
+                <[u8; 16]>::deserialize(deserializer).map(|bytes| Self(u128::from_be_bytes(bytes)))
+            }
+        }
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse_uuid(text).map(Self)
+            }
+        }
         impl fmt::Display for $name {
             /// The hyphenated form of a UUID.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,5 +145,14 @@ mod tests {
     fn ids_display_as_hyphenated_uuids() {
         assert_eq!(TopicId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef).to_string(), "01234567-89ab-cdef-0123-456789abcdef");
         assert_eq!(WriteId(1).to_string(), "00000000-0000-0000-0000-000000000001");
+    }
+
+    #[test]
+    fn ids_read_back_as_displayed_and_nothing_else_is_an_id() {
+        let id = TopicId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in ["", "0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcde", "+1234567-89ab-cdef-0123-456789abcdef"] {
+            assert_eq!(bad.parse::<TopicId>(), Err(InvalidId(bad.into())));
+        }
     }
 }

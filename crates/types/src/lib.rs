@@ -10,7 +10,7 @@ mod names;
 mod units;
 
 pub use error::ErrorKind;
-pub use ids::{BrokerId, ClusterId, DiskId, Generation, Incarnation, Lsn, PartitionId, SlotNumber, TopicId, WriteId};
+pub use ids::{BrokerId, ClusterId, DiskId, Generation, Incarnation, InvalidId, Lsn, PartitionId, SlotNumber, TopicId, WriteId};
 pub use limits::{MAX_BATCHES_OF_PRODUCER, MAX_TOPIC_NAME};
 pub use names::{InvalidTopicName, check_topic_name};
 pub use units::{ByteSize, InvalidUnit, Millis};

@@ -1,0 +1,247 @@
+//! Builds packs without copying a batch: the result is a list of byte strings to be written one behind the other.
+
+use super::{
+    PACK_VERSION, TRAILER_LEN,
+    footer::{Block, BlockCodec, PackFooter, PackKind, WalPosition},
+    trailer::Trailer,
+};
+use crate::{
+    FormatError,
+    checksum::{combine, crc32c},
+    header::{Kind, OBJECT_HEADER_LEN, ObjectHeader, Writer},
+    segment::{PackRef, PartitionEvent, ProducerUpdate, Segment, SegmentRef},
+};
+use bytes::Bytes;
+use floe_types::{Incarnation, LeaderEpoch, Offset, PartitionId, SlotNumber};
+
+/// A block takes batches up to this many bytes; a batch that is larger alone is a block of its own.
+pub const DEFAULT_BLOCK_TARGET: usize = 256 << 10;
+
+/// What a segment is, besides its batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentMeta {
+    pub partition: PartitionId,
+    pub epoch: LeaderEpoch,
+    /// Where the segment begins: its first batch's base offset, or, without batches, the offset at which its events happened.
+    pub base_offset: Offset,
+    pub log_start: Offset,
+    pub events: Vec<PartitionEvent>,
+    pub producers: Vec<ProducerUpdate>,
+}
+
+/// A batch as stored, stamped with its base offset and epoch. Its contents are not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchSlice {
+    pub bytes: Bytes,
+    pub base_offset: Offset,
+    /// Offset behind its last record.
+    pub end_offset: Offset,
+    /// Unix milliseconds; -1 when there is none.
+    pub max_timestamp: i64,
+    pub records: u32,
+}
+
+/// A pack ready to be written.
+#[derive(Debug, Clone)]
+pub struct BuiltPack {
+    /// The object's bytes, in order: header, batches (the caller's own bytes), footer and trailer.
+    pub payload: Vec<Bytes>,
+    pub footer: PackFooter,
+    pub footer_len: u32,
+    /// Bytes of the whole object.
+    pub pack_len: u64,
+}
+
+impl BuiltPack {
+    /// What an index says of this pack's segments once it is stored as `pack`, in the order of the footer.
+    pub fn segment_refs(&self, pack: PackRef) -> impl Iterator<Item = (PartitionId, SegmentRef)> {
+        self.footer.segments.iter().map(move |segment| (segment.partition, segment.to_ref(pack, self.pack_len, self.footer_len)))
+    }
+}
+
+impl Segment {
+    /// What an index says of this segment, which lies in a pack of `pack_len` bytes with a footer of `footer_len`.
+    #[must_use]
+    pub fn to_ref(&self, pack: PackRef, pack_len: u64, footer_len: u32) -> SegmentRef {
+        SegmentRef {
+            pack,
+            pack_len,
+            footer_len,
+            base_offset: self.base_offset,
+            end_offset: self.end_offset,
+            epoch: self.epoch,
+            max_timestamp: self.max_timestamp,
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// Collects segments; see [`PackBuilder::finish`].
+#[derive(Debug)]
+pub struct PackBuilder {
+    writer: Writer,
+    kind: PackKind,
+    incarnation: Incarnation,
+    slot: Option<SlotNumber>,
+    block_target: usize,
+    /// What lies behind the header, so far.
+    body: Vec<Bytes>,
+    /// Where the next block begins.
+    position: u64,
+    body_crc: u32,
+    segments: Vec<Segment>,
+}
+
+impl PackBuilder {
+    /// A pack of `incarnation`'s chain (in a recovery pack: the dead one's), for `slot` of its row or outside a row.
+    #[must_use]
+    pub fn new(writer: Writer, kind: PackKind, incarnation: Incarnation, slot: Option<SlotNumber>) -> Self {
+        Self {
+            writer,
+            kind,
+            incarnation,
+            slot,
+            block_target: DEFAULT_BLOCK_TARGET,
+            body: Vec::new(),
+            position: OBJECT_HEADER_LEN as u64,
+            body_crc: crc32c(&[]),
+            segments: Vec::new(),
+        }
+    }
+
+    /// Sets how many uncompressed bytes a block takes, [`DEFAULT_BLOCK_TARGET`] otherwise.
+    #[must_use]
+    pub fn block_target(mut self, bytes: usize) -> Self {
+        self.block_target = bytes;
+        self
+    }
+
+    /// Bytes so far: header and blocks, without footer and trailer.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether it has no segment yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Adds a segment, its batches grouped into blocks.
+    ///
+    /// # Errors
+    /// `Unencodable` when batches are empty, out of offset order, or larger together than a block can be; the pack is then as before.
+    pub fn add_segment(&mut self, meta: SegmentMeta, batches: Vec<BatchSlice>) -> Result<(), FormatError> {
+        let end_offset = check_batches(meta.base_offset, &batches)?;
+        let mut blocks = Vec::new();
+        let (mut position, mut body_crc) = (self.position, self.body_crc);
+        for group in group(&batches, self.block_target) {
+            let block = block(position, group)?;
+            position = block.range().end;
+            body_crc = combine(body_crc, block.crc, block.len.into());
+            blocks.push(block);
+        }
+        self.segments.push(Segment {
+            partition: meta.partition,
+            epoch: meta.epoch,
+            base_offset: meta.base_offset,
+            end_offset,
+            max_timestamp: batches.iter().map(|batch| batch.max_timestamp).max().unwrap_or(-1),
+            log_start: meta.log_start,
+            bytes: position.saturating_sub(self.position),
+            records: batches.iter().map(|batch| u64::from(batch.records)).fold(0, u64::saturating_add),
+            blocks,
+            events: meta.events,
+            producers: meta.producers,
+        });
+        (self.position, self.body_crc) = (position, body_crc);
+        self.body.extend(batches.into_iter().map(|batch| batch.bytes));
+        Ok(())
+    }
+
+    /// Closes the pack. `wal_from`: the oldest WAL position that slots up to this one do not cover; `front`: the row's first slot that
+    /// has not been deleted.
+    ///
+    /// # Errors
+    /// `Unencodable` when the footer is larger than its length field.
+    pub fn finish(self, wal_from: Option<WalPosition>, front: SlotNumber) -> Result<BuiltPack, FormatError> {
+        let footer = PackFooter {
+            kind: self.kind,
+            write_id: self.writer.write_id,
+            revision: self.writer.revision,
+            incarnation: self.incarnation,
+            slot: self.slot,
+            wal_from,
+            front,
+            segments: self.segments,
+        };
+        let mut tail = footer.encode();
+        let too_large = |_| FormatError::Unencodable { what: "pack footer", problem: "it is larger than 4 GiB" };
+        let footer_len = u32::try_from(tail.len()).map_err(too_large)?;
+        let pack_len = self.position.saturating_add(footer_len.into()).saturating_add(TRAILER_LEN as u64);
+        tail.extend_from_slice(&Trailer::encode(pack_len, footer_len));
+        let header = ObjectHeader {
+            kind: Kind::Pack,
+            version: PACK_VERSION,
+            writer: self.writer,
+            body_len: pack_len.saturating_sub(OBJECT_HEADER_LEN as u64),
+            body_crc: combine(self.body_crc, crc32c(&tail), tail.len() as u64),
+        };
+        let mut payload = Vec::with_capacity(self.body.len().saturating_add(2));
+        payload.push(Bytes::copy_from_slice(&header.to_bytes()));
+        payload.extend(self.body);
+        payload.push(Bytes::from(tail));
+        Ok(BuiltPack { payload, footer, footer_len, pack_len })
+    }
+}
+
+/// The offset behind the last batch, when all are in order from `base_offset` on.
+fn check_batches(base_offset: Offset, batches: &[BatchSlice]) -> Result<Offset, FormatError> {
+    let unencodable = |problem| Err(FormatError::Unencodable { what: "pack segment", problem });
+    let mut offset = base_offset;
+    for batch in batches {
+        if batch.bytes.is_empty() {
+            return unencodable("a batch has no bytes");
+        }
+        if batch.base_offset < offset || batch.end_offset <= batch.base_offset {
+            return unencodable("batches are not in offset order");
+        }
+        offset = batch.end_offset;
+    }
+    Ok(offset)
+}
+
+/// Splits batches into runs of at most `target` bytes, but of one batch at least.
+fn group(batches: &[BatchSlice], target: usize) -> impl Iterator<Item = &[BatchSlice]> {
+    let mut bytes: usize = 0;
+    let mut first = true;
+    let mut starts_block = move |batch: &BatchSlice| {
+        let filled = bytes.saturating_add(batch.bytes.len());
+        let starts = !first && filled > target;
+        bytes = if starts { batch.bytes.len() } else { filled };
+        first = false;
+        starts
+    };
+    batches.chunk_by(move |_, next| !starts_block(next))
+}
+
+fn block(position: u64, batches: &[BatchSlice]) -> Result<Block, FormatError> {
+    let too_large = FormatError::Unencodable { what: "pack block", problem: "it is larger than 4 GiB" };
+    let len = batches.iter().map(|batch| batch.bytes.len()).fold(0, usize::saturating_add);
+    let len = u32::try_from(len).map_err(|_| too_large)?;
+    let mut crc = crc32c(&[]);
+    for batch in batches {
+        crc = combine(crc, crc32c(&batch.bytes), batch.bytes.len() as u64);
+    }
+    Ok(Block {
+        position,
+        len,
+        raw_len: len,
+        codec: BlockCodec::None,
+        crc,
+        base_offset: batches.first().map_or(0, |batch| batch.base_offset),
+        end_offset: batches.last().map_or(0, |batch| batch.end_offset),
+        max_timestamp: batches.iter().map(|batch| batch.max_timestamp).max().unwrap_or(-1),
+    })
+}
