@@ -32,7 +32,7 @@ impl ResponseError {
 }
 
 /// A request of an API that is in the table. All generated requests are.
-pub trait ClientRequest: RequestResponsePair + PartialEq {
+pub trait ClientRequest: RequestResponsePair {
     /// Its API.
     fn api() -> Api {
         Api::from_key(<Self as KafkaRequest>::API_KEY.value()).expect("only requests of served APIs implement this")

@@ -57,7 +57,8 @@ pub struct FetchPartition {
     pub log_start_offset: i64,
     /// Epoch and its end offset, where the fetcher's log departs from ours. Version 12 on.
     pub diverging_epoch: Option<(i32, i64)>,
-    /// Leader and its epoch, with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH. Version 12 on.
+    /// Leader and its epoch, with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH. Version 16 on, and only if
+    /// `node_endpoints` says where that leader is.
     pub current_leader: Option<(i32, i32)>,
     /// `None` for read_uncommitted; for read_committed the transactions aborted in the range, perhaps none.
     pub aborted: Option<Vec<AbortedTransaction>>,
@@ -104,7 +105,7 @@ pub struct NodeEndpoint {
 impl FetchResponse {
     /// Encodes behind `head`, which holds the space for the size and the response header.
     pub(crate) fn encode(&self, head: BytesMut, version: i16) -> Result<Frame, EncodeError> {
-        let mut writer = Writer { head, cuts: Vec::new(), beside: 0, version };
+        let mut writer = Writer { head, cuts: Vec::new(), beside: 0, version, endpoints: &self.node_endpoints };
         writer.response(self).map_err(wire(Api::Fetch, version))?;
         writer.finish()
     }
@@ -118,6 +119,7 @@ struct Writer<'a> {
     /// Bytes of all batches.
     beside: usize,
     version: i16,
+    endpoints: &'a [NodeEndpoint],
 }
 
 impl<'a> Writer<'a> {
@@ -204,11 +206,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The leader to name: whole, with its endpoint, or none (T61). Before version 16 there are no endpoints (KIP-951).
+    fn leader(&self, partition: &FetchPartition) -> Option<(i32, i32)> {
+        let known = |id| self.version >= 16 && self.endpoints.iter().any(|node| node.node_id == id);
+        partition.current_leader.filter(|(id, epoch)| *id >= 0 && *epoch >= 0 && known(*id))
+    }
+
     fn partition_tags(&mut self, partition: &FetchPartition) -> Result<(), WireError> {
         if !self.flexible() {
             return Ok(());
         }
-        let leader = partition.current_leader.filter(|(id, epoch)| *id >= 0 && *epoch >= 0);
+        let leader = self.leader(partition);
         let count = u32::from(partition.diverging_epoch.is_some()).saturating_add(u32::from(leader.is_some()));
         let mut out = self.out();
         out.write_unsigned_varint(count)?;
@@ -228,11 +236,13 @@ impl<'a> Writer<'a> {
     }
 
     fn endpoints(&mut self, response: &FetchResponse) -> Result<(), WireError> {
-        let named = |node: &NodeEndpoint| {
-            response.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.current_leader.is_some_and(|(id, _)| id == node.node_id))
-        };
-        let nodes: Vec<_> = response.node_endpoints.iter().filter(|node| named(node)).collect();
-        if self.version < 16 || nodes.is_empty() {
+        if !self.flexible() {
+            return Ok(());
+        }
+        let partitions = || response.topics.iter().flat_map(|topic| &topic.partitions);
+        let named = |node: &&NodeEndpoint| partitions().any(|p| self.leader(p).is_some_and(|(id, _)| id == node.node_id));
+        let nodes: Vec<_> = self.endpoints.iter().filter(named).collect();
+        if nodes.is_empty() {
             return self.no_tags();
         }
         let mut field = BytesMut::new();

@@ -78,16 +78,30 @@ pub fn decode_header(mut frame: Bytes) -> Result<(RequestHeader, Bytes), FrameEr
     let Some(api) = Api::from_key(key) else {
         return Err(FrameError::UnknownApi { key, version, correlation_id });
     };
-    let malformed = |error: kafka_wire_core::DecodeError| FrameError::Header(error.to_string());
-    let mut decoder = Decoder::new(frame, limits(i16::MAX as usize)).map_err(malformed)?;
+    let mut decoder = Decoder::new(frame, limits(0)).map_err(malformed)?;
     // The client id keeps its two-byte length in the flexible header too (KIP-511).
-    let client_id = decoder.read_nullable_string().map_err(malformed)?;
+    let client_id = match decoder.read_i16().map_err(malformed)? {
+        -1 => None,
+        len => {
+            let len = usize::try_from(len).map_err(|_| FrameError::Header(format!("client id of length {len}")))?;
+            Some(text(decoder.take_bytes(len).map_err(malformed)?))
+        }
+    };
     if api.row().is_flexible(version) {
         decoder.read_tagged_fields().map_err(malformed)?;
     }
     let rest = decoder.remaining();
     let body = decoder.take_bytes(rest).map_err(malformed)?;
     Ok((RequestHeader { api, version, correlation_id, client_id }, body))
+}
+
+fn malformed(error: kafka_wire_core::DecodeError) -> FrameError {
+    FrameError::Header(error.to_string())
+}
+
+/// A client id that is not UTF-8 is shown as well as it can be, as Apache Kafka does: it is only a label.
+fn text(bytes: Bytes) -> StrBytes {
+    StrBytes::try_from(bytes.clone()).unwrap_or_else(|_| StrBytes::from(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Limits for decoding: no field is larger than its frame, and the frame was bounded before it was read.

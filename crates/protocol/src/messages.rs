@@ -5,6 +5,7 @@
 //! [`message!`](crate::message). A Fetch response of the broker is [`crate::fetch::FetchResponse`]; the one here is
 //! what a client decodes.
 
+use crate::{ErrorCode, message};
 use floe_types::TopicId;
 
 pub use kafka_wire::{
@@ -30,6 +31,13 @@ pub fn uuid(id: TopicId) -> Uuid {
 #[must_use]
 pub fn topic_id(uuid: Uuid) -> Option<TopicId> {
     if uuid.is_zero() { None } else { Some(TopicId(u128::from_be_bytes(uuid.to_bytes()))) }
+}
+
+/// One partition's answer to a Produce request that failed: every offset unknown, as Kafka answers.
+#[must_use]
+pub fn produce_failed(index: i32, error: ErrorCode, message: Option<&str>) -> produce_response::PartitionProduceResponse {
+    let (error_code, base_offset, error_message) = (error.code(), -1, message.map(StrBytes::from));
+    message!(produce_response::PartitionProduceResponse { index, error_code, base_offset, error_message })
 }
 
 /// Builds a generated message: defaults, then the named fields.

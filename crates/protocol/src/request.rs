@@ -2,8 +2,8 @@
 //!
 //! Invariants: a version outside the table is refused before a byte is looked at; no allocation is larger than the
 //! frame and its elements justify (see [`crate::shape`]); records, strings and blobs are slices of the frame, so a
-//! request keeps its frame alive until it is dropped; bytes left over after a message are an error, since they mean
-//! that the two sides read different messages.
+//! request keeps its frame alive until it is dropped. Bytes left over behind a message are ignored, as Apache Kafka
+//! ignores them.
 
 use crate::{
     frame::{RequestHeader, limits},
@@ -55,11 +55,9 @@ macro_rules! define_requests {
         }
 
         fn decode(api: Api, mut decoder: Decoder, version: ApiVersion) -> Result<Request, kafka_wire_core::DecodeError> {
-            let request = match api {
-                $(Api::$name => Request::$name(messages::$request::decode(&mut decoder, version)?),)*
-            };
-            decoder.finish()?;
-            Ok(request)
+            match api {
+                $(Api::$name => messages::$request::decode(&mut decoder, version).map(Request::$name),)*
+            }
         }
     };
 }

@@ -7,7 +7,7 @@
 use crate::{
     fetch,
     frame::{Frame, RequestHeader, SIZE_LEN},
-    messages::{self, StrBytes},
+    messages::{self, StrBytes, produce_response},
     table::{Api, with_apis},
 };
 use bytes::BytesMut;
@@ -40,10 +40,10 @@ pub(crate) fn wire(api: Api, version: i16) -> impl Fn(kafka_wire_core::EncodeErr
     move |error| EncodeError::Wire { api, version, reason: error.to_string() }
 }
 
-/// What the generated responses and our own Fetch response have in common.
+/// What a response body does before it is encoded. An API without an implementation does not compile.
 trait Body {
     /// Drops what `version` cannot carry.
-    fn fit(&mut self, _version: i16) {}
+    fn fit(&mut self, version: i16);
 }
 
 macro_rules! define_responses {
@@ -72,7 +72,7 @@ macro_rules! define_responses {
 
             fn encode(&self, head: BytesMut, version: i16) -> Result<Frame, EncodeError> {
                 match self {
-                    $(Response::$name(body) => define_responses!(@encode $response, body, head, version),)*
+                    $(Response::$name(body) => define_responses!(@encode $name, $response, body, head, version),)*
                 }
             }
         }
@@ -87,11 +87,10 @@ macro_rules! define_responses {
     };
     (@type FetchResponse) => { fetch::FetchResponse };
     (@type $response:ident) => { messages::$response };
-    (@encode FetchResponse, $body:ident, $head:ident, $version:ident) => { $body.encode($head, $version) };
-    (@encode $response:ident, $body:ident, $head:ident, $version:ident) => {{
+    (@encode $name:ident, FetchResponse, $body:ident, $head:ident, $version:ident) => { $body.encode($head, $version) };
+    (@encode $name:ident, $response:ident, $body:ident, $head:ident, $version:ident) => {{
         let mut head = $head;
-        let api = Api::from_key(<messages::$response as kafka_wire::KafkaResponse>::API_KEY.value()).expect("it is in the table");
-        $body.encode_into(&mut head, ApiVersion::new($version)).map_err(wire(api, $version))?;
+        $body.encode_into(&mut head, ApiVersion::new($version)).map_err(wire(Api::$name, $version))?;
         finish(head)
     }};
 }
@@ -143,6 +142,13 @@ pub(crate) fn put_size(head: &mut BytesMut, size: usize) -> Result<(), EncodeErr
     Ok(())
 }
 
+/// The generated default of a nullable text is an empty one, which clients would show; none is meant.
+fn none_if_empty(text: &mut Option<StrBytes>) {
+    if text.as_ref().is_some_and(|text| text.is_empty()) {
+        *text = None;
+    }
+}
+
 impl Body for messages::ApiVersionsResponse {
     fn fit(&mut self, version: i16) {
         // A client below version 4 takes a minimum of 0 for malformed and drops the connection (KAFKA-17492).
@@ -153,24 +159,28 @@ impl Body for messages::ApiVersionsResponse {
 }
 
 impl Body for messages::ProduceResponse {
+    /// A current leader goes out whole and with its endpoint, or not at all (T61).
     fn fit(&mut self, version: i16) {
         if version < 10 {
             self.node_endpoints.clear();
         }
         for partition in self.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
-            let known = self.node_endpoints.iter().any(|node| node.node_id == partition.current_leader.leader_id);
-            if !known || partition.current_leader.leader_epoch < 0 {
-                partition.current_leader = Default::default();
+            let leader = &partition.current_leader;
+            let known = self.node_endpoints.iter().any(|node| node.node_id == leader.leader_id);
+            if !known || leader.leader_id < 0 || leader.leader_epoch < 0 {
+                partition.current_leader = produce_response::LeaderIdAndEpoch::default();
             }
+            none_if_empty(&mut partition.error_message);
         }
-        let responses = &self.responses;
-        self.node_endpoints.retain(|node| {
-            responses.iter().flat_map(|topic| &topic.partition_responses).any(|p| p.current_leader.leader_id == node.node_id)
-        });
+        let partitions = || self.responses.iter().flat_map(|topic| &topic.partition_responses);
+        self.node_endpoints.retain(|node| partitions().any(|partition| partition.current_leader.leader_id == node.node_id));
     }
 }
 
-impl Body for fetch::FetchResponse {}
+/// Fitted while it is written: it is too large to be walked twice.
+impl Body for fetch::FetchResponse {
+    fn fit(&mut self, _version: i16) {}
+}
 
 impl Body for messages::ListOffsetsResponse {
     fn fit(&mut self, version: i16) {
@@ -202,45 +212,61 @@ impl Body for messages::FindCoordinatorResponse {
     /// Handlers fill `coordinators`; before version 4 there was one, in the message itself.
     fn fit(&mut self, version: i16) {
         if version < 4 {
-            if let Some(first) = std::mem::take(&mut self.coordinators).into_iter().next() {
-                self.error_code = first.error_code;
-                self.error_message = first.error_message;
-                self.node_id = first.node_id;
-                self.host = first.host;
-                self.port = first.port;
+            if let Some(only) = std::mem::take(&mut self.coordinators).into_iter().next() {
+                self.error_code = only.error_code;
+                self.error_message = only.error_message;
+                self.node_id = only.node_id;
+                self.host = only.host;
+                self.port = only.port;
             }
         } else {
             self.error_code = 0;
-            self.error_message = None;
             self.node_id = 0;
             self.host = StrBytes::default();
             self.port = 0;
         }
+        none_if_empty(&mut self.error_message);
+        self.coordinators.iter_mut().for_each(|coordinator| none_if_empty(&mut coordinator.error_message));
     }
 }
 
-impl Body for messages::CreateTopicsResponse {}
+impl Body for messages::CreateTopicsResponse {
+    fn fit(&mut self, _version: i16) {
+        self.topics.iter_mut().for_each(|topic| none_if_empty(&mut topic.error_message));
+    }
+}
 
 impl Body for messages::DeleteTopicsResponse {
     fn fit(&mut self, version: i16) {
-        if version < 6 {
-            for topic in &mut self.responses {
+        for topic in &mut self.responses {
+            if version < 6 {
                 topic.name.get_or_insert_default();
             }
+            none_if_empty(&mut topic.error_message);
         }
     }
 }
 
 impl Body for messages::InitProducerIdResponse {
+    /// The ongoing transaction belongs to version 6, which Kafka has not released.
     fn fit(&mut self, _version: i16) {
         self.ongoing_txn_producer_id = -1;
         self.ongoing_txn_producer_epoch = -1;
     }
 }
 
-impl Body for messages::OffsetForLeaderEpochResponse {}
+impl Body for messages::OffsetForLeaderEpochResponse {
+    fn fit(&mut self, _version: i16) {}
+}
 
-impl Body for messages::DescribeConfigsResponse {}
+impl Body for messages::DescribeConfigsResponse {
+    fn fit(&mut self, _version: i16) {
+        for result in &mut self.results {
+            none_if_empty(&mut result.error_message);
+            result.configs.iter_mut().for_each(|config| none_if_empty(&mut config.documentation));
+        }
+    }
+}
 
 impl Body for messages::DescribeClusterResponse {
     fn fit(&mut self, version: i16) {
@@ -250,5 +276,6 @@ impl Body for messages::DescribeClusterResponse {
         if version < 2 {
             self.brokers.iter_mut().for_each(|broker| broker.is_fenced = false);
         }
+        none_if_empty(&mut self.error_message);
     }
 }
