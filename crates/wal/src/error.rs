@@ -1,5 +1,6 @@
 //! What can go wrong with a WAL, and what it asks for.
 
+use floe_formats::FormatError;
 use floe_types::{ErrorKind, Incarnation, Lsn};
 use std::{io, sync::Arc};
 
@@ -36,6 +37,9 @@ pub enum WalError {
     /// An entry is bad that is known to have been synced, so it is not the end of the WAL (T67).
     #[error("the WAL is damaged at LSN {at}: {proof}")]
     Damaged { at: Lsn, proof: String },
+    /// A later version of Floe wrote this.
+    #[error("LSN {at}: {error}")]
+    Format { at: Lsn, error: FormatError },
     /// The disk refused an operation; nothing of the WAL is changed by it.
     #[error("{action}: {error}")]
     Disk { action: &'static str, error: Arc<io::Error> },
@@ -56,6 +60,7 @@ impl WalError {
             Self::TooLarge { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
             Self::Trimmed { .. } | Self::Missing { .. } => ErrorKind::NotFound,
             Self::NotDurable { .. } | Self::Disk { .. } => ErrorKind::Retry,
+            Self::Format { error, .. } => error.kind(),
             Self::Damaged { .. } => ErrorKind::Corrupt,
         }
     }

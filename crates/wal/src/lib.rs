@@ -21,15 +21,19 @@
 
 mod append;
 mod error;
+mod files;
 mod read;
 mod replay;
+mod scan;
 mod seal;
 mod trim;
 mod wal;
+mod writer;
 
-pub use append::{Appended, Durable, Entry};
+pub use append::{Appended, Durable, Entry, MAX_BATCH_BYTES};
 pub use error::WalError;
-pub use replay::{EntryHeader, Replayed, ReplayedEntry, replay};
+pub use floe_formats::EntryHeader;
+pub use replay::{Replayed, ReplayedEntry, replay};
 pub use seal::{is_sealed, seal};
 pub use trim::remove_generation;
-pub use wal::{Wal, WalOptions};
+pub use wal::{Wal, WalOptions, WalStats};

@@ -1,9 +1,27 @@
 //! [`Wal`]: the handle, its options, its beginning and its end.
+//!
+//! A WAL is written in one life: it is created empty, appended to, and closed or lost. Nothing reopens it for appending; what a
+//! crash left is read by [`crate::replay`]. It owns the marks `trimmed <= durable <= end`, and the one failure that ends it.
 
-use crate::WalError;
-use floe_env::{Disk, Env};
+use crate::{
+    WalError,
+    append::Appender,
+    files::{self, FILE_HEADER, Files},
+    seal, writer,
+};
+use floe_env::{Disk, Env, Task};
+use floe_formats::ENTRY_HEADER_LEN;
 use floe_types::{Generation, Incarnation, Lsn};
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    io::ErrorKind::NotFound,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::Notify;
 
 /// How a WAL is laid out and bounded.
 #[derive(Debug, Clone)]
@@ -14,11 +32,13 @@ pub struct WalOptions {
     pub dir: String,
     /// Bytes of a file once the WAL has grown; the first ones are smaller, so that a start waits for little.
     pub file_bytes: u64,
-    /// Bytes between what is trimmed and the end, beyond which appends are refused.
+    /// Bytes between what is trimmed and the end, beyond which appends are refused. The disk may hold two files more, and spares
+    /// of up to a quarter of it.
     pub budget: u64,
-    /// Bytes accepted and not yet durable, beyond which appends are refused: what a slow disk may hold in memory.
+    /// Bytes accepted and not yet durable, beyond which appends are refused: what a slow disk may hold in memory. One entry is
+    /// always accepted.
     pub pending_bytes: u64,
-    /// Bytes of one allocation that entries are copied into.
+    /// Bytes of one allocation that small entries are copied into.
     pub chunk_bytes: usize,
     /// Bytes of one write and sync, but for a larger single entry.
     pub max_group_bytes: u64,
@@ -39,57 +59,239 @@ impl WalOptions {
             max_group_bytes: 4 << 20,
         }
     }
+
+    fn check(&self) -> Result<(), WalError> {
+        let least = FILE_HEADER + ENTRY_HEADER_LEN as u64;
+        let problem = if self.file_bytes <= least {
+            "a WAL file must be larger than its header and an entry's"
+        } else if self.budget == 0 || self.pending_bytes == 0 || self.chunk_bytes == 0 || self.max_group_bytes == 0 {
+            "the WAL's budget, pending bytes, chunk and group must not be zero"
+        } else {
+            return Ok(());
+        };
+        Err(WalError::Invalid { what: problem.into() })
+    }
+
+    /// Trimmed files that are kept to be used again.
+    pub(crate) fn most_spares(&self) -> usize {
+        usize::try_from(self.budget / self.file_bytes / 4).unwrap_or(usize::MAX).clamp(1, 16)
+    }
+}
+
+/// What the writer has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WalStats {
+    /// Writes and syncs.
+    pub groups: u64,
+    /// Bytes made durable, entry headers included.
+    pub bytes: u64,
+    /// Time spent in writes and syncs.
+    pub busy_nanos: u64,
+    /// Files that hold entries, or are about to.
+    pub files: usize,
 }
 
 /// One generation's WAL, open for appending. Dropping it ends its tasks; what was not durable may or may not be on the disk.
-#[derive(Debug)]
-pub struct Wal {}
+pub struct Wal {
+    pub(crate) shared: Arc<Shared>,
+    _writer: Task<()>,
+    _preparer: Task<()>,
+}
+
+/// What the handle and its two tasks share.
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: WalOptions,
+    pub(crate) appender: Mutex<Appender>,
+    pub(crate) files: Files,
+    pub(crate) end: AtomicU64,
+    pub(crate) durable: AtomicU64,
+    pub(crate) trimmed: AtomicU64,
+    /// Entries wait to be written, or the WAL was closed.
+    pub(crate) work: Notify,
+    /// `durable` has moved, or the WAL has failed.
+    progress: Notify,
+    failure: OnceLock<WalError>,
+    failed: Notify,
+    /// One trim at a time.
+    pub(crate) trimming: tokio::sync::Mutex<()>,
+    groups: AtomicU64,
+    busy_nanos: AtomicU64,
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = &self.shared;
+        f.debug_struct("Wal")
+            .field("incarnation", &s.options.incarnation)
+            .field("generation", &s.options.generation)
+            .field("trimmed", &self.trimmed())
+            .field("durable", &self.durable())
+            .field("end", &self.end())
+            .field("failure", &s.failure.get())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Wal {
     /// Begins an empty WAL in `options.dir` and starts its writer.
     ///
     /// # Errors
     /// `Sealed`; `Invalid` when something of a WAL is in the folder already, or the options contradict each other; `Disk`.
-    pub async fn create(_env: Env, _disk: Arc<dyn Disk>, options: WalOptions) -> Result<Arc<Self>, WalError> {
-        Err(WalError::Missing { dir: options.dir })
+    pub async fn create(env: Env, disk: Arc<dyn Disk>, options: WalOptions) -> Result<Arc<Self>, WalError> {
+        options.check()?;
+        if seal::is_sealed(&disk, options.incarnation).await? {
+            return Err(WalError::Sealed { incarnation: options.incarnation });
+        }
+        begin_folder(&disk, &options.dir).await?;
+        let shared = Arc::new(Shared::new(env, disk, options));
+        files::first(&shared).await?;
+        let writer = shared.env.spawn("wal writer", writer::run(Arc::clone(&shared)));
+        let preparer = shared.env.spawn("wal files", files::prepare(Arc::clone(&shared)));
+        Ok(Arc::new(Self { shared, _writer: writer, _preparer: preparer }))
     }
 
     /// Everything below is fsynced.
     #[must_use]
     pub fn durable(&self) -> Lsn {
-        Lsn(0)
+        self.shared.durable()
     }
 
     /// Where the next entry will start.
     #[must_use]
     pub fn end(&self) -> Lsn {
-        Lsn(0)
+        Lsn(self.shared.end.load(Ordering::Acquire))
     }
 
     /// Everything below was given back by [`Wal::trim`].
     #[must_use]
     pub fn trimmed(&self) -> Lsn {
-        Lsn(0)
+        self.shared.trimmed()
     }
 
-    /// Waits until everything below `upto` is durable.
+    #[must_use]
+    pub fn options(&self) -> &WalOptions {
+        &self.shared.options
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> WalStats {
+        let s = &self.shared;
+        WalStats {
+            groups: s.groups.load(Ordering::Relaxed),
+            bytes: self.durable().0,
+            busy_nanos: s.busy_nanos.load(Ordering::Relaxed),
+            files: s.files.count(),
+        }
+    }
+
+    /// Waits until everything below `upto` is durable. Cancellation safe.
     ///
     /// # Errors
-    /// `Failed`, `Closed`: it will never be.
-    pub async fn wait_durable(&self, _upto: Lsn) -> Result<(), WalError> {
-        Err(WalError::Closed)
+    /// `Failed`: it will never be. `Invalid`: nothing was appended there.
+    pub async fn wait_durable(&self, upto: Lsn) -> Result<(), WalError> {
+        if upto > self.end() {
+            return Err(WalError::Invalid { what: format!("nothing was appended below LSN {upto} yet") });
+        }
+        loop {
+            let progress = self.shared.progress.notified();
+            if self.durable() >= upto {
+                return Ok(());
+            }
+            if let Some(failure) = self.shared.failure.get() {
+                return Err(failure.clone());
+            }
+            progress.await;
+        }
     }
 
     /// Resolves when the WAL has failed for good, with the reason; never otherwise. Cancellation safe.
     pub async fn failed(&self) -> WalError {
-        std::future::pending().await
+        loop {
+            let failed = self.shared.failed.notified();
+            if let Some(failure) = self.shared.failure.get() {
+                return failure.clone();
+            }
+            failed.await;
+        }
     }
 
-    /// Accepts nothing more, waits until everything is durable, and gives the end.
+    /// Accepts nothing more, waits until everything is durable, and gives the end. Reading and trimming go on.
     ///
     /// # Errors
     /// `Failed`.
     pub async fn close(&self) -> Result<Lsn, WalError> {
-        Err(WalError::Closed)
+        self.shared.appender.lock().end_with(WalError::Closed);
+        self.shared.work.notify_one();
+        let end = self.end();
+        self.wait_durable(end).await?;
+        Ok(end)
     }
 }
+
+/// Makes the folder; refuses one that anything is in.
+async fn begin_folder(disk: &Arc<dyn Disk>, dir: &str) -> Result<(), WalError> {
+    match disk.list(dir).await {
+        Ok(entries) if entries.is_empty() => {}
+        Ok(_) => return Err(WalError::Invalid { what: format!("{dir} is not empty: a WAL is begun once") }),
+        Err(error) if error.kind() == NotFound => {}
+        Err(error) => return Err(WalError::disk("list the WAL's folder")(error)),
+    }
+    disk.create_dir_all(dir).await.map_err(WalError::disk("make the WAL's folder"))
+}
+
+impl Shared {
+    fn new(env: Env, disk: Arc<dyn Disk>, options: WalOptions) -> Self {
+        Self {
+            env,
+            disk,
+            appender: Mutex::new(Appender::new()),
+            files: Files::new(options.file_bytes),
+            options,
+            end: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            trimmed: AtomicU64::new(0),
+            work: Notify::new(),
+            progress: Notify::new(),
+            failure: OnceLock::new(),
+            failed: Notify::new(),
+            trimming: tokio::sync::Mutex::new(()),
+            groups: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.options.dir)
+    }
+
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn trimmed(&self) -> Lsn {
+        Lsn(self.trimmed.load(Ordering::Acquire))
+    }
+
+    /// The writer alone moves this mark, and never back (T05).
+    pub(crate) fn advance_durable(&self, upto: Lsn, took: std::time::Duration) {
+        let before = self.durable.swap(upto.0, Ordering::AcqRel);
+        assert!(before <= upto.0, "durability went back from {before} to {upto}");
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.progress.notify_waiters();
+    }
+
+    /// Ends the WAL for ever and tells everybody (T11). The first reason counts.
+    pub(crate) fn fail(&self, why: WalError) {
+        let why = self.failure.get_or_init(|| why).clone();
+        tracing::error!(incarnation = %self.options.incarnation, generation = %self.options.generation, %why, "WAL ends");
+        self.appender.lock().abandon(why);
+        self.failed.notify_waiters();
+        self.progress.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The writer: one task that makes groups durable, one after the other.
+//!
+//! * While one group is written and synced, the next one fills: group commit without a linger.
+//! * A group is written only when the one before is synced. So every entry of a group proves that all before the group is
+//!   durable, and carries that mark (T67).
+//! * Durability advances in LSN order, group by group, and sinks are told after it (T05).
+//! * A failed write or sync ends the WAL for ever. It is never retried: the kernel may have dropped the pages (T11).
+
+use crate::{WalError, append::Group, files::FILE_HEADER, wal::Shared};
+use floe_env::{DiskFile, Mutant, mutated};
+use floe_types::Lsn;
+use std::{io, sync::Arc};
+
+/// Runs until the WAL is closed and everything is durable, or until it fails.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    // Whatever ends this task, nobody is to wait for it: a panic within a sink is a failure like any other.
+    let mut guard = Guard { shared: &shared, done: false };
+    match write_all(&shared).await {
+        Ok(()) => {}
+        Err(error) => shared.fail(WalError::Failed { error: Arc::new(error) }),
+    }
+    guard.done = true;
+}
+
+struct Guard<'a> {
+    shared: &'a Shared,
+    done: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.shared.fail(WalError::Failed { error: Arc::new(io::Error::other("the WAL's writer was ended")) });
+        }
+    }
+}
+
+async fn write_all(shared: &Shared) -> io::Result<()> {
+    let mut file = None;
+    loop {
+        let next = shared.appender.lock().take_group();
+        match next {
+            Some(group) => write(shared, group, &mut file).await?,
+            None if shared.appender.lock().is_drained() => return Ok(()),
+            None => shared.work.notified().await,
+        }
+    }
+}
+
+/// The file that is being written, and where it starts.
+type Current = Option<(Lsn, Arc<dyn DiskFile>)>;
+
+async fn write(shared: &Shared, mut group: Group, current: &mut Current) -> io::Result<()> {
+    let file = match current {
+        Some((start, file)) if *start == group.file => Arc::clone(file),
+        _ => {
+            let file = shared.files.wait_ready(group.file).await;
+            *current = Some((group.file, Arc::clone(&file)));
+            file
+        }
+    };
+    // A file's first group brings the file's header.
+    let at = if group.start == group.file { 0 } else { FILE_HEADER + (group.start.0 - group.file.0) };
+    let parts = std::mem::take(&mut group.parts);
+    let began = shared.env.monotonic();
+    if mutated(Mutant::AckBeforeSync) {
+        file.write_at(at, parts).await?;
+        finish(shared, group, began);
+        return file.sync_data().await;
+    }
+    file.write_and_sync(at, parts).await?;
+    finish(shared, group, began);
+    Ok(())
+}
+
+fn finish(shared: &Shared, group: Group, began: std::time::Duration) {
+    shared.advance_durable(group.end, shared.env.monotonic().saturating_sub(began));
+    for sink in group.sinks() {
+        sink.durable(group.end);
+    }
+    shared.appender.lock().give_back(group);
+}
