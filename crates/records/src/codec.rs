@@ -87,7 +87,12 @@ impl Codec {
             Self::Zstd => zstd::decompress(stored, limit),
         };
         match raw {
-            Ok(raw) => Ok(raw.into()),
+            Ok(mut raw) => {
+                if raw.len() < raw.capacity() / 2 {
+                    raw.shrink_to_fit(); // records are slices of it and may live long
+                }
+                Ok(raw.into())
+            }
             Err(Failure::Full) => Err(BatchError::TooLarge { limit }),
             Err(Failure::Malformed(why)) => Err(BatchError::Decompress { codec: self, why }),
         }

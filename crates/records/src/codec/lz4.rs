@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use lz4_flex::{
-    block::{DecompressError, decompress_into_with_dict},
+    block::{DecompressError, decompress_into, decompress_into_with_dict},
     frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo},
 };
 
@@ -67,8 +67,12 @@ fn decompress_block(block: &[u8], frame: &Frame, output: &mut Output) -> Result<
     let possible = frame.block_max.min(block.len().saturating_mul(MAX_RATIO));
     let space = possible.min(output.room());
     let (before, into) = output.grow(space)?;
-    let window = if frame.linked { before.get(before.len().saturating_sub(WINDOW)..).unwrap_or_default() } else { &[] };
-    match decompress_into_with_dict(block, into, window) {
+    let decompressed = if frame.linked {
+        decompress_into_with_dict(block, into, before.get(before.len().saturating_sub(WINDOW)..).unwrap_or_default())
+    } else {
+        decompress_into(block, into)
+    };
+    match decompressed {
         Ok(written) => {
             output.shrink(space.saturating_sub(written));
             Ok(())
