@@ -50,3 +50,50 @@ pub fn is_software_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::StrBytes;
+
+    #[test]
+    fn software_is_named_by_kafkas_pattern() {
+        for name in ["apache-kafka-java", "librdkafka", "2.12.1", "a", "A.b-c.9", "a--b"] {
+            assert!(is_software_name(name), "{name}");
+        }
+        for name in ["", "-a", "a-", ".", "a.", "a b", "a_b", "\u{e4}", "a\n", "a/b"] {
+            assert!(!is_software_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn software_is_not_asked_for_before_version_3() {
+        let unnamed = ApiVersionsRequest::default();
+        assert!((0..3).all(|version| is_valid(&unnamed, version)));
+        assert!(!is_valid(&unnamed, 3));
+        let name = || StrBytes::from("kcat");
+        assert!(is_valid(&message!(ApiVersionsRequest { client_software_name: name(), client_software_version: name() }), 3));
+        assert!(!is_valid(&message!(ApiVersionsRequest { client_software_name: name() }), 4));
+        assert_eq!(invalid_request().error_code, 42);
+    }
+
+    #[test]
+    fn the_ranges_are_those_of_kafka_4_1() {
+        let ranges: Vec<_> = response().api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+        let expected = [
+            (0, 0, 13),
+            (1, 4, 18),
+            (2, 1, 10),
+            (3, 0, 13),
+            (10, 0, 6),
+            (18, 0, 4),
+            (19, 2, 7),
+            (20, 1, 6),
+            (22, 0, 5),
+            (23, 2, 4),
+            (32, 1, 4),
+            (60, 0, 2),
+        ];
+        assert_eq!(ranges, expected);
+    }
+}

@@ -16,6 +16,9 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use kafka_wire_core::{EncodeError as WireError, Encoder};
 
+#[cfg(test)]
+mod tests;
+
 /// The tail of every struct that has no tagged field to write.
 const NO_TAGS: &[u8] = &[0];
 

@@ -173,7 +173,8 @@ impl Body for messages::ProduceResponse {
             none_if_empty(&mut partition.error_message);
         }
         let partitions = || self.responses.iter().flat_map(|topic| &topic.partition_responses);
-        self.node_endpoints.retain(|node| partitions().any(|partition| partition.current_leader.leader_id == node.node_id));
+        let named = |id: i32| id >= 0 && partitions().any(|partition| partition.current_leader.leader_id == id);
+        self.node_endpoints.retain(|node| named(node.node_id));
     }
 }
 

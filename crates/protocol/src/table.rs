@@ -189,3 +189,30 @@ pub fn markdown() -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_api_finds_its_row_by_name_and_by_key() {
+        for row in ROWS {
+            assert_eq!(Api::from_key(row.key), Some(row.api));
+            assert_eq!((row.api.row().key, row.api.key(), row.api.to_string()), (row.key, row.key, row.name.into()));
+        }
+        assert_eq!(Api::from_key(4), None);
+        assert_eq!(Api::from_key(-1), None);
+    }
+
+    #[test]
+    fn the_document_has_every_row_and_every_exception() {
+        let text = markdown();
+        assert!(text.contains("| 0 | Produce | 3-13 (advertised from 0) | 9 |\n"));
+        assert!(text.contains("| 1 | Fetch | 4-18 | 12 |\n"));
+        assert!(text.contains("| 60 | DescribeCluster | 0-2 | 0 |\n"));
+        assert_eq!(text.lines().filter(|line| line.starts_with("| ")).count(), ROWS.len() + 1);
+        for row in ROWS.iter().filter(|row| !row.exception.is_empty()) {
+            assert!(text.contains(row.exception), "{}", row.name);
+        }
+    }
+}
