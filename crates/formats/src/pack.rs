@@ -55,10 +55,10 @@ pub fn verify_block(block: &Block, stored: &[u8]) -> Result<(), FormatError> {
 ///
 /// # Errors
 /// As [`verify_block`]; `Unsupported` for the codecs that are foreseen.
-pub fn open_block(block: &Block, stored: Bytes) -> Result<Bytes, FormatError> {
-    verify_block(block, &stored)?;
+pub fn open_block(block: &Block, stored: &Bytes) -> Result<Bytes, FormatError> {
+    verify_block(block, stored)?;
     match block.codec {
-        BlockCodec::None => Ok(stored),
+        BlockCodec::None => Ok(stored.clone()),
         BlockCodec::Lz4 | BlockCodec::Zstd => {
             Err(FormatError::Unsupported { what: "pack block", detail: "lz4 and zstd blocks are foreseen, nothing writes them yet" })
         }

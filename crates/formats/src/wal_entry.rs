@@ -7,14 +7,7 @@
 //!
 //! It is not the WAL: files, syncs and replay are `floe-wal`'s.
 
-use crate::{
-    FormatError,
-    checksum::{crc32c, crc32c_pair},
-    doc::persisted,
-    header::Kind,
-    object::known_version,
-    read::Fields,
-};
+use crate::{FormatError, checksum::crc32c, doc::persisted, header::Kind, object::known_version, read::Fields};
 use bytes::{BufMut, BytesMut};
 use floe_types::{Generation, Incarnation, LeaderEpoch, Lsn, Offset, PartitionId, TopicId};
 
@@ -28,13 +21,16 @@ pub const BATCH_PREFIX_LEN: usize = 21;
 pub const ENTRY_PREFIX_LEN: usize = ENTRY_HEADER_LEN + BATCH_PREFIX_LEN;
 /// The version that is written.
 pub const WAL_VERSION: u16 = 1;
-/// The first eight bytes of a WAL file.
-pub const WAL_MAGIC: &[u8; 8] = b"FLOEWAL\0";
+/// The first four bytes of a WAL file.
+pub const WAL_MAGIC: &[u8; 4] = b"FLWF";
 
-const ENTRY_MAGIC: &[u8; 4] = b"FLWE";
+/// The first four bytes of an entry: what a search for later entries looks for.
+pub const ENTRY_MAGIC: &[u8; 4] = b"FLWE";
+
 const KIND_BATCH: u16 = 1;
 const FILE_CRC_AT: usize = 60;
-const ENTRY_CRC_AT: usize = 84;
+/// Magic and checksum; the checksum covers what follows them, up to and with the batch's first bytes.
+const ENTRY_COVERED_FROM: usize = 8;
 const FILE: &str = "WAL file header";
 const ENTRY: &str = "WAL entry";
 
@@ -44,10 +40,10 @@ persisted! {
     pub struct WalFileHeader {
         /// The incarnation whose WAL it is.
         pub incarnation: Incarnation,
-        /// The generation whose WAL it is.
-        pub generation: Generation,
         /// Position of the first entry of this file in the generation's WAL.
         pub start: Lsn,
+        /// The generation whose WAL it is.
+        pub generation: Generation,
     }
 }
 
@@ -61,6 +57,8 @@ persisted! {
         pub incarnation: Incarnation,
         /// The generation whose WAL it is.
         pub generation: Generation,
+        /// Bytes of the batch, which follows the header.
+        pub payload_len: u32,
         /// How far the WAL was known to be fsynced when this entry was written: damage below it is damage, not a torn end.
         pub synced: Lsn,
         /// The partition that the batch was appended to.
@@ -71,8 +69,6 @@ persisted! {
         pub epoch_start: Offset,
         /// Offset of the batch's first record.
         pub base_offset: Offset,
-        /// Bytes of the batch.
-        pub payload_len: u32,
     }
 }
 
@@ -84,9 +80,9 @@ impl WalFileHeader {
         out.extend_from_slice(WAL_MAGIC);
         out.extend_from_slice(&WAL_VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
-        out.extend_from_slice(&self.generation.0.to_le_bytes());
         out.extend_from_slice(&self.incarnation.0.to_le_bytes());
         out.extend_from_slice(&self.start.0.to_le_bytes());
+        out.extend_from_slice(&self.generation.0.to_le_bytes());
         out.resize(FILE_CRC_AT, 0);
         let crc = crc32c(&out);
         out.extend_from_slice(&crc.to_le_bytes());
@@ -98,7 +94,7 @@ impl WalFileHeader {
     /// # Errors
     /// Truncated, wrong magic, checksum, a newer version.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
-        if let Some(magic) = bytes.first_chunk::<8>().filter(|magic| *magic != WAL_MAGIC) {
+        if let Some(magic) = bytes.first_chunk::<4>().filter(|magic| *magic != WAL_MAGIC) {
             return Err(FormatError::WrongMagic { what: FILE, at: 0, expected: WAL_MAGIC, found: magic.to_vec() });
         }
         let Some(header) = bytes.first_chunk::<WAL_FILE_HEADER_LEN>() else {
@@ -110,38 +106,47 @@ impl WalFileHeader {
             return Err(FormatError::Checksum { what: FILE, at: 0, stored, computed });
         }
         let mut fields = Fields(covered);
-        let _magic: [u8; 8] = fields.take();
+        let _magic: [u8; 4] = fields.take();
         let (version, reserved) = (fields.u16(), fields.u16());
         known_version(Kind::WalFile, version, WAL_VERSION)?;
-        let header = Self { generation: Generation(fields.u32()), incarnation: Incarnation(fields.u64()), start: Lsn(fields.u64()) };
-        if version == 0 || reserved != 0 || fields.take::<28>() != [0; 28] {
+        let header = Self { incarnation: Incarnation(fields.u64()), start: Lsn(fields.u64()), generation: Generation(fields.u32()) };
+        if version == 0 || reserved != 0 || fields.take::<32>() != [0; 32] {
             return Err(FormatError::Malformed { what: FILE, at: 0, problem: "this format version never existed" });
         }
         Ok(header)
     }
 }
 
-/// Appends an entry's header. `batch_prefix`: the batch's first 21 bytes as stamped, which the header's checksum covers.
-pub fn encode_entry_header(out: &mut BytesMut, header: &EntryHeader, batch_prefix: &[u8; BATCH_PREFIX_LEN]) {
-    let mut bytes = [0; ENTRY_HEADER_LEN];
-    let mut rest = bytes.as_mut_slice();
-    rest.put_slice(ENTRY_MAGIC);
-    rest.put_u32_le(header.payload_len);
+/// An entry's header and the batch's first bytes: what the entry's checksum covers, in one piece.
+fn encode_prefix(header: &EntryHeader, batch_prefix: &[u8; BATCH_PREFIX_LEN]) -> [u8; ENTRY_PREFIX_LEN] {
+    let mut bytes = [0; ENTRY_PREFIX_LEN];
+    let (head, covered) = bytes.split_at_mut(ENTRY_COVERED_FROM);
+    let mut rest = &mut *covered;
     rest.put_u64_le(header.lsn.0);
     rest.put_u64_le(header.incarnation.0);
     rest.put_u32_le(header.generation.0);
-    rest.put_i32_le(header.epoch);
+    rest.put_u32_le(header.payload_len);
     rest.put_u64_le(header.synced.0);
     rest.put_u128(header.partition.topic.0);
     rest.put_i32_le(header.partition.index);
-    rest.put_u16_le(KIND_BATCH);
-    rest.put_u16_le(0);
+    rest.put_i32_le(header.epoch);
     rest.put_i64_le(header.epoch_start);
     rest.put_i64_le(header.base_offset);
-    rest.put_u32_le(0);
-    let (covered, crc) = bytes.split_at_mut(ENTRY_CRC_AT);
-    crc.copy_from_slice(&crc32c_pair(covered, batch_prefix).to_le_bytes());
-    out.put_slice(&bytes);
+    rest.put_u16_le(KIND_BATCH);
+    rest.put_slice(&[0; 6]);
+    rest.put_slice(batch_prefix);
+    let crc = crc32c(covered);
+    let mut head = head;
+    head.put_slice(ENTRY_MAGIC);
+    head.put_u32_le(crc);
+    bytes
+}
+
+/// Appends an entry's header. `batch_prefix`: the batch's first 21 bytes as stamped, which the header's checksum covers.
+pub fn encode_entry_header(out: &mut BytesMut, header: &EntryHeader, batch_prefix: &[u8; BATCH_PREFIX_LEN]) {
+    let prefix = encode_prefix(header, batch_prefix);
+    let (header, _) = prefix.split_at(ENTRY_HEADER_LEN);
+    out.put_slice(header);
 }
 
 /// Appends a whole entry: the header, then `batch` stamped with the header's base offset and epoch. One copy of the batch.
@@ -159,8 +164,7 @@ pub fn append_entry(out: &mut BytesMut, header: &EntryHeader, batch: &[u8]) -> R
     let mut stamped = *prefix;
     floe_records::stamp(&mut stamped, header.base_offset, header.epoch);
     out.reserve(ENTRY_HEADER_LEN.saturating_add(batch.len()));
-    encode_entry_header(out, header, &stamped);
-    out.put_slice(&stamped);
+    out.put_slice(&encode_prefix(header, &stamped));
     out.put_slice(rest);
     Ok(())
 }
@@ -187,29 +191,28 @@ impl EntryHeader {
         if let Some(magic) = bytes.first_chunk::<4>().filter(|magic| *magic != ENTRY_MAGIC) {
             return Err(FormatError::WrongMagic { what: ENTRY, at: 0, expected: ENTRY_MAGIC, found: magic.to_vec() });
         }
-        let Some((header, batch)) = bytes.first_chunk::<ENTRY_PREFIX_LEN>().map(|prefix| prefix.split_at(ENTRY_HEADER_LEN)) else {
+        let Some((head, covered)) = bytes.first_chunk::<ENTRY_PREFIX_LEN>().map(|prefix| prefix.split_at(ENTRY_COVERED_FROM)) else {
             return Err(FormatError::Truncated { what: ENTRY, needed: ENTRY_PREFIX_LEN as u64, found: bytes.len() as u64 });
         };
-        let (covered, stored) = header.split_at(ENTRY_CRC_AT);
-        let (stored, computed) = (Fields(stored).u32(), crc32c_pair(covered, batch));
+        let stored = head.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc));
+        let computed = crc32c(covered);
         if stored != computed {
             return Err(FormatError::Checksum { what: ENTRY, at: 0, stored, computed });
         }
         let mut fields = Fields(covered);
-        let _magic: [u8; 4] = fields.take();
-        let (payload_len, lsn, incarnation) = (fields.u32(), Lsn(fields.u64()), Incarnation(fields.u64()));
-        let (generation, epoch, synced) = (Generation(fields.u32()), fields.i32(), Lsn(fields.u64()));
+        let (lsn, incarnation, generation) = (Lsn(fields.u64()), Incarnation(fields.u64()), Generation(fields.u32()));
+        let (payload_len, synced) = (fields.u32(), Lsn(fields.u64()));
         let partition = PartitionId { topic: TopicId(fields.id()), index: fields.i32() };
-        let (kind, reserved) = (fields.u16(), fields.u16());
-        let (epoch_start, base_offset) = (fields.i64(), fields.i64());
+        let (epoch, epoch_start, base_offset) = (fields.i32(), fields.i64(), fields.i64());
+        let (kind, reserved) = (fields.u16(), fields.take::<6>());
         if kind != KIND_BATCH {
             return Err(FormatError::Unsupported { what: ENTRY, detail: "it is of a kind that a later version writes" });
         }
-        if reserved != 0 || fields.u32() != 0 {
-            return Err(FormatError::Malformed { what: ENTRY, at: 62, problem: "reserved bytes are not zero" });
+        if reserved != [0; 6] {
+            return Err(FormatError::Malformed { what: ENTRY, at: 82, problem: "reserved bytes are not zero" });
         }
         let header = Self { lsn, incarnation, generation, synced, partition, epoch, epoch_start, base_offset, payload_len };
-        header.check_against(batch)?;
+        header.check_against(fields.0)?;
         Ok(header)
     }
 

@@ -7,11 +7,12 @@ use super::{
 };
 use crate::{
     FormatError,
-    checksum::{combine, crc32c},
+    checksum::{combine, crc32c, extend},
     header::{Kind, OBJECT_HEADER_LEN, ObjectHeader, Writer},
     segment::{PackRef, PartitionEvent, ProducerUpdate, Segment, SegmentRef},
 };
 use bytes::Bytes;
+use floe_records::CRC_START;
 use floe_types::{Incarnation, LeaderEpoch, Offset, PartitionId, SlotNumber};
 
 /// A block takes batches up to this many bytes; a batch that is larger alone is a block of its own.
@@ -29,9 +30,10 @@ pub struct SegmentMeta {
     pub producers: Vec<ProducerUpdate>,
 }
 
-/// A batch as stored, stamped with its base offset and epoch. Its contents are not looked at.
+/// A batch as stored, stamped with its base offset and epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchSlice {
+    /// One whole batch whose CRC has been verified: it becomes part of the block's checksum without another pass over the bytes.
     pub bytes: Bytes,
     pub base_offset: Offset,
     /// Offset behind its last record.
@@ -131,7 +133,7 @@ impl PackBuilder {
     /// Adds a segment, its batches grouped into blocks.
     ///
     /// # Errors
-    /// `Unencodable` when batches are empty, out of offset order, or larger together than a block can be; the pack is then as before.
+    /// `Unencodable` when batches are shorter than a batch's header, out of offset order, or larger together than a block can be; the pack is then as before.
     pub fn add_segment(&mut self, meta: SegmentMeta, batches: Vec<BatchSlice>) -> Result<(), FormatError> {
         let end_offset = check_batches(meta.base_offset, &batches)?;
         let mut blocks = Vec::new();
@@ -201,9 +203,6 @@ fn check_batches(base_offset: Offset, batches: &[BatchSlice]) -> Result<Offset, 
     let unencodable = |problem| Err(FormatError::Unencodable { what: "pack segment", problem });
     let mut offset = base_offset;
     for batch in batches {
-        if batch.bytes.is_empty() {
-            return unencodable("a batch has no bytes");
-        }
         if batch.base_offset < offset || batch.end_offset <= batch.base_offset {
             return unencodable("batches are not in offset order");
         }
@@ -232,7 +231,7 @@ fn block(position: u64, batches: &[BatchSlice]) -> Result<Block, FormatError> {
     let len = u32::try_from(len).map_err(|_| too_large)?;
     let mut crc = crc32c(&[]);
     for batch in batches {
-        crc = combine(crc, crc32c(&batch.bytes), batch.bytes.len() as u64);
+        crc = extend_by_batch(crc, &batch.bytes)?;
     }
     Ok(Block {
         position,
@@ -244,4 +243,13 @@ fn block(position: u64, batches: &[BatchSlice]) -> Result<Block, FormatError> {
         end_offset: batches.last().map_or(0, |batch| batch.end_offset),
         max_timestamp: batches.iter().map(|batch| batch.max_timestamp).max().unwrap_or(-1),
     })
+}
+
+/// The sum of what has the sum `crc`, followed by a batch. Only the bytes that the batch's own, once verified CRC does not cover are read.
+fn extend_by_batch(crc: u32, batch: &Bytes) -> Result<u32, FormatError> {
+    let too_short = FormatError::Unencodable { what: "pack segment", problem: "a batch is shorter than its header" };
+    let (prefix, covered) = batch.split_at_checked(CRC_START).ok_or_else(|| too_short.clone())?;
+    let own = u32::from_be_bytes(*prefix.last_chunk().ok_or(too_short)?);
+    debug_assert_eq!(own, crc32c(covered), "only batches whose CRC was verified may be stored");
+    Ok(combine(extend(crc, prefix), own, covered.len() as u64))
 }
