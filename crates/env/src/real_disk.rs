@@ -83,9 +83,13 @@ impl Disk for RealDisk {
         let (place, temporary) = (self.place(path), self.place(&disk::temporary(path)));
         self.run("write", path, move || {
             let mut file = File::create(&temporary)?;
-            file.write_all(&body)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &place)?;
+            let written = file.write_all(&body).and_then(|()| file.sync_all());
+            let renamed = written.and_then(|()| std::fs::rename(&temporary, &place));
+            if let Err(error) = renamed {
+                // Space is what is usually missing: give back what was taken of it.
+                let _ = std::fs::remove_file(&temporary);
+                return Err(error);
+            }
             sync_parent(&place)
         })
         .await
@@ -340,3 +344,6 @@ fn sync_parent(place: &Path) -> io::Result<()> {
     };
     File::open(parent)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,7 +134,7 @@ impl SimDisk {
         self.0.state.lock().counts.clone()
     }
 
-    /// Bytes of all files, with those that are removed but still open or not yet removed durably.
+    /// Bytes of all files, with those that are removed but still open.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.0.state.lock().used_bytes()
@@ -196,8 +196,14 @@ impl SimDisk {
             let id = state.create(&temporary)?;
             SimFile::new(self.clone(), &mut state, id, &temporary)
         };
-        file.write(0, &[body]).await?;
-        file.sync().await?;
+        let written = async {
+            file.write(0, &[body]).await?;
+            file.sync().await
+        };
+        if let Err(error) = written.await {
+            self.alive(life)?.unlink(&temporary)?;
+            return Err(error);
+        }
         self.change(life, path, |state| state.rename(&temporary, path)).await
     }
 

@@ -211,7 +211,8 @@ impl State {
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
-        self.inodes.values().map(Inode::len).sum()
+        let counted = self.inodes.iter().filter(|(id, inode)| inode.handles > 0 || self.tree.names_live(**id));
+        counted.map(|(_, inode)| inode.len()).sum()
     }
 
     /// Whether the sync of this file or folder fails. Counts it.

@@ -94,10 +94,16 @@ impl Tree {
         lost
     }
 
+    /// Whether a name that processes see leads to the inode.
+    pub(super) fn names_live(&self, id: u64) -> bool {
+        self.live.values().any(|node| *node == Node::File(id))
+    }
+
     /// Whether a name, on the medium or off it, leads to the inode.
     pub(super) fn names_inode(&self, id: u64) -> bool {
         let node = Node::File(id);
-        self.live.values().chain(self.stored.values()).any(|n| *n == node)
+        self.names_live(id)
+            || self.stored.values().any(|n| *n == node)
             || self.unsynced.iter().any(|change| match change {
                 Change::Put(_, n) | Change::Rename { node: n, .. } => *n == node,
                 Change::Remove(_) => false,
