@@ -1,1 +1,36 @@
-//! Floe: log.
+//! Partitions, and the chain that makes them durable: append, commit, flush, read, recover, drain.
+//!
+//! Read in this order: `partition/append.rs` (a batch gets its offsets), `partition/commit.rs` (when it counts),
+//! `flush.rs` (into packs and slots), `chain.rs` (which slots are certain), `recover.rs` (what a successor keeps),
+//! `open.rs` (a start, step by step).
+//!
+//! In every partition, always: `log_start <= committed <= end`, and everything below `certain` is in packs that
+//! certain slots or an `end` hold. Is not: Kafka's protocol, which knows requests, versions and error codes.
+
+mod chain;
+mod drain;
+mod ended;
+mod engine;
+mod error;
+mod flush;
+mod index;
+mod open;
+mod options;
+mod pack_reader;
+mod partition;
+mod recover;
+mod row;
+mod shared;
+mod start;
+mod status;
+mod tail_memory;
+mod topics;
+pub mod verify;
+
+pub use ended::Ended;
+pub use engine::Engine;
+pub use error::{AppendError, OpenError, ReadError, TopicError};
+pub use options::{Durability, EngineOptions};
+pub use partition::{Appended, Offsets, Partition, ReadRequest, ReadResult, Registration};
+pub use status::{EngineStatus, PartitionStatus};
+pub use topics::{DURABILITY, NewTopic};

@@ -52,6 +52,20 @@ impl Catalog {
         self.changed.subscribe()
     }
 
+    /// Takes in what others have written since.
+    ///
+    /// # Errors
+    /// The store's, or a version that is damaged or missing.
+    pub async fn refresh(&self) -> Result<(), MetadataError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let before = self.view();
+        let newest = newest(&self.store).await?;
+        if newest > before.version {
+            self.install(extend(&self.store, before.as_ref().clone(), newest).await?);
+        }
+        Ok(())
+    }
+
     /// Makes one change: `plan` looks at the newest view and says what to write, or refuses. It is asked again on the
     /// newer view when another writer came first. The change is in the store before this returns (R16).
     ///
@@ -104,18 +118,23 @@ async fn read(store: &Store, version: u64) -> Result<CatalogVersion, MetadataErr
     Ok(body)
 }
 
+/// The number of the newest version; 0 if there is none.
+async fn newest(store: &Store) -> Result<u64, MetadataError> {
+    let listed = store.list(&keys::catalog_prefix(), None, 1).await?;
+    Ok(listed.first().and_then(|object| keys::parse_catalog(&object.key).ok()).unwrap_or(0))
+}
+
 async fn load(store: &Store) -> Result<View, MetadataError> {
-    let newest = store.list(&keys::catalog_prefix(), None, 1).await?;
-    let Some(version) = newest.first().and_then(|object| keys::parse_catalog(&object.key)) else { return Ok(View::default()) };
-    let checkpoint = version - version % CHECKPOINT_EVERY;
+    let newest = newest(store).await?;
+    let checkpoint = newest - newest % CHECKPOINT_EVERY;
     let start = match checkpoint {
         0 => View::default(),
         _ => match read(store, checkpoint).await?.body {
             CatalogBody::Checkpoint(state) => View::from_state(checkpoint, state),
-            CatalogBody::Delta(_) => return Err(MetadataError::Gap { missing: checkpoint, newest: version }),
+            CatalogBody::Delta(_) => return Err(MetadataError::Gap { missing: checkpoint, newest }),
         },
     };
-    extend(store, start, version).await
+    extend(store, start, newest).await
 }
 
 /// The view with every version up to `newest` on top.
@@ -129,10 +148,9 @@ async fn extend(store: &Store, view: View, newest: u64) -> Result<View, Metadata
 
 /// Reads what others have written since `before`.
 async fn catch_up(store: &Store, before: &View) -> Result<View, MetadataError> {
-    let newest = store.list(&keys::catalog_prefix(), None, 1).await?;
-    let version = newest.first().and_then(|object| keys::parse_catalog(&object.key)).unwrap_or(0);
-    if version <= before.version {
-        return Err(MetadataError::Gap { missing: before.version + 1, newest: version });
+    let newest = newest(store).await?;
+    if newest <= before.version {
+        return Err(MetadataError::Gap { missing: before.version + 1, newest });
     }
-    extend(store, before.clone(), version).await
+    extend(store, before.clone(), newest).await
 }

@@ -72,10 +72,10 @@ impl View {
     fn apply_one(&mut self, change: &CatalogChange) {
         match change {
             CatalogChange::CreateTopic(topic) => self.insert(topic.clone()),
-            CatalogChange::DeleteTopic { id, at_ms } => {
+            CatalogChange::DeleteTopic { id, deleted_ms } => {
                 if let Some(topic) = self.topics.remove(id) {
                     self.names.remove(&topic.name);
-                    self.deleted.insert(*id, *at_ms);
+                    self.deleted.insert(*id, *deleted_ms);
                 }
             }
             CatalogChange::SetTopicConfig { id, key, value } => self.update(*id, |topic| match value {

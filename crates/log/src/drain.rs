@@ -1,0 +1,52 @@
+//! Ending one's own chain: recovery (R4-R9) done to oneself. Afterwards the disk can be thrown away.
+
+use crate::chain::{self, Chain};
+use crate::ended::Ended;
+use crate::shared::Shared;
+use crate::{index, start};
+use floe_formats::{ClaimState, End, Stop, keys};
+use floe_objstore::{Created, Payload};
+use floe_types::Generation;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A request to drain, answered when it is done.
+#[derive(Debug)]
+pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
+
+/// Everything is flushed: closes the claims, stops the row, creates `end`, and gives the WAL back.
+pub(crate) async fn finish(shared: &Arc<Shared>, chain: &Chain, drain: Option<Drain>) {
+    let ended = match close(shared, chain).await {
+        Ok(()) => Ended::Drained,
+        Err(ended) => ended,
+    };
+    shared.end(ended);
+    if let Some(Drain(done)) = drain {
+        let _gone = done.send(());
+    }
+}
+
+async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
+    let incarnation = shared.incarnation;
+    if let Some(wal) = shared.wal() {
+        wal.close().await.map_err(|error| Ended::Failed { why: error.to_string() })?;
+    }
+    let next = Generation(shared.generation().0 + 1);
+    let claim = start::claim(shared, next, ClaimState::Closed, None);
+    create(shared, &keys::claim(incarnation, next), &floe_formats::encode(&Chain::writer(shared), &claim)).await?;
+    let stop = chain.certain();
+    create(shared, &keys::slot(incarnation, stop), &floe_formats::encode(&Chain::writer(shared), &Stop { by: incarnation })).await?;
+    let index = index::of_chain(shared, chain.next_index(), stop);
+    let end = End { incarnation, by: incarnation, stop, recovery: Vec::new(), gave_up: Vec::new(), index };
+    create(shared, &keys::end(incarnation), &floe_formats::encode(&Chain::writer(shared), &end)).await
+}
+
+async fn create(shared: &Arc<Shared>, key: &str, body: &bytes::Bytes) -> Result<(), Ended> {
+    match chain::create_for_sure(shared, key, &Payload::from(body.clone())).await {
+        Created::Won => Ok(()),
+        Created::Lost => {
+            let (by, found) = chain::whose(shared, key).await;
+            Err(Ended::Fenced { by, found })
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! One enum per family of operations; each answers what to do.
+
+use crate::Ended;
+use floe_formats::FormatError;
+use floe_metadata::MetadataError;
+use floe_objstore::StoreError;
+use floe_types::{DiskId, ErrorKind, Incarnation, Offset};
+use floe_wal::WalError;
+
+/// Why a batch was not appended, or will not be acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    #[error("producer {producer_id}: sequence {found} where {expected} is next")]
+    OutOfOrderSequence { producer_id: i64, expected: i32, found: i32 },
+    #[error("producer {producer_id}: sequence {found} is a duplicate older than the batches remembered")]
+    DuplicateSequence { producer_id: i64, found: i32 },
+    #[error("producer {producer_id}: epoch {found} is older than {current}")]
+    InvalidProducerEpoch { producer_id: i64, current: i16, found: i16 },
+    #[error("the budget for unflushed records is used up; the object store is behind")]
+    Overloaded,
+    #[error("partition is not led here any more")]
+    NotOwner,
+    #[error("partition is damaged: {0}")]
+    Broken(String),
+    #[error("{0}")]
+    Ended(Ended),
+}
+
+impl AppendError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfOrderSequence { .. } | Self::DuplicateSequence { .. } | Self::InvalidProducerEpoch { .. } => ErrorKind::Invalid,
+            Self::Overloaded => ErrorKind::Overloaded,
+            Self::NotOwner => ErrorKind::NotFound,
+            Self::Broken(_) => ErrorKind::Corrupt,
+            Self::Ended(Ended::Fenced { .. }) => ErrorKind::Fenced,
+            Self::Ended(_) => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Why records could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("offset {offset} is outside {log_start}..={committed}")]
+    OutOfRange { offset: Offset, log_start: Offset, committed: Offset },
+    #[error("partition is not led here any more")]
+    NotOwner,
+    #[error("partition is damaged: {0}")]
+    Broken(String),
+    #[error("stored records of {what}: {source}")]
+    Format { what: String, source: FormatError },
+    #[error("stored records: {0}")]
+    Batch(#[from] floe_records::BatchError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    #[error("{0}")]
+    Ended(Ended),
+}
+
+impl ReadError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfRange { .. } => ErrorKind::Invalid,
+            Self::NotOwner => ErrorKind::NotFound,
+            Self::Broken(_) | Self::Batch(_) => ErrorKind::Corrupt,
+            Self::Format { source, .. } => source.kind(),
+            Self::Store(e) => e.kind(),
+            Self::Wal(e) => e.kind(),
+            Self::Ended(Ended::Fenced { .. }) => ErrorKind::Fenced,
+            Self::Ended(_) => ErrorKind::Closed,
+        }
+    }
+}
+
+/// Why a start was refused or failed. The message names what and where, and what the operator can do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("data directory: {0}")]
+    Disk(#[from] std::io::Error),
+    #[error("data directory is in use by another process")]
+    DataInUse,
+    #[error("data directory belongs to cluster {data}, the store to cluster {store}")]
+    OtherCluster { data: String, store: String },
+    #[error("the store belongs to a cluster of brokers; start with --etcd")]
+    ClusterStore,
+    #[error(
+        "incarnation {incarnation} has a local WAL on disk {disk}, which is not this broker's: records acknowledged there and not flushed \
+         would be missing. Start the broker on that data directory, or give them up with --take-over"
+    )]
+    LocalElsewhere { incarnation: Incarnation, disk: DiskId },
+    #[error(
+        "the WAL of incarnation {incarnation} on this disk is damaged: {source}. What is whole stays readable by `floe inspect`; give up the rest with --take-over"
+    )]
+    WalDamaged { incarnation: Incarnation, source: WalError },
+    #[error("could not stop the row of incarnation {0}: its owner went on writing faster than it could be stopped")]
+    RowNotStopped(Incarnation),
+    #[error("{key}: {source}")]
+    Format { key: String, source: FormatError },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    #[error("{0}")]
+    Ended(Ended),
+}
+
+impl OpenError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Disk(_) | Self::RowNotStopped(_) => ErrorKind::Retry,
+            Self::DataInUse | Self::OtherCluster { .. } | Self::ClusterStore | Self::LocalElsewhere { .. } => ErrorKind::Invalid,
+            Self::WalDamaged { .. } => ErrorKind::Corrupt,
+            Self::Format { source, .. } => source.kind(),
+            Self::Store(e) => e.kind(),
+            Self::Metadata(e) => e.kind(),
+            Self::Wal(e) => e.kind(),
+            Self::Ended(_) => ErrorKind::Fenced,
+        }
+    }
+}
+
+/// Why a topic was not created, changed or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    #[error("topic {0} exists already")]
+    Exists(String),
+    #[error("there is no topic {0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Ended(Ended),
+}
+
+impl TopicError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists(_) | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Metadata(e) => e.kind(),
+            Self::Wal(e) => e.kind(),
+            Self::Store(e) => e.kind(),
+            Self::Ended(_) => ErrorKind::Closed,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The flusher: one task that turns what waits into packs, gives them slots in order, and counts them when they are
+//! certain. Several uploads are in flight; nothing else in the broker waits for the store.
+
+use crate::chain::{self, Chain, Landed};
+use crate::drain::Drain;
+use crate::ended::Ended;
+use crate::partition::{Partition, PlannedSegment};
+use crate::shared::Shared;
+use floe_env::{Mutant, mutated};
+use floe_formats::{BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, SegmentMeta, WalPosition};
+use floe_objstore::{Created, Payload};
+use floe_types::{Lsn, SlotNumber};
+use floe_wal::WalError;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Why a pack could not be made. Either ends the incarnation: its records are safe in the WAL, or were never acknowledged.
+#[derive(Debug, thiserror::Error)]
+enum PackError {
+    #[error("reading unflushed records back: {0}")]
+    Wal(#[from] WalError),
+    #[error("building a pack: {0}")]
+    Format(#[from] FormatError),
+    #[error("a batch is neither in memory nor in the WAL")]
+    Nowhere,
+}
+
+/// What one pack will hold.
+type Contents = Vec<PlannedSegment>;
+
+pub(crate) struct Flusher {
+    shared: Arc<Shared>,
+    chain: Chain,
+    uploads: FuturesUnordered<BoxFuture<'static, Landed>>,
+    index_upload: Option<BoxFuture<'static, Created>>,
+    /// When what waits has to be on its way, on the monotonic clock.
+    due: Option<Duration>,
+    drains: mpsc::Receiver<Drain>,
+    drain: Option<Drain>,
+}
+
+impl std::fmt::Debug for Flusher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flusher").field("chain", &self.chain).field("uploads", &self.uploads.len()).finish_non_exhaustive()
+    }
+}
+
+impl Flusher {
+    pub(crate) fn new(shared: Arc<Shared>, drains: mpsc::Receiver<Drain>) -> Self {
+        let chain = Chain::new(shared.clone());
+        let uploads = FuturesUnordered::new();
+        Self { shared, chain, uploads, index_upload: None, due: None, drains, drain: None }
+    }
+
+    /// Runs until the incarnation ends or has drained.
+    pub(crate) async fn run(mut self) {
+        let shared = self.shared.clone();
+        let ended = shared.ended.wait();
+        let mut ended = std::pin::pin!(ended);
+        loop {
+            self.look_at_the_clock();
+            if let Err(error) = self.flush_due().await {
+                return shared.end(Ended::Failed { why: error.to_string() });
+            }
+            if self.is_drained() {
+                let drain = self.drain.take();
+                return crate::drain::finish(&shared, &self.chain, drain).await;
+            }
+            tokio::select! {
+                biased;
+                _ = &mut ended => return,
+                Some(landed) = self.uploads.next(), if !self.uploads.is_empty() => self.landed(landed).await,
+                created = pending_or(self.index_upload.as_mut()) => self.index_landed(created),
+                Some(drain) = self.drains.recv(), if self.drain.is_none() => {
+                    self.drain = Some(drain);
+                    self.due = Some(Duration::ZERO);
+                }
+                () = shared.dirty.news() => {}
+                () = sleep_until(&shared, self.due), if self.due.is_some() && self.has_a_free_slot() => {}
+            }
+        }
+    }
+
+    fn has_a_free_slot(&self) -> bool {
+        self.uploads.len() < self.shared.options.window as usize
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.uploads.is_empty() && self.index_upload.is_none() && self.shared.unflushed_batches() == 0
+    }
+
+    /// Sets the time by which what waits has to be on its way.
+    fn look_at_the_clock(&mut self) {
+        let (since, options) = (self.shared.dirty.since(), &self.shared.options);
+        let now = self.shared.env.monotonic();
+        let mut sooner = |by: Duration| self.due = Some(self.due.map_or(by, |due| due.min(by)));
+        if since.any {
+            sooner(now + options.flush_age);
+        }
+        if since.object {
+            sooner(now + options.object_flush_age);
+        }
+        if self.shared.dirty.unplanned_bytes.load(Relaxed) >= options.flush_bytes {
+            sooner(now);
+        }
+    }
+
+    /// Sends what is due, as far as slots are free.
+    async fn flush_due(&mut self) -> Result<(), PackError> {
+        if !self.has_a_free_slot() || self.due.is_none_or(|due| due > self.shared.env.monotonic()) {
+            return Ok(());
+        }
+        // Before looking: what comes in while we look starts the clock again.
+        self.shared.dirty.clear_since();
+        let (packs, complete) = self.plan();
+        let wal_from = self.wal_from_of(&packs);
+        for (contents, wal_from) in packs.into_iter().zip(wal_from) {
+            self.send(contents, wal_from).await?;
+        }
+        if complete {
+            let again = self.shared.env.monotonic() + self.shared.options.object_flush_age;
+            self.due = self.drain.as_ref().map(|_| again);
+        }
+        Ok(())
+    }
+
+    /// Takes what waits, as many packs as slots are free; false if something is left. A partition with much gets a
+    /// pack of its own.
+    fn plan(&self) -> (Vec<Contents>, bool) {
+        let options = &self.shared.options;
+        let free = (options.window as usize).saturating_sub(self.uploads.len());
+        let (mut packs, mut small, mut small_bytes) = (Vec::new(), Vec::new(), 0);
+        for partition in self.shared.dirty.all() {
+            loop {
+                if packs.len() + usize::from(!small.is_empty()) >= free && (small.is_empty() || small_bytes >= options.pack_bytes) {
+                    packs.extend((!small.is_empty()).then_some(small));
+                    return (packs, false);
+                }
+                let Some(segment) = self.take(&partition, options.pack_bytes) else { break };
+                let bytes = segment.bytes;
+                if bytes >= options.own_pack_bytes && packs.len() + usize::from(!small.is_empty()) < free {
+                    packs.push(vec![segment]);
+                } else {
+                    small_bytes += bytes;
+                    small.push(segment);
+                    // One segment of a partition in a pack; what is left of it goes to the next.
+                    if small_bytes >= options.pack_bytes {
+                        packs.push(std::mem::take(&mut small));
+                        small_bytes = 0;
+                    }
+                }
+            }
+        }
+        packs.extend((!small.is_empty()).then_some(small));
+        (packs, true)
+    }
+
+    fn take(&self, partition: &Partition, max_bytes: u64) -> Option<PlannedSegment> {
+        let segment = partition.plan(max_bytes)?;
+        self.shared.dirty.unplanned_bytes.fetch_sub(segment.bytes, Relaxed);
+        Some(segment)
+    }
+
+    /// For each pack, the oldest WAL position that the slots up to its own do not cover. The end of the WAL is sampled
+    /// first and the dirty partitions are asked afterwards: see [`crate::shared::Dirty`].
+    fn wal_from_of(&self, packs: &[Contents]) -> Vec<Option<WalPosition>> {
+        let Some(wal) = self.shared.wal() else { return vec![None; packs.len()] };
+        let generation = self.shared.generation();
+        let mut oldest = wal.end();
+        for partition in self.shared.dirty.all() {
+            oldest = partition.first_unplanned().map_or(oldest, |lsn| oldest.min(lsn));
+        }
+        let mut positions = Vec::with_capacity(packs.len());
+        for contents in packs.iter().rev() {
+            positions.push(Some(WalPosition { generation, lsn: oldest }));
+            oldest = first_lsn(contents).map_or(oldest, |lsn| oldest.min(lsn));
+        }
+        positions.reverse();
+        positions
+    }
+
+    async fn send(&mut self, contents: Contents, wal_from: Option<WalPosition>) -> Result<(), PackError> {
+        let slot = self.chain.take_slot();
+        let pack = build(&self.shared, slot, contents, wal_from).await?;
+        if mutated(Mutant::TrimBeforeCertain) {
+            trim(&self.shared, wal_from).await;
+        }
+        self.uploads.push(chain::upload(self.shared.clone(), slot, pack).boxed());
+        Ok(())
+    }
+
+    async fn landed(&mut self, landed: Landed) {
+        match landed {
+            Landed::Ours(slot, pack) => {
+                let wal_from = self.chain.landed(slot, pack);
+                trim(&self.shared, wal_from).await;
+                self.shared.made_room();
+                if self.index_upload.is_none()
+                    && let Some((key, body)) = self.chain.index_due()
+                {
+                    self.index_upload = Some(create_index(self.shared.clone(), key, body).boxed());
+                }
+            }
+            Landed::Foreign { slot, by, found } => {
+                tracing::warn!(slot = slot.0, "a slot of this row holds another's write");
+                self.shared.end(Ended::Fenced { by, found });
+            }
+        }
+    }
+
+    fn index_landed(&mut self, created: Created) {
+        self.index_upload = None;
+        if created == Created::Lost {
+            self.shared.end(Ended::Fenced { by: None, found: "an index of this chain is another's".into() });
+        }
+    }
+}
+
+async fn build(shared: &Shared, slot: SlotNumber, contents: Contents, wal_from: Option<WalPosition>) -> Result<BuiltPack, PackError> {
+    let kind = if contents.len() == 1 { PackKind::Own } else { PackKind::Shared };
+    let mut pack = PackBuilder::new(Chain::writer(shared), kind, shared.incarnation, Some(slot));
+    for segment in contents {
+        let meta = SegmentMeta {
+            partition: segment.partition,
+            epoch: segment.epoch,
+            base_offset: segment.batches.first().map_or(0, |batch| batch.base_offset),
+            log_start: segment.log_start,
+            events: segment.events,
+            producers: segment.producers,
+        };
+        let mut batches = Vec::with_capacity(segment.batches.len());
+        for batch in segment.batches {
+            let bytes = match (batch.bytes, batch.wal, shared.wal()) {
+                (Some(bytes), ..) => bytes,
+                (None, Some((start, end)), Some(wal)) => wal.read(start, end).await?,
+                _ => return Err(PackError::Nowhere),
+            };
+            let (base_offset, end_offset) = (batch.base_offset, batch.end_offset);
+            batches.push(BatchSlice { bytes, base_offset, end_offset, max_timestamp: batch.max_timestamp, records: batch.records });
+        }
+        pack.add_segment(meta, batches)?;
+    }
+    Ok(pack.finish(wal_from, SlotNumber(0))?)
+}
+
+/// The WAL is needed no more below this position: only certain slots say so (T06).
+async fn trim(shared: &Shared, wal_from: Option<WalPosition>) {
+    let (Some(position), Some(wal)) = (wal_from, shared.wal()) else { return };
+    if position.generation != shared.generation() {
+        return;
+    }
+    if let Err(error) = wal.trim(position.lsn.min(wal.durable())).await {
+        tracing::warn!(%error, "the WAL was not trimmed; trying again behind the next slot");
+    }
+}
+
+fn first_lsn(contents: &[PlannedSegment]) -> Option<Lsn> {
+    contents.iter().flat_map(|segment| &segment.batches).filter_map(|batch| batch.wal.map(|(start, _)| start)).min()
+}
+
+async fn create_index(shared: Arc<Shared>, key: String, body: Payload) -> Created {
+    chain::create_for_sure(&shared, &key, &body).await
+}
+
+async fn pending_or(upload: Option<&mut BoxFuture<'static, Created>>) -> Created {
+    match upload {
+        Some(upload) => upload.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(shared: &Shared, due: Option<Duration>) {
+    let due = due.unwrap_or(Duration::MAX);
+    shared.env.sleep(due.saturating_sub(shared.env.monotonic())).await;
+}

@@ -1,0 +1,118 @@
+//! A start, step by step. Nothing is written before everything that can be refused has been refused, and no slot is
+//! created before the predecessor's `end` stands.
+
+use crate::engine::{Engine, Owned};
+use crate::flush::Flusher;
+use crate::partition::{Line, Partition};
+use crate::shared::Shared;
+use crate::start::{self, Start};
+use crate::topics::durability_of;
+use crate::{Durability, EngineOptions, OpenError};
+use floe_env::{Disk, Env};
+use floe_formats::PartitionIndex;
+use floe_metadata::Catalog;
+use floe_objstore::Store;
+use floe_types::{Generation, Incarnation, LeaderEpoch, PartitionId};
+use floe_wal::{Wal, WalOptions};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::mpsc;
+
+/// Times another broker may take the number that this one wanted before the start gives up.
+const CLAIM_ATTEMPTS: u32 = 16;
+
+impl Engine {
+    /// Takes the store over: ends the predecessor's chain, and leads every partition from where it ended.
+    ///
+    /// # Errors
+    /// Everything that [`OpenError`] names; nothing is served then, and nothing that was acknowledged is touched.
+    pub async fn open(env: Env, store: Store, disk: Arc<dyn Disk>, options: EngineOptions) -> Result<Engine, OpenError> {
+        let (lock, identity) = start::take_disk(&env, &disk).await?;
+        let cluster = start::join_cluster(&env, &store, &disk, identity).await?;
+        let catalog = Arc::new(Catalog::open(env.clone(), store.clone()).await?);
+        let start = Start { env, store, disk, options, disk_id: identity.disk, catalog };
+        let wal = start.needs_wal();
+        let (incarnation, inherited) = start.succeed(wal).await?;
+        // The predecessor may have created topics until its row was stopped.
+        start.catalog.refresh().await?;
+        start.remove_old_wals(incarnation).await?;
+        let shared = Shared::new(start.env.clone(), start.store.clone(), start.options.clone(), incarnation);
+        if wal {
+            let wal = open_wal(&shared, &start.disk, Generation(0)).await?;
+            shared.set_generation(Generation(0), Some(wal));
+        }
+        let epoch = epoch_of(incarnation);
+        for topic in start.catalog_view().topics() {
+            let durability = durability_of(topic, &start.options);
+            for index in 0..topic.partitions {
+                let id = PartitionId { topic: topic.id, index };
+                let left = inherited.get(&id).cloned().unwrap_or_else(|| Line::empty(id).to_index());
+                shared.add_partition(Partition::open(shared.clone(), left, epoch, durability));
+            }
+        }
+        let (drains, receiver) = mpsc::channel(1);
+        let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver).run());
+        let owned = Owned {
+            disk: start.disk.clone(),
+            disk_id: identity.disk,
+            cluster,
+            catalog: start.catalog.clone(),
+            lock,
+            flusher,
+            drains,
+            changing_generation: tokio::sync::Mutex::new(()),
+            producers: AtomicU64::new(0),
+        };
+        Ok(Engine::new(shared, owned))
+    }
+}
+
+/// An incarnation leads everything it owns under its own number.
+pub(crate) fn epoch_of(incarnation: Incarnation) -> LeaderEpoch {
+    LeaderEpoch::try_from(incarnation.0).unwrap_or(LeaderEpoch::MAX)
+}
+
+/// Begins the WAL of a generation whose claim stands, and ends the incarnation when the WAL fails.
+pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generation: Generation) -> Result<Arc<Wal>, OpenError> {
+    let mut options = WalOptions::new(shared.incarnation, generation, start::wal_dir(shared.incarnation, generation));
+    options.budget = shared.options.wal_budget;
+    options.file_bytes = shared.options.wal_file_bytes;
+    let wal = Wal::create(shared.env.clone(), disk.clone(), options).await?;
+    let (watched, shared_too) = (wal.clone(), shared.clone());
+    let watch = async move {
+        let error = watched.failed().await;
+        shared_too.end(crate::Ended::Failed { why: error.to_string() });
+    };
+    shared.env.spawn("watch the WAL", watch).detach_to_group();
+    Ok(wal)
+}
+
+impl Start {
+    /// Whether anything of the catalog, or the default, asks for this disk's word.
+    fn needs_wal(&self) -> bool {
+        let local = |topic: &Arc<floe_formats::Topic>| durability_of(topic, &self.options) == Durability::Local;
+        self.options.durability == Durability::Local || self.catalog_view().topics().any(local)
+    }
+
+    /// Claims the next incarnation and ends all that came before, the oldest first. What the last one left.
+    async fn succeed(&self, wal: bool) -> Result<(Incarnation, BTreeMap<PartitionId, PartitionIndex>), OpenError> {
+        for _ in 0..CLAIM_ATTEMPTS {
+            let chains = self.chains().await?;
+            self.refuse_local_elsewhere(&chains).await?;
+            let Some(incarnation) = self.claim_next(chains.newest, wal).await? else { continue };
+            let mut last = None;
+            for predecessor in &chains.open {
+                last = Some(self.recover(predecessor, incarnation).await?);
+            }
+            let last = match (last, chains.ended) {
+                (Some(end), _) => Some(end),
+                (None, Some(ended)) => Some(self.read_end(ended).await?),
+                (None, None) => None,
+            };
+            let lines = last.map(|end| end.index.partitions).unwrap_or_default();
+            return Ok((incarnation, lines.into_iter().map(|line| (line.partition, line)).collect()));
+        }
+        Err(OpenError::Ended(crate::Ended::Fenced { by: None, found: "other brokers keep starting on this store".into() }))
+    }
+}

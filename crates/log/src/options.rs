@@ -1,0 +1,91 @@
+//! What an engine is told at its start. The composition root fills it from flags, environment and file.
+
+use floe_types::BrokerId;
+use std::time::Duration;
+
+/// When a record counts as committed (`floe.durability`). A single broker knows two of the three levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Fsynced on this disk.
+    Local,
+    /// Its pack is in a certain slot of the object store.
+    Object,
+}
+
+impl std::str::FromStr for Durability {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "local" => Ok(Self::Local),
+            "object" => Ok(Self::Object),
+            "replicated" => Err("floe.durability=replicated needs a cluster; a single broker knows local and object".into()),
+            _ => Err(format!("floe.durability is {text:?}, not one of local, object")),
+        }
+    }
+}
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Object => "object",
+        })
+    }
+}
+
+/// Settings of one engine. Sizes are bytes.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    pub broker: BrokerId,
+    /// For topics that name none.
+    pub durability: Durability,
+    /// Take a store over although another disk may hold acknowledged records that were never flushed (T47).
+    pub take_over: bool,
+    /// Unflushed bytes that start a flush.
+    pub flush_bytes: u64,
+    /// Age of the oldest unflushed record that starts a flush. At most a second: a broker with unflushed records
+    /// contacts the store that often, so that it learns of a successor.
+    pub flush_age: Duration,
+    /// The same while `object` records wait for their acknowledgement.
+    pub object_flush_age: Duration,
+    /// Most bytes of one pack.
+    pub pack_bytes: u64,
+    /// A partition with this many unflushed bytes gets a pack of its own.
+    pub own_pack_bytes: u64,
+    /// Uploads in flight; also how far behind the first free slot a recoverer has to look.
+    pub window: u32,
+    /// Slots between two index objects: bounds how many footers a recovery reads.
+    pub index_every_slots: u64,
+    /// Unflushed bytes on the local disk.
+    pub wal_budget: u64,
+    pub wal_file_bytes: u64,
+    /// Batches kept in memory for readers of the tail and for flushing.
+    pub tail_bytes: u64,
+    /// `object` records that wait for their slot, in memory only.
+    pub object_unflushed_bytes: u64,
+    /// Blocks read from packs.
+    pub cache_bytes: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            broker: BrokerId(0),
+            durability: Durability::Local,
+            take_over: false,
+            flush_bytes: 16 << 20,
+            flush_age: Duration::from_millis(1000),
+            object_flush_age: Duration::from_millis(50),
+            pack_bytes: 16 << 20,
+            own_pack_bytes: 8 << 20,
+            window: 4,
+            index_every_slots: 64,
+            wal_budget: 1 << 30,
+            wal_file_bytes: 64 << 20,
+            tail_bytes: 64 << 20,
+            object_unflushed_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Who waits on a partition: producers for their commit, readers for news. Every waiter gets the fate of its own bytes
+//! (T01), and a partition that closes leaves nobody behind (T11).
+
+use super::Partition;
+use crate::AppendError;
+use floe_types::Offset;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::{Notify, oneshot};
+
+pub(super) type CommitAnswer = Result<(), AppendError>;
+
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    /// Ordered by the end that each waits for.
+    commits: VecDeque<(Offset, oneshot::Sender<CommitAnswer>)>,
+    readers: Vec<Arc<Notify>>,
+}
+
+impl Waiters {
+    pub(super) fn await_commit(&mut self, end: Offset) -> oneshot::Receiver<CommitAnswer> {
+        let (sender, receiver) = oneshot::channel();
+        let at = self.commits.partition_point(|(waits_for, _)| *waits_for <= end);
+        self.commits.insert(at, (end, sender));
+        receiver
+    }
+
+    /// Everything below `committed` is committed.
+    pub(super) fn committed(&mut self, committed: Offset) {
+        while self.commits.front().is_some_and(|(end, _)| *end <= committed) {
+            if let Some((_, sender)) = self.commits.pop_front() {
+                // A client that is gone does not want its answer.
+                let _gone = sender.send(Ok(()));
+            }
+        }
+        self.wake_readers();
+    }
+
+    pub(super) fn fail(&mut self, error: &AppendError) {
+        for (_, sender) in self.commits.drain(..) {
+            let _gone = sender.send(Err(error.clone()));
+        }
+        self.wake_readers();
+    }
+
+    fn wake_readers(&mut self) {
+        for reader in &self.readers {
+            reader.notify_one();
+        }
+    }
+}
+
+/// A reader's interest in one partition; ends when dropped.
+#[derive(Debug)]
+pub struct Registration {
+    partition: Arc<Partition>,
+    waiter: Arc<Notify>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut state = self.partition.state.lock();
+        if let Some(at) = state.waiters.readers.iter().position(|reader| Arc::ptr_eq(reader, &self.waiter)) {
+            state.waiters.readers.swap_remove(at);
+        }
+    }
+}
+
+impl Partition {
+    /// Has `waiter` notified whenever something is committed or the partition closes, until the registration is
+    /// dropped. Look at the offsets after registering: what was committed before is not told again.
+    #[must_use]
+    pub fn register(self: &Arc<Self>, waiter: &Arc<Notify>) -> Registration {
+        self.state.lock().waiters.readers.push(waiter.clone());
+        Registration { partition: self.clone(), waiter: waiter.clone() }
+    }
+
+    /// Waits until everything below `end_offset` is committed. Cancelling it forgets the answer, not the records.
+    ///
+    /// # Errors
+    /// The partition ended before that: the records may or may not survive.
+    pub async fn committed(&self, end_offset: Offset) -> Result<(), AppendError> {
+        let answer = {
+            let mut state = self.state.lock();
+            if state.committed >= end_offset {
+                return Ok(());
+            }
+            state.check_open()?;
+            state.waiters.await_commit(end_offset)
+        };
+        answer.await.unwrap_or(Err(AppendError::NotOwner))
+    }
+}

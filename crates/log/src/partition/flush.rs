@@ -1,0 +1,94 @@
+//! What goes into the next pack: the batches behind those that already have a slot, in offset order.
+
+use super::tail::Evicted;
+use super::{Partition, producers};
+use bytes::Bytes;
+use floe_formats::{PartitionEvent, ProducerUpdate};
+use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
+use std::collections::BTreeMap;
+
+/// One batch on its way into a pack.
+#[derive(Debug)]
+pub(crate) struct PlannedBatch {
+    pub(crate) base_offset: Offset,
+    pub(crate) end_offset: Offset,
+    pub(crate) max_timestamp: i64,
+    pub(crate) records: u32,
+    /// None: memory let it go, the WAL has it.
+    pub(crate) bytes: Option<Bytes>,
+    pub(crate) wal: Option<(Lsn, Lsn)>,
+}
+
+/// A segment on its way into a pack.
+#[derive(Debug)]
+pub(crate) struct PlannedSegment {
+    pub(crate) partition: PartitionId,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) log_start: Offset,
+    pub(crate) batches: Vec<PlannedBatch>,
+    pub(crate) events: Vec<PartitionEvent>,
+    pub(crate) producers: Vec<ProducerUpdate>,
+    pub(crate) bytes: u64,
+}
+
+impl Partition {
+    /// Takes up to `max_bytes` of what has no slot yet - at least one batch - and the partition off the dirty list
+    /// when nothing is left. None if there is nothing.
+    pub(crate) fn plan(&self, max_bytes: u64) -> Option<PlannedSegment> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let mut updates = BTreeMap::new();
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        for batch in state.tail.from_mut(state.planned).filter(|_| state.closed.is_none()) {
+            let len = u64::from(batch.len);
+            if !batches.is_empty() && bytes + len > max_bytes {
+                break;
+            }
+            if let Some(update) = batch.producer.take() {
+                producers::merge(&mut updates, &update);
+            }
+            bytes += len;
+            state.planned = batch.end_offset;
+            batches.push(PlannedBatch {
+                base_offset: batch.base_offset,
+                end_offset: batch.end_offset,
+                max_timestamp: batch.max_timestamp,
+                records: batch.records,
+                bytes: batch.bytes.clone(),
+                wal: batch.wal,
+            });
+        }
+        state.dirty = state.closed.is_none() && state.planned < state.end;
+        if batches.is_empty() {
+            return None;
+        }
+        let told = std::mem::replace(&mut state.epoch_told, true);
+        let events = if told { Vec::new() } else { vec![PartitionEvent::EpochStart { epoch: self.epoch, start: self.epoch_start }] };
+        Some(PlannedSegment {
+            partition: self.id,
+            epoch: self.epoch,
+            log_start: state.line.log_start,
+            batches,
+            events,
+            producers: updates.into_values().collect(),
+            bytes,
+        })
+    }
+
+    /// The oldest WAL position of a batch that waits for a slot. A partition where none waits leaves the dirty list.
+    pub(crate) fn first_unplanned(&self) -> Option<Lsn> {
+        let state = self.state.lock();
+        if !state.dirty {
+            self.shared.dirty.remove(self.id);
+            return None;
+        }
+        state.tail.from(state.planned).find_map(|batch| batch.wal.map(|(start, _)| start))
+    }
+
+    /// Frees the memory of one batch if it has another place.
+    pub(crate) fn evict(&self, base_offset: Offset) -> Evicted {
+        let mut state = self.state.lock();
+        let wal_durable = state.wal_durable;
+        state.tail.evict(base_offset, wal_durable)
+    }
+}

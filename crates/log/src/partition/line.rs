@@ -1,0 +1,123 @@
+//! What certain slots say of one partition: the part of its state that survives without any disk. The owner keeps it
+//! up to date slot by slot, and recovery derives it from the same footers with the same code.
+
+use super::producers;
+use floe_formats::{EpochStart, PartitionEvent, PartitionIndex, ProducerUpdate, Segment, SegmentRef};
+use floe_types::{LeaderEpoch, Offset, PartitionId};
+use std::collections::BTreeMap;
+
+/// A partition's line of the index, open for changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) partition: PartitionId,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) epochs: Vec<EpochStart>,
+    pub(crate) log_start: Offset,
+    pub(crate) end: Offset,
+    pub(crate) segments: Vec<SegmentRef>,
+    pub(crate) producers: BTreeMap<i64, ProducerUpdate>,
+    pub(crate) manifest: Option<u64>,
+    /// Set when stored state contradicts itself; the partition is not served, the others are (T23).
+    pub(crate) broken: Option<String>,
+}
+
+impl Line {
+    pub(crate) fn empty(partition: PartitionId) -> Self {
+        Self {
+            partition,
+            epoch: 0,
+            epochs: Vec::new(),
+            log_start: 0,
+            end: 0,
+            segments: Vec::new(),
+            producers: BTreeMap::new(),
+            manifest: None,
+            broken: None,
+        }
+    }
+
+    pub(crate) fn from_index(index: PartitionIndex) -> Self {
+        let broken = find_contradiction(&index);
+        Self {
+            partition: index.partition,
+            epoch: index.epoch,
+            epochs: index.epochs,
+            log_start: index.log_start,
+            end: index.end,
+            segments: index.segments,
+            producers: index.producers.into_iter().map(|update| (update.producer_id, update)).collect(),
+            manifest: index.manifest,
+            broken,
+        }
+    }
+
+    pub(crate) fn to_index(&self) -> PartitionIndex {
+        PartitionIndex {
+            partition: self.partition,
+            epoch: self.epoch,
+            epochs: self.epochs.clone(),
+            log_start: self.log_start,
+            end: self.end,
+            segments: self.segments.clone(),
+            producers: self.producers.values().cloned().collect(),
+            manifest: self.manifest,
+        }
+    }
+
+    /// Takes in one more segment of a certain slot, or of a recovery pack. One that does not start where the line
+    /// ends breaks the line: nothing behind it can be trusted. It stays listed all the same, so that every later
+    /// reader of an index finds the contradiction again.
+    pub(crate) fn apply(&mut self, segment: &Segment, stored: SegmentRef) {
+        if self.broken.is_none() && (segment.base_offset != self.end || segment.end_offset < segment.base_offset) {
+            self.broken = Some(contradiction(self.end, &stored));
+        }
+        if self.broken.is_some() {
+            self.segments.push(stored);
+            return;
+        }
+        for event in &segment.events {
+            self.apply_event(event);
+        }
+        for update in &segment.producers {
+            producers::merge(&mut self.producers, update);
+        }
+        self.epoch = self.epoch.max(segment.epoch);
+        if segment.end_offset > segment.base_offset {
+            self.end = segment.end_offset;
+            self.segments.push(stored);
+        }
+    }
+
+    fn apply_event(&mut self, event: &PartitionEvent) {
+        match event {
+            PartitionEvent::EpochStart { epoch, start } => {
+                if self.epochs.last().is_none_or(|last| last.epoch < *epoch) {
+                    self.epochs.push(EpochStart { epoch: *epoch, start: *start });
+                }
+            }
+            PartitionEvent::LogStart { offset } => self.log_start = self.log_start.max(*offset),
+        }
+    }
+
+    /// The segment that holds `offset`.
+    pub(crate) fn segment_at(&self, offset: Offset) -> Option<&SegmentRef> {
+        let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        self.segments.get(after.checked_sub(1)?).filter(|segment| offset < segment.end_offset)
+    }
+}
+
+fn contradiction(end: Offset, stored: &SegmentRef) -> String {
+    format!("segment {}..{} in {} does not follow the end at {end}", stored.base_offset, stored.end_offset, stored.pack.key())
+}
+
+/// Segments that do not follow one another up to the line's end.
+fn find_contradiction(index: &PartitionIndex) -> Option<String> {
+    let mut end = index.segments.first().map_or(index.end, |first| first.base_offset);
+    for stored in &index.segments {
+        if stored.base_offset != end || stored.end_offset > index.end {
+            return Some(contradiction(end, stored));
+        }
+        end = stored.end_offset;
+    }
+    (end != index.end).then(|| format!("its segments end at {end}, the partition at {}", index.end))
+}

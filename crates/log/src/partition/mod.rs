@@ -1,0 +1,196 @@
+//! One partition that this incarnation owns: its offsets, the tail that is not yet in certain slots, what its certain
+//! segments say, and who waits.
+//!
+//! All state is behind one lock that is never held across I/O. In every state:
+//! `log_start <= committed <= end`, `line.end <= planned <= end`, the tail holds every batch at or above `line.end`.
+
+mod append;
+mod commit;
+mod events;
+mod flush;
+mod line;
+mod producers;
+mod read;
+mod tail;
+mod time;
+
+pub use append::Appended;
+pub use events::Registration;
+pub(crate) use flush::PlannedSegment;
+pub(crate) use line::Line;
+pub(crate) use producers::{merge, update_of};
+pub use read::{ReadRequest, ReadResult};
+pub(crate) use tail::{Evicted, Released};
+
+use crate::shared::Shared;
+use crate::{AppendError, Durability, Ended};
+use events::Waiters;
+use floe_formats::PartitionIndex;
+use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
+use parking_lot::Mutex;
+use producers::Producers;
+use std::sync::Arc;
+use tail::Tail;
+
+/// A partition's offsets, end-exclusive and always in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    pub log_start: Offset,
+    /// Kafka's high watermark: what consumers see lies below.
+    pub committed: Offset,
+    /// Kafka's log end offset.
+    pub end: Offset,
+}
+
+/// Why a partition takes nothing more.
+#[derive(Debug, Clone)]
+enum Closed {
+    Ended(Ended),
+    Deleted,
+    /// Its stored state contradicts itself: this partition stops, the others go on (T23).
+    Broken(String),
+}
+
+#[derive(Debug)]
+struct State {
+    durability: Durability,
+    /// What certain slots hold: the part of this partition that a successor finds without our disk.
+    line: Line,
+    tail: Tail,
+    committed: Offset,
+    /// Everything below is in a pack that has been given a slot.
+    planned: Offset,
+    end: Offset,
+    wal_durable: Lsn,
+    producers: Producers,
+    waiters: Waiters,
+    dirty: bool,
+    /// Whether a segment of this epoch has told where the epoch starts.
+    epoch_told: bool,
+    /// The broker drains: reads and commits go on, appends do not.
+    draining: bool,
+    closed: Option<Closed>,
+}
+
+/// A partition led by this broker. Cheap to share; every method is safe to call from any task.
+#[derive(Debug)]
+pub struct Partition {
+    id: PartitionId,
+    epoch: LeaderEpoch,
+    epoch_start: Offset,
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+
+impl Partition {
+    /// A partition as its predecessor left it, led from its end on under a new epoch.
+    pub(crate) fn open(shared: Arc<Shared>, left: PartitionIndex, epoch: LeaderEpoch, durability: Durability) -> Arc<Self> {
+        let mut line = Line::from_index(left);
+        let end = line.end;
+        let broken = line.broken.take();
+        line.epochs.push(floe_formats::EpochStart { epoch, start: end });
+        line.epoch = epoch;
+        let state = State {
+            durability,
+            tail: Tail::new(),
+            committed: end,
+            planned: end,
+            end,
+            wal_durable: Lsn(0),
+            producers: Producers::from_updates(line.producers.values()),
+            waiters: Waiters::default(),
+            dirty: false,
+            epoch_told: false,
+            draining: false,
+            closed: broken.map(Closed::Broken),
+            line,
+        };
+        Arc::new(Self { id: state.line.partition, epoch, epoch_start: end, shared, state: Mutex::new(state) })
+    }
+
+    /// Which partition this is.
+    #[must_use]
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// The epoch under which this incarnation leads it.
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// Where it stands now.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        let state = self.state.lock();
+        Offsets { log_start: state.line.log_start, committed: state.committed, end: state.end }
+    }
+
+    /// When new records count as committed. Takes effect with the next batch; what is appended keeps its own.
+    pub fn set_durability(&self, durability: Durability) {
+        self.state.lock().durability = durability;
+    }
+
+    /// `OffsetForLeaderEpoch`: the greatest epoch at or below `epoch` and where it ends; None for one from before
+    /// everything known, or from the future.
+    #[must_use]
+    pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let state = self.state.lock();
+        if epoch > self.epoch {
+            return None;
+        }
+        let after = state.line.epochs.partition_point(|known| known.epoch <= epoch);
+        let found = state.line.epochs.get(after.checked_sub(1)?)?;
+        Some((found.epoch, state.line.epochs.get(after).map_or(state.end, |next| next.start)))
+    }
+
+    /// The epochs known, oldest first.
+    #[must_use]
+    pub fn epochs(&self) -> Vec<floe_formats::EpochStart> {
+        self.state.lock().line.epochs.clone()
+    }
+
+    pub(crate) fn close_deleted(&self) {
+        let released = {
+            let mut state = self.state.lock();
+            state.closed.get_or_insert(Closed::Deleted);
+            state.dirty = false;
+            state.waiters.fail(&AppendError::NotOwner);
+            let planned = state.planned;
+            state.tail.release_all(planned)
+        };
+        self.shared.released(&released);
+    }
+
+    /// From now on nothing is appended; what is appended is flushed and acknowledged.
+    pub(crate) fn stop_appending(&self) {
+        self.state.lock().draining = true;
+    }
+
+    pub(crate) fn close_ended(&self, ended: &Ended) {
+        let mut state = self.state.lock();
+        state.closed.get_or_insert_with(|| Closed::Ended(ended.clone()));
+        state.waiters.fail(&AppendError::Ended(ended.clone()));
+    }
+
+    /// What certain slots say of it, for an index or an `end`.
+    pub(crate) fn index_line(&self) -> PartitionIndex {
+        self.state.lock().line.to_index()
+    }
+}
+
+impl State {
+    fn check_appendable(&self) -> Result<(), AppendError> {
+        if self.draining { Err(AppendError::Ended(Ended::Drained)) } else { self.check_open() }
+    }
+
+    fn check_open(&self) -> Result<(), AppendError> {
+        match &self.closed {
+            None => Ok(()),
+            Some(Closed::Ended(ended)) => Err(AppendError::Ended(ended.clone())),
+            Some(Closed::Deleted) => Err(AppendError::NotOwner),
+            Some(Closed::Broken(why)) => Err(AppendError::Broken(why.clone())),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading: the tail from memory, what memory let go from the WAL, everything older from packs. Only committed records
+//! are seen, batches come out as they went in, and a batch is never cut.
+
+use super::{Closed, Partition, State};
+use crate::ReadError;
+use bytes::Bytes;
+use floe_formats::SegmentRef;
+use floe_types::{Lsn, Offset};
+
+/// What a reader asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadRequest {
+    /// May lie inside a batch: that whole batch is returned first (T36).
+    pub offset: Offset,
+    pub max_bytes: usize,
+    /// Return the first batch even if it is larger than `max_bytes` (KIP-74).
+    pub at_least_one: bool,
+}
+
+/// Whole batches in offset order.
+#[derive(Debug, Clone, Default)]
+pub struct ReadResult {
+    pub batches: Vec<Bytes>,
+    pub bytes: usize,
+    pub committed: Offset,
+    pub log_start: Offset,
+}
+
+/// Where the next stretch of records lies.
+enum Source {
+    Nothing,
+    Memory(Vec<Bytes>),
+    Wal(Lsn, Lsn),
+    Pack(SegmentRef),
+}
+
+impl Partition {
+    /// Reads committed batches from `offset` on, as many as fit.
+    ///
+    /// # Errors
+    /// An offset outside `log_start..=committed`, a partition that has ended, a store that does not answer, or stored
+    /// bytes that are damaged.
+    pub async fn read(&self, request: ReadRequest) -> Result<ReadResult, ReadError> {
+        let mut result = ReadResult::default();
+        let mut offset = request.offset;
+        loop {
+            let room = request.max_bytes.saturating_sub(result.bytes);
+            let force = request.at_least_one && result.batches.is_empty();
+            if room == 0 && !force {
+                // The offsets are wanted even where nothing fits.
+                self.source(offset, &mut result, 0, false)?;
+                return Ok(result);
+            }
+            let batches = match self.source(offset, &mut result, room, force) {
+                Ok(Source::Nothing) => return Ok(result),
+                Ok(Source::Memory(batches)) => batches,
+                Ok(Source::Wal(start, end)) => vec![self.read_wal(start, end).await?],
+                Ok(Source::Pack(segment)) => self.shared.packs.read(self.id, &segment, offset, room).await?,
+                Err(e) if result.batches.is_empty() => return Err(e),
+                // Something was read before the partition moved on: give that.
+                Err(_) => return Ok(result),
+            };
+            let Some(next) = take(&mut result, batches, room, force, offset, request.max_bytes)? else { return Ok(result) };
+            offset = next;
+        }
+    }
+
+    fn source(&self, offset: Offset, result: &mut ReadResult, room: usize, force: bool) -> Result<Source, ReadError> {
+        let state = self.state.lock();
+        state.check_readable()?;
+        (result.committed, result.log_start) = (state.committed, state.line.log_start);
+        if offset < state.line.log_start || offset > state.committed {
+            return Err(ReadError::OutOfRange { offset, log_start: state.line.log_start, committed: state.committed });
+        }
+        if offset == state.committed {
+            return Ok(Source::Nothing);
+        }
+        if state.tail.start().is_some_and(|start| start <= offset) {
+            return Ok(state.from_tail(offset, room, force));
+        }
+        match state.line.segment_at(offset) {
+            Some(segment) => Ok(Source::Pack(segment.clone())),
+            None => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
+        }
+    }
+
+    async fn read_wal(&self, start: Lsn, end: Lsn) -> Result<Bytes, ReadError> {
+        match self.shared.wal() {
+            Some(wal) => Ok(wal.read(start, end).await?),
+            None => Err(ReadError::NotOwner),
+        }
+    }
+}
+
+impl State {
+    fn check_readable(&self) -> Result<(), ReadError> {
+        match &self.closed {
+            None => Ok(()),
+            Some(Closed::Ended(ended)) => Err(ReadError::Ended(ended.clone())),
+            Some(Closed::Deleted) => Err(ReadError::NotOwner),
+            Some(Closed::Broken(why)) => Err(ReadError::Broken(why.clone())),
+        }
+    }
+
+    fn from_tail(&self, offset: Offset, room: usize, force: bool) -> Source {
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        for batch in self.tail.from(offset).take_while(|batch| batch.end_offset <= self.committed) {
+            let Some(stored) = &batch.bytes else {
+                if !batches.is_empty() {
+                    break;
+                }
+                return match (self.line.segment_at(batch.base_offset), batch.wal) {
+                    (Some(segment), _) => Source::Pack(segment.clone()),
+                    (None, Some((start, end))) => Source::Wal(start, end),
+                    (None, None) => Source::Nothing,
+                };
+            };
+            if bytes + stored.len() > room && !(force && batches.is_empty()) {
+                break;
+            }
+            bytes += stored.len();
+            batches.push(stored.clone());
+        }
+        if batches.is_empty() { Source::Nothing } else { Source::Memory(batches) }
+    }
+}
+
+/// Moves what fits into the result. The next offset, or None when the result is full.
+fn take(
+    result: &mut ReadResult,
+    batches: Vec<Bytes>,
+    room: usize,
+    force: bool,
+    offset: Offset,
+    max_bytes: usize,
+) -> Result<Option<Offset>, ReadError> {
+    let (mut next, mut room) = (offset, room);
+    let before = result.batches.len();
+    for batch in batches {
+        let header = floe_records::BatchHeader::parse(&batch)?;
+        let first = force && result.batches.is_empty();
+        if batch.len() > room && !first {
+            return Ok(None);
+        }
+        if header.end_offset() > result.committed {
+            return Ok(None);
+        }
+        next = header.end_offset();
+        room = room.saturating_sub(batch.len());
+        result.bytes += batch.len();
+        result.batches.push(batch);
+    }
+    let advanced = result.batches.len() > before && next > offset;
+    Ok((advanced && result.bytes < max_bytes).then_some(next))
+}

@@ -1,0 +1,229 @@
+//! What an engine's parts reach in common: the doors, the budgets, the list of partitions that wait for a flush, and
+//! how the incarnation ended.
+
+use crate::ended::{End, Ended};
+use crate::pack_reader::PackReader;
+use crate::partition::Partition;
+use crate::tail_memory::TailMemory;
+use crate::{AppendError, EngineOptions};
+use floe_env::Env;
+use floe_objstore::Store;
+use floe_types::{Generation, Incarnation, PartitionId};
+use floe_wal::Wal;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
+
+/// Unflushed batches that all partitions together may have: bounds what memory knows of each, whatever their size.
+const MAX_UNFLUSHED_BATCHES: u64 = 500_000;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) store: Store,
+    pub(crate) options: EngineOptions,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) ended: End,
+    pub(crate) dirty: Dirty,
+    pub(crate) tail_memory: TailMemory,
+    pub(crate) packs: PackReader,
+    partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// The generation of the newest claim, and its WAL if it has one.
+    wal: RwLock<(Generation, Option<Arc<Wal>>)>,
+    unflushed_batches: AtomicU64,
+    object_bytes: AtomicU64,
+    room: Notify,
+}
+
+/// Room for one batch, given back unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Reserved<'a> {
+    shared: &'a Shared,
+    bytes: u64,
+}
+
+impl Reserved<'_> {
+    /// The batch is in the tail: what it holds is given back when its slot is certain.
+    pub(crate) fn keep(self, object: bool) {
+        self.shared.dirty.grew(self.bytes, self.shared.options.flush_bytes);
+        if !object {
+            self.shared.object_bytes.fetch_sub(self.bytes, Relaxed);
+        }
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.shared.unflushed_batches.fetch_sub(1, Relaxed);
+        self.shared.object_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(env: Env, store: Store, options: EngineOptions, incarnation: Incarnation) -> Arc<Self> {
+        let packs = PackReader::new(store.clone(), options.cache_bytes);
+        Arc::new(Self {
+            tail_memory: TailMemory::new(options.tail_bytes),
+            env,
+            store,
+            options,
+            incarnation,
+            ended: End::new(),
+            dirty: Dirty::default(),
+            packs,
+            partitions: RwLock::new(BTreeMap::new()),
+            wal: RwLock::new((Generation(0), None)),
+            unflushed_batches: AtomicU64::new(0),
+            object_bytes: AtomicU64::new(0),
+            room: Notify::new(),
+        })
+    }
+
+    pub(crate) fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.partitions.read().get(&id).cloned()
+    }
+
+    /// All partitions led here, in order.
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().values().cloned().collect()
+    }
+
+    pub(crate) fn add_partition(&self, partition: Arc<Partition>) {
+        self.partitions.write().insert(partition.id(), partition);
+    }
+
+    pub(crate) fn remove_partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.partitions.write().remove(&id)
+    }
+
+    pub(crate) fn wal(&self) -> Option<Arc<Wal>> {
+        self.wal.read().1.clone()
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.wal.read().0
+    }
+
+    pub(crate) fn set_generation(&self, generation: Generation, wal: Option<Arc<Wal>>) {
+        *self.wal.write() = (generation, wal);
+    }
+
+    /// Room for a batch of `bytes`, whatever its durability will be.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<Reserved<'_>, AppendError> {
+        let batches = self.unflushed_batches.fetch_add(1, Relaxed);
+        let object = self.object_bytes.fetch_add(bytes, Relaxed);
+        let reserved = Reserved { shared: self, bytes };
+        // An empty budget takes any batch: one that is larger than the budget must not wait for ever.
+        if batches >= MAX_UNFLUSHED_BATCHES || (object > 0 && object + bytes > self.options.object_unflushed_bytes) {
+            return Err(AppendError::Overloaded);
+        }
+        Ok(reserved)
+    }
+
+    /// So much no longer waits for a slot.
+    pub(crate) fn flushed(&self, batches: u64, object_bytes: u64) {
+        self.unflushed_batches.fetch_sub(batches, Relaxed);
+        self.object_bytes.fetch_sub(object_bytes, Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// A partition was deleted with all that it held.
+    pub(crate) fn released(&self, released: &crate::partition::Released) {
+        self.dirty.unplanned_bytes.fetch_sub(released.unplanned_bytes, Relaxed);
+        self.tail_memory.released(released.memory_bytes);
+        self.flushed(released.unflushed_batches, released.object_bytes);
+    }
+
+    /// Returns when something was flushed or trimmed: an append that was refused for lack of room may succeed now.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    pub(crate) fn made_room(&self) {
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn unflushed_batches(&self) -> u64 {
+        self.unflushed_batches.load(Relaxed)
+    }
+
+    /// The incarnation ends: nothing more is acknowledged.
+    pub(crate) fn end(&self, ended: Ended) {
+        if self.ended.tell(ended.clone()) {
+            match &ended {
+                Ended::Drained => tracing::info!(incarnation = self.incarnation.0, "drained"),
+                _ => tracing::error!(incarnation = self.incarnation.0, %ended, "this incarnation has ended"),
+            }
+            for partition in self.partitions() {
+                partition.close_ended(&ended);
+            }
+        }
+    }
+}
+
+/// The partitions that hold batches without a slot.
+///
+/// A partition is put in under its own lock and *before* its batch enters the WAL, and taken out under its own lock:
+/// whoever samples the end of the WAL and looks at this list afterwards misses no entry below that end.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    partitions: Mutex<BTreeMap<PartitionId, Arc<Partition>>>,
+    pub(crate) unplanned_bytes: AtomicU64,
+    since: Mutex<Since>,
+    news: Notify,
+}
+
+/// Since when something waits for a flush; what is `object` waits with an acknowledgement behind it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Since {
+    pub(crate) any: bool,
+    pub(crate) object: bool,
+}
+
+impl Dirty {
+    pub(crate) fn insert(&self, partition: &Arc<Partition>) {
+        self.partitions.lock().insert(partition.id(), partition.clone());
+    }
+
+    /// Wakes the flusher if it does not know yet that there is something of this kind.
+    pub(crate) fn mark(&self, object: bool) {
+        let mut since = self.since.lock();
+        let news = !since.any || (object && !since.object);
+        since.any = true;
+        since.object |= object;
+        if news {
+            self.news.notify_one();
+        }
+    }
+
+    /// So much more waits; the flusher is woken when that reaches `enough`.
+    fn grew(&self, bytes: u64, enough: u64) {
+        let before = self.unplanned_bytes.fetch_add(bytes, Relaxed);
+        if before < enough && before + bytes >= enough {
+            self.news.notify_one();
+        }
+    }
+
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    pub(crate) fn since(&self) -> Since {
+        *self.since.lock()
+    }
+
+    pub(crate) fn clear_since(&self) {
+        *self.since.lock() = Since::default();
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        self.partitions.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn remove(&self, id: PartitionId) {
+        self.partitions.lock().remove(&id);
+    }
+}

@@ -1,0 +1,262 @@
+//! What a start reads and writes in the store before it serves anybody: the cluster, the chains, their claims and ends.
+
+use crate::shared::Shared;
+use crate::{EngineOptions, OpenError};
+use floe_env::{Disk, Env};
+use floe_formats::{Claim, ClaimState, Cluster, DiskIdentity, End, Mode, WalKind, Writer, keys};
+use floe_metadata::{Catalog, View};
+use floe_objstore::{Created, Payload, Store, StoreError};
+use floe_types::{ClusterId, DiskId, Generation, Incarnation, WriteId};
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+const IDENTITY: &str = "identity";
+const LOCK: &str = "lock";
+/// Claims of one incarnation that are read; a generation follows only where a replica set changes.
+const MAX_CLAIMS: usize = 1000;
+
+/// A chain without an `end`.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    pub(crate) incarnation: Incarnation,
+}
+
+/// The chains as a start finds them.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    /// The newest incarnation there is; 0 before the first.
+    pub(crate) newest: Incarnation,
+    /// Those without an `end`, oldest first.
+    pub(crate) open: Vec<Predecessor>,
+    /// The newest one that has an `end`.
+    pub(crate) ended: Option<Incarnation>,
+}
+
+/// What the steps of a start have in common.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) env: Env,
+    pub(crate) store: Store,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: EngineOptions,
+    pub(crate) disk_id: DiskId,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// The folder of one generation's WAL.
+pub(crate) fn wal_dir(incarnation: Incarnation, generation: Generation) -> String {
+    format!("wal/{:016x}-{:08x}", incarnation.0, generation.0)
+}
+
+/// This incarnation's claim to a generation.
+pub(crate) fn claim(shared: &Shared, generation: Generation, state: ClaimState, wal: Option<DiskId>) -> Claim {
+    Claim {
+        incarnation: shared.incarnation,
+        generation,
+        state,
+        broker: shared.options.broker,
+        disk: wal,
+        replicas: wal.into_iter().collect(),
+        quorum: u8::from(wal.is_some()),
+        window: shared.options.window,
+        wal: if wal.is_some() { WalKind::Local } else { WalKind::None },
+        previous_end: None,
+        base: None,
+        created_ms: shared.env.now_ms(),
+    }
+}
+
+/// Takes the data directory: nobody else has it, and it says which disk it is.
+pub(crate) async fn take_disk(env: &Env, disk: &Arc<dyn Disk>) -> Result<(floe_env::DiskLock, DiskIdentity), OpenError> {
+    disk.create_dir_all("wal").await?;
+    let lock =
+        disk.lock(LOCK).await.map_err(|e| if e.kind() == ErrorKind::WouldBlock { OpenError::DataInUse } else { OpenError::Disk(e) })?;
+    let identity = match disk.read(IDENTITY).await {
+        Ok(bytes) => floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: IDENTITY.into(), source })?.1,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let identity = DiskIdentity { disk: DiskId(env.random_u128()), cluster: None };
+            write_identity(env, disk, &identity).await?;
+            identity
+        }
+        Err(e) => return Err(e.into()),
+    };
+    Ok((lock, identity))
+}
+
+async fn write_identity(env: &Env, disk: &Arc<dyn Disk>, identity: &DiskIdentity) -> Result<(), OpenError> {
+    let writer = Writer { write_id: WriteId(env.random_u128()), incarnation: Incarnation(0), revision: 0 };
+    Ok(disk.write_durably(IDENTITY, floe_formats::encode(&writer, identity)).await?)
+}
+
+/// Finds the cluster that the store belongs to, or begins one; the data directory must belong to the same.
+pub(crate) async fn join_cluster(env: &Env, store: &Store, disk: &Arc<dyn Disk>, identity: DiskIdentity) -> Result<ClusterId, OpenError> {
+    let cluster = match read_cluster(store).await? {
+        Some(cluster) => cluster,
+        None => {
+            let cluster = Cluster { cluster: ClusterId(env.random_u128()), mode: Mode::Single, created_ms: env.now_ms() };
+            let writer = Writer { write_id: WriteId(env.random_u128()), incarnation: Incarnation(0), revision: 0 };
+            match store.create(&keys::cluster(), &Payload::from(floe_formats::encode(&writer, &cluster))).await? {
+                Created::Won => cluster,
+                Created::Lost => read_cluster(store).await?.ok_or(StoreError::NotFound { key: keys::cluster() })?,
+            }
+        }
+    };
+    if cluster.mode != Mode::Single {
+        return Err(OpenError::ClusterStore);
+    }
+    match identity.cluster {
+        Some(data) if data != cluster.cluster => {
+            return Err(OpenError::OtherCluster { data: data.to_string(), store: cluster.cluster.to_string() });
+        }
+        Some(_) => {}
+        None => write_identity(env, disk, &DiskIdentity { cluster: Some(cluster.cluster), ..identity }).await?,
+    }
+    Ok(cluster.cluster)
+}
+
+async fn read_cluster(store: &Store) -> Result<Option<Cluster>, OpenError> {
+    match store.get(&keys::cluster()).await {
+        Ok(bytes) => {
+            let (_, cluster) = floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: keys::cluster(), source })?;
+            Ok(Some(cluster))
+        }
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl Start {
+    pub(crate) fn catalog_view(&self) -> Arc<View> {
+        self.catalog.view()
+    }
+
+    /// The chains from the newest back to the first that has an `end`.
+    pub(crate) async fn chains(&self) -> Result<Chains, OpenError> {
+        let folders = self.store.list_folders(&keys::chains_prefix()).await?;
+        let mut incarnations: Vec<Incarnation> = folders.iter().filter_map(|name| keys::parse_chain_folder(name).ok()).collect();
+        incarnations.sort_unstable_by(|a, b| b.cmp(a));
+        let mut chains = Chains { newest: incarnations.first().copied().unwrap_or_default(), open: Vec::new(), ended: None };
+        for incarnation in incarnations {
+            if self.has_end(incarnation).await? {
+                chains.ended = Some(incarnation);
+                break;
+            }
+            chains.open.insert(0, Predecessor { incarnation });
+        }
+        Ok(chains)
+    }
+
+    async fn has_end(&self, incarnation: Incarnation) -> Result<bool, OpenError> {
+        match self.store.get_start(&keys::end(incarnation), 64).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The `end` of a closed chain.
+    pub(crate) async fn read_end(&self, incarnation: Incarnation) -> Result<End, OpenError> {
+        let key = keys::end(incarnation);
+        let bytes = self.store.get(&key).await?;
+        Ok(floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key, source })?.1)
+    }
+
+    /// All claims of an incarnation, oldest first.
+    pub(crate) async fn claims(&self, incarnation: Incarnation) -> Result<Vec<Claim>, OpenError> {
+        let listed = self.store.list(&keys::claims_prefix(incarnation), None, MAX_CLAIMS).await?;
+        let mut claims = Vec::with_capacity(listed.len());
+        for object in listed.iter().rev() {
+            let bytes = self.store.get(&object.key).await?;
+            claims.push(floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: object.key.clone(), source })?.1);
+        }
+        Ok(claims)
+    }
+
+    /// Refuses, before anything is written, a store whose records may partly lie on another disk (T47).
+    pub(crate) async fn refuse_local_elsewhere(&self, chains: &Chains) -> Result<(), OpenError> {
+        for predecessor in chains.open.iter().filter(|_| !self.options.take_over) {
+            let claims = self.claims(predecessor.incarnation).await?;
+            if let Some(disk) = self.wals_elsewhere(&claims).first() {
+                return Err(OpenError::LocalElsewhere { incarnation: predecessor.incarnation, disk: *disk });
+            }
+        }
+        Ok(())
+    }
+
+    /// Disks with a local WAL that this broker cannot read.
+    pub(crate) fn wals_elsewhere(&self, claims: &[Claim]) -> Vec<DiskId> {
+        let elsewhere = claims.iter().filter(|claim| claim.wal != WalKind::None).flat_map(|claim| &claim.replicas);
+        elsewhere.copied().filter(|disk| *disk != self.disk_id).collect()
+    }
+
+    /// Removes the WALs of closed incarnations from this disk (R11). One whose `end` gave this disk up stays: it is all
+    /// there is of what that disk acknowledged, and is read by `floe inspect`.
+    pub(crate) async fn remove_old_wals(&self, incarnation: Incarnation) -> Result<(), OpenError> {
+        for entry in self.disk.list("wal").await? {
+            let number = entry.name.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            let Some(of) = number.map(Incarnation).filter(|of| *of < incarnation) else { continue };
+            let dir = format!("wal/{}", entry.name);
+            match self.read_end(of).await {
+                Ok(end) if end.gave_up.contains(&self.disk_id) => {
+                    tracing::warn!(dir, incarnation = of.0, "this WAL was given up by a take-over; it is kept, and never merged");
+                }
+                Ok(_) => floe_wal::remove_generation(&self.disk, &dir).await?,
+                Err(error) => tracing::warn!(dir, %error, "not removed: its incarnation's end could not be read"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The generations whose WAL lies here.
+    pub(crate) fn wals_on_this_disk(&self, claims: &[Claim]) -> Vec<Claim> {
+        let here = |claim: &&Claim| claim.wal != WalKind::None && claim.replicas.contains(&self.disk_id);
+        claims.iter().filter(here).cloned().collect()
+    }
+
+    /// Sees to it that no generation follows (R4), and returns all that there are.
+    pub(crate) async fn close_claims(&self, incarnation: Incarnation, by: Incarnation) -> Result<Vec<Claim>, OpenError> {
+        loop {
+            let claims = self.claims(incarnation).await?;
+            let Some(last) = claims.last() else { return Ok(claims) };
+            if last.state == ClaimState::Closed {
+                return Ok(claims.into_iter().filter(|claim| claim.state == ClaimState::Open).collect());
+            }
+            let generation = Generation(last.generation.0 + 1);
+            let closed = Claim { generation, state: ClaimState::Closed, wal: WalKind::None, replicas: Vec::new(), ..last.clone() };
+            let writer = Writer { write_id: WriteId(self.env.random_u128()), incarnation: by, revision: 0 };
+            // Lost: the owner began another generation, or another recoverer closed it. Look again.
+            self.store.create(&keys::claim(incarnation, generation), &Payload::from(floe_formats::encode(&writer, &closed))).await?;
+        }
+    }
+
+    /// Begins an incarnation: the first number behind `newest` that nobody has taken (R1). None if it was taken.
+    pub(crate) async fn claim_next(&self, newest: Incarnation, wal: bool) -> Result<Option<Incarnation>, OpenError> {
+        let incarnation = Incarnation(newest.0 + 1);
+        let claim = Claim {
+            incarnation,
+            generation: Generation(0),
+            state: ClaimState::Open,
+            broker: self.options.broker,
+            disk: Some(self.disk_id),
+            replicas: if wal { vec![self.disk_id] } else { Vec::new() },
+            quorum: u8::from(wal),
+            window: self.options.window,
+            wal: if wal { WalKind::Local } else { WalKind::None },
+            previous_end: None,
+            base: (newest.0 > 0).then_some(newest),
+            created_ms: self.env.now_ms(),
+        };
+        let writer = Writer { write_id: WriteId(self.env.random_u128()), incarnation, revision: 0 };
+        let body = Payload::from(floe_formats::encode(&writer, &claim));
+        let created = self.store.create(&keys::claim(incarnation, Generation(0)), &body).await?;
+        Ok((created == Created::Won).then_some(incarnation))
+    }
+
+    /// Creates an object that only this process can have created before.
+    pub(crate) async fn create_for_sure(&self, key: &str, body: &Payload) -> Result<(), OpenError> {
+        match self.store.create(key, body).await? {
+            Created::Won => Ok(()),
+            Created::Lost => Err(OpenError::Store(StoreError::Corrupt { key: key.to_owned(), detail: "another wrote it".into() })),
+        }
+    }
+}

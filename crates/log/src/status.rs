@@ -1,0 +1,88 @@
+//! What an engine says of itself: for `/status`, metrics, and tests.
+
+use crate::Engine;
+use floe_types::{LeaderEpoch, Offset};
+use serde::Serialize;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// One engine, as it is now. Sizes are bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineStatus {
+    pub cluster: String,
+    pub incarnation: u64,
+    pub catalog_version: u64,
+    pub topics: usize,
+    pub partitions: usize,
+    pub durability: crate::Durability,
+    /// Batches that are not in certain slots.
+    pub unflushed_batches: u64,
+    /// Bytes that have not been given a slot.
+    pub unplanned_bytes: u64,
+    /// Batches held in memory.
+    pub tail_bytes: u64,
+    /// What the WAL holds on to: its end less what was trimmed.
+    pub wal_bytes: u64,
+    pub cached_bytes: u64,
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    pub ended: Option<String>,
+}
+
+/// One partition, as it is now.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartitionStatus {
+    pub topic: String,
+    pub partition: i32,
+    pub leader_epoch: LeaderEpoch,
+    pub log_start: Offset,
+    pub committed: Offset,
+    pub end: Offset,
+}
+
+impl Engine {
+    /// The engine, as it is now.
+    #[must_use]
+    pub fn status(&self) -> EngineStatus {
+        let shared = self.shared();
+        let view = self.catalog().view();
+        let (_, blocks) = shared.packs.stats();
+        EngineStatus {
+            cluster: self.cluster().to_string(),
+            incarnation: shared.incarnation.0,
+            catalog_version: view.version,
+            topics: view.topics().count(),
+            partitions: shared.partitions().len(),
+            durability: shared.options.durability,
+            unflushed_batches: shared.unflushed_batches(),
+            unplanned_bytes: shared.dirty.unplanned_bytes.load(Relaxed),
+            tail_bytes: shared.tail_memory.used(),
+            wal_bytes: shared.wal().map_or(0, |wal| wal.end().0.saturating_sub(wal.trimmed().0)),
+            cached_bytes: blocks.bytes,
+            cache_hits: blocks.hits,
+            cache_misses: blocks.misses,
+            ended: shared.ended.get().map(|ended| ended.to_string()),
+        }
+    }
+
+    /// All partitions, by topic name.
+    #[must_use]
+    pub fn partition_statuses(&self) -> Vec<PartitionStatus> {
+        let view = self.catalog().view();
+        let of_topic = |topic: &std::sync::Arc<floe_formats::Topic>| {
+            let topic = topic.clone();
+            (0..topic.partitions).filter_map(move |index| {
+                let partition = self.partition(floe_types::PartitionId { topic: topic.id, index })?;
+                let offsets = partition.offsets();
+                Some(PartitionStatus {
+                    topic: topic.name.clone(),
+                    partition: index,
+                    leader_epoch: partition.leader_epoch(),
+                    log_start: offsets.log_start,
+                    committed: offsets.committed,
+                    end: offsets.end,
+                })
+            })
+        };
+        view.topics().flat_map(of_topic).collect()
+    }
+}

@@ -1,0 +1,299 @@
+//! `floe verify`: reads every object of a store and says what contradicts what. Changes nothing; on a store that is
+//! being written, what comes meanwhile is not looked at.
+
+use crate::partition::Line;
+use bytes::Bytes;
+use floe_formats::keys::{self, Key};
+use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Kind, Manifest, Object, PackFooter, PackRef, Stop};
+use floe_objstore::{Store, StoreError};
+use floe_types::{Incarnation, PartitionId, SlotNumber};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Objects listed by one request.
+const PAGE: usize = 1000;
+
+/// What a store was found to hold. Clean when `problems` is empty; orphans are waste, not damage.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    pub objects: u64,
+    pub bytes: u64,
+    pub records: u64,
+    pub partitions: u64,
+    pub problems: Vec<Problem>,
+    /// Objects that nothing names: void slots, recovery packs of losers, packs never named by a manifest.
+    pub orphans: Vec<String>,
+}
+
+/// One contradiction.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    pub key: String,
+    pub what: String,
+}
+
+impl Report {
+    /// Nothing contradicts anything.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn problem(&mut self, key: impl Into<String>, what: impl Into<String>) {
+        self.problems.push(Problem { key: key.into(), what: what.into() });
+    }
+}
+
+/// One pack, as far as the rows need it.
+#[derive(Debug)]
+struct Pack {
+    footer: PackFooter,
+    len: u64,
+    footer_len: u32,
+}
+
+#[derive(Debug, Default)]
+struct ChainObjects {
+    claims: usize,
+    slots: BTreeMap<SlotNumber, Option<Pack>>,
+    recovery: BTreeMap<PackRef, Pack>,
+    indexes: BTreeMap<u64, Index>,
+    end: Option<End>,
+    base: Option<Incarnation>,
+}
+
+/// Checks every object, reporting progress as (objects, bytes) so far.
+///
+/// # Errors
+/// The store did not answer: nothing is known then (T24).
+pub async fn verify(store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let mut chains: BTreeMap<Incarnation, ChainObjects> = BTreeMap::new();
+    let mut versions = BTreeSet::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list("", after.as_deref(), PAGE).await?;
+        for object in &page {
+            let bytes = match store.get(&object.key).await {
+                Ok(bytes) => bytes,
+                // Deleted since it was listed.
+                Err(StoreError::NotFound { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            report.objects += 1;
+            report.bytes += bytes.len() as u64;
+            look_at(&mut report, &mut chains, &mut versions, &object.key, &bytes);
+            progress(report.objects, report.bytes);
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+            _ => break,
+        }
+    }
+    check_catalog(&mut report, &versions);
+    check_chains(&mut report, &chains);
+    Ok(report)
+}
+
+fn look_at(report: &mut Report, chains: &mut BTreeMap<Incarnation, ChainObjects>, versions: &mut BTreeSet<u64>, key: &str, bytes: &Bytes) {
+    let parsed = match Key::parse(key) {
+        Ok(parsed) => parsed,
+        Err(error) => return report.problem(key, error.to_string()),
+    };
+    match parsed {
+        Key::Cluster => drop(read::<Cluster>(report, key, bytes)),
+        Key::Catalog { version } => {
+            if read::<CatalogVersion>(report, key, bytes).is_some_and(|body| body.version == version) {
+                versions.insert(version);
+            }
+        }
+        Key::Claim { incarnation, .. } => {
+            let chain = chains.entry(incarnation).or_default();
+            chain.claims += 1;
+            if let Some(claim) = read::<Claim>(report, key, bytes) {
+                chain.base = chain.base.or(claim.base);
+            }
+        }
+        Key::Slot { incarnation, slot } => {
+            let stop = floe_formats::peek(bytes).is_ok_and(|header| header.kind == Kind::Stop);
+            let pack = if stop { read::<Stop>(report, key, bytes).map(|_| None) } else { read_pack(report, key, bytes).map(Some) };
+            if let Some(pack) = pack {
+                chains.entry(incarnation).or_default().slots.insert(slot, pack);
+            }
+        }
+        Key::Recovery { incarnation, by, number } => {
+            if let Some(pack) = read_pack(report, key, bytes) {
+                chains.entry(incarnation).or_default().recovery.insert(PackRef::Recovery { incarnation, by, number }, pack);
+            }
+        }
+        Key::End { incarnation } => chains.entry(incarnation).or_default().end = read::<End>(report, key, bytes),
+        Key::Index { incarnation, number } => {
+            if let Some(index) = read::<Index>(report, key, bytes) {
+                chains.entry(incarnation).or_default().indexes.insert(number, index);
+            }
+        }
+        Key::Manifest { .. } => drop(read::<Manifest>(report, key, bytes)),
+        Key::OwnPack { .. } => drop(read_pack(report, key, bytes)),
+    }
+}
+
+fn read<T: Object>(report: &mut Report, key: &str, bytes: &Bytes) -> Option<T> {
+    match floe_formats::decode::<T>(bytes) {
+        Ok((_, body)) => Some(body),
+        Err(error) => {
+            report.problem(key, error.to_string());
+            None
+        }
+    }
+}
+
+fn read_pack(report: &mut Report, key: &str, bytes: &Bytes) -> Option<Pack> {
+    let (_, footer) = floe_formats::verify_pack(bytes).map_err(|error| report.problem(key, error.to_string())).ok()?;
+    let trailer = floe_formats::decode_trailer(bytes, bytes.len() as u64).map_err(|error| report.problem(key, error.to_string())).ok()?;
+    for segment in &footer.segments {
+        report.records += segment.records;
+        for block in &segment.blocks {
+            let start = usize::try_from(block.position).unwrap_or(usize::MAX);
+            let stored = bytes.slice(start.min(bytes.len())..(start + block.len as usize).min(bytes.len()));
+            check_block(report, key, segment.partition, block, stored);
+        }
+    }
+    Some(Pack { footer, len: bytes.len() as u64, footer_len: trailer.footer_len })
+}
+
+/// Every batch of a block: its checksum, and that offsets follow one another from the block's first to its last.
+fn check_block(report: &mut Report, key: &str, partition: PartitionId, block: &floe_formats::Block, stored: Bytes) {
+    let raw = match floe_formats::open_block(block, &stored) {
+        Ok(raw) => raw,
+        Err(error) => return report.problem(key, error.to_string()),
+    };
+    let mut next = block.base_offset;
+    for batch in floe_records::Batches::new(raw) {
+        let checked = batch.and_then(|(_, bytes)| floe_records::verify(&bytes));
+        match checked {
+            Ok(header) if header.base_offset == next => next = header.end_offset(),
+            Ok(header) => {
+                return report.problem(key, format!("{partition}: a batch starts at {} where {next} is next", header.base_offset));
+            }
+            Err(error) => return report.problem(key, format!("{partition} at {next}: {error}")),
+        }
+    }
+    if next != block.end_offset {
+        report.problem(key, format!("{partition}: a block ends at {next}, its footer says {}", block.end_offset));
+    }
+}
+
+fn check_catalog(report: &mut Report, versions: &BTreeSet<u64>) {
+    let newest = versions.last().copied().unwrap_or(0);
+    // Older ones may be gone below a checkpoint; between those that are there, none may be missing.
+    let oldest = versions.first().copied().unwrap_or(1);
+    for missing in (oldest..newest).filter(|version| !versions.contains(version)) {
+        report.problem(keys::catalog(missing), "this catalog version is missing");
+    }
+}
+
+fn check_chains(report: &mut Report, chains: &BTreeMap<Incarnation, ChainObjects>) {
+    let newest = chains.keys().next_back().copied();
+    let mut partitions = BTreeSet::new();
+    for (incarnation, chain) in chains {
+        if chain.claims == 0 {
+            report.problem(keys::chain_prefix(*incarnation), "a chain without a claim");
+        }
+        let base = chain.base.and_then(|base| chains.get(&base)).and_then(|base| base.end.as_ref());
+        let stop = check_row(report, *incarnation, chain);
+        let lines = rebuild(report, *incarnation, chain, base, stop);
+        partitions.extend(lines.keys().copied());
+        if let Some(end) = &chain.end {
+            check_end(report, *incarnation, chain, end, &lines);
+        } else if newest != Some(*incarnation) && stop.is_some() {
+            tracing::debug!(incarnation = incarnation.0, "stopped, and not ended yet");
+        }
+        check_recovery(report, chain);
+    }
+    report.partitions = partitions.len() as u64;
+}
+
+/// The row has no hole before its first stop; what lies behind the stop is void.
+fn check_row(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects) -> Option<SlotNumber> {
+    let front = chain.indexes.values().next_back().map_or(SlotNumber(0), |index| index.front);
+    let mut next = front;
+    let mut stop = None;
+    for (slot, pack) in chain.slots.range(front..) {
+        if stop.is_some() {
+            if pack.is_some() {
+                report.orphans.push(keys::slot(incarnation, *slot));
+            }
+            continue;
+        }
+        if *slot != next {
+            // Uploads in flight when the writer died, with no stop yet: not final, and nobody relies on them.
+            report.orphans.push(keys::slot(incarnation, *slot));
+            continue;
+        }
+        next = slot.next();
+        if pack.is_none() {
+            stop = Some(*slot);
+        }
+    }
+    stop
+}
+
+/// The partitions as the row and the recovery packs make them, from what the chain inherited.
+fn rebuild(
+    report: &mut Report,
+    incarnation: Incarnation,
+    chain: &ChainObjects,
+    base: Option<&End>,
+    stop: Option<SlotNumber>,
+) -> BTreeMap<PartitionId, Line> {
+    let inherited = base.map(|end| end.index.partitions.clone()).unwrap_or_default();
+    let mut lines: BTreeMap<_, _> = inherited.into_iter().map(|line| (line.partition, Line::from_index(line))).collect();
+    let mut apply = |stored: PackRef, pack: &Pack| {
+        for segment in &pack.footer.segments {
+            let line = lines.entry(segment.partition).or_insert_with(|| Line::empty(segment.partition));
+            line.apply(segment, segment.to_ref(stored, pack.len, pack.footer_len));
+        }
+    };
+    let contiguous = chain.slots.iter().zip(0..).take_while(|((slot, _), at)| slot.0 == *at && stop.is_none_or(|stop| **slot < stop));
+    for ((slot, pack), _) in contiguous {
+        if let Some(pack) = pack {
+            apply(PackRef::Slot { incarnation, slot: *slot }, pack);
+        }
+    }
+    for stored in chain.end.iter().flat_map(|end| &end.recovery) {
+        match chain.recovery.get(stored) {
+            Some(pack) => apply(*stored, pack),
+            None => report.problem(stored.key(), "named by the chain's end, and not there"),
+        }
+    }
+    for line in lines.values() {
+        if let Some(why) = &line.broken {
+            report.problem(keys::chain_prefix(incarnation), format!("partition {}: {why}", line.partition));
+        }
+    }
+    lines
+}
+
+/// The `end` says what its row and its recovery packs say.
+fn check_end(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects, end: &End, lines: &BTreeMap<PartitionId, Line>) {
+    let key = keys::end(incarnation);
+    match chain.slots.get(&end.stop) {
+        Some(None) => {}
+        _ => report.problem(&key, format!("slot {} is not a stop", end.stop)),
+    }
+    for listed in &end.index.partitions {
+        let rebuilt = lines.get(&listed.partition);
+        let (end, log_start) = rebuilt.map_or((0, 0), |line| (line.end, line.log_start));
+        if (listed.end, listed.log_start) != (end, log_start) {
+            let found = format!("{}..{}", listed.log_start, listed.end);
+            report.problem(&key, format!("{} is {found} here, its packs make it {log_start}..{end}", listed.partition));
+        }
+    }
+}
+
+fn check_recovery(report: &mut Report, chain: &ChainObjects) {
+    let named: BTreeSet<&PackRef> = chain.end.iter().flat_map(|end| &end.recovery).collect();
+    for stored in chain.recovery.keys().filter(|stored| !named.contains(stored)) {
+        report.orphans.push(stored.key());
+    }
+}
