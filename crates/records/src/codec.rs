@@ -118,3 +118,27 @@ impl fmt::Display for Codec {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{gzip, lz4, snappy, zstd};
+
+    /// Sizes that doubling from any start would overshoot.
+    #[test]
+    fn t41_no_buffer_has_room_beyond_the_limit() {
+        for len in [0, 1, 1025, 5000, 70_000, 300_001] {
+            let raw = vec![b'a'; len];
+            let buffers = [
+                gzip::decompress(&gzip::compress(&raw), len),
+                snappy::decompress(&snappy::compress(&raw), len),
+                lz4::decompress(&lz4::compress(&raw), len),
+                zstd::decompress(&zstd::compress(&raw), len),
+            ];
+            for buffer in buffers {
+                let buffer = buffer.expect("it is as long as allowed");
+                assert_eq!(buffer, raw);
+                assert!(buffer.capacity() <= len + 1, "{} for {len}", buffer.capacity());
+            }
+        }
+    }
+}

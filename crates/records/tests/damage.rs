@@ -199,3 +199,39 @@ fn t41_counts_and_lengths_that_the_bytes_do_not_hold_are_errors() {
     assert_eq!(walked.len(), 2);
     assert!(walked[0].is_ok() && walked[1].is_err(), "the second of 2^31-1 records is not there");
 }
+
+#[test]
+fn records_that_do_not_fill_the_batch_exactly_are_errors() {
+    // One record: length 8, attributes, timestamp delta, offset delta, key "k", value "v", no headers.
+    const RECORD: [u8; 9] = [16, 0, 0, 0, 2, b'k', 2, b'v', 0];
+    let header = BatchHeader::parse(&golden("java_compacted_empty")).unwrap();
+    let read = |count: i32, last_offset_delta: i32, section: &[u8]| {
+        let header = BatchHeader { record_count: count, last_offset_delta, base_timestamp: 0, ..header };
+        let mut batch = [&header.encode()[..], section].concat();
+        repair(&mut batch);
+        records(&Bytes::from(batch), 1 << 20).and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    };
+    let at = |index: usize, byte: u8| {
+        let mut record = RECORD;
+        record[index] = byte;
+        record
+    };
+    let wide_timestamp = |last: u8| [&[34, 0][..], &[0xff; 9], &[last, 0, 2, b'k', 2, b'v', 0]].concat();
+    assert_eq!(read(1, 0, &RECORD).unwrap().len(), 1);
+    assert_eq!(read(1, 0, &wide_timestamp(1)).unwrap()[0].timestamp, i64::MIN);
+    for (why, broken) in [
+        ("bytes after the last record", read(1, 0, &[&RECORD[..], &[0]].concat())),
+        ("a record more than counted", read(0, 0, &RECORD)),
+        ("a record fewer than counted", read(2, 1, &RECORD)),
+        ("bytes after the headers", read(1, 0, &[&[18][..], &RECORD[1..], &[0]].concat())),
+        ("a record longer than the batch", read(1, 0, &at(0, 18))),
+        ("a record shorter than its fields", read(1, 0, &at(0, 14))),
+        ("a negative length", read(1, 0, &at(0, 15))),
+        ("an offset after the batch", read(1, 0, &at(3, 2))),
+        ("an offset before the batch", read(1, 0, &at(3, 1))),
+        ("a timestamp of more than 64 bits", read(1, 0, &wide_timestamp(2))),
+        ("a varint that does not end", read(1, 0, &[0xff; 11])),
+    ] {
+        assert!(matches!(broken, Err(BatchError::Record { .. })), "{why}: {broken:?}");
+    }
+}
