@@ -99,8 +99,11 @@ pub(crate) fn folder(prefix: &str) -> String {
     if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") }
 }
 
-/// Whether a key can be written to every kind of store. Refused before anything is sent.
-pub(crate) fn check_key(key: &str) -> Result<(), BackendError> {
+/// Whether a key can be written to every kind of store; every backend refuses the others before anything is sent.
+///
+/// # Errors
+/// `Refused`, with what a key may be made of.
+pub fn check_key(key: &str) -> Result<(), BackendError> {
     let component = |c: &str| !c.is_empty() && c != "." && c != ".." && c.len() <= 200;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
     if key.len() <= 900 && key.split('/').all(component) && key.chars().all(plain) {

@@ -228,11 +228,11 @@ impl Root {
         sync_folder(path.parent().unwrap_or(&self.path)).map_err(|e| failed(&e))
     }
 
-    /// Names directly below a folder in the order of the keys they start: folders end with a slash. Missing: none.
+    /// Names directly below a folder in the order of the keys they start: folders end with a slash. What is missing or an object has none.
     fn entries(&self, folder: &str) -> Result<Vec<String>, BackendError> {
         let listing = match fs::read_dir(self.path.join(folder)) {
             Ok(listing) => listing,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
             Err(error) => return Err(failed(&error)),
         };
         let mut names = Vec::new();

@@ -21,9 +21,11 @@ mod payload;
 mod probe;
 mod s3;
 mod store;
+#[cfg(test)]
+mod suites;
 mod url;
 
-pub use backend::{Backend, BackendError, IDENTITY_LEN, ObjectInfo};
+pub use backend::{Backend, BackendError, IDENTITY_LEN, ObjectInfo, check_key};
 pub use check::{CheckReport, CheckRow, check};
 pub use file::FileBackend;
 pub use memory::MemoryBackend;

@@ -86,3 +86,79 @@ pub(crate) async fn create_once(backend: &Arc<dyn Backend>, key: &str, body: &Pa
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryBackend, Op, StoreOptions};
+    use std::ops::Range;
+
+    /// Ignores "only if absent".
+    #[derive(Debug)]
+    struct Overwriting(MemoryBackend);
+
+    #[async_trait::async_trait]
+    impl Backend for Overwriting {
+        async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
+            self.0.delete(key).await?;
+            self.0.create(key, body).await
+        }
+        async fn get(&self, key: &str) -> Result<Bytes, BackendError> {
+            self.0.get(key).await
+        }
+        async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, BackendError> {
+            self.0.get_range(key, range).await
+        }
+        async fn get_start(&self, key: &str, len: u64) -> Result<(u64, Bytes), BackendError> {
+            self.0.get_start(key, len).await
+        }
+        async fn get_tail(&self, key: &str, len: u64) -> Result<(u64, Bytes), BackendError> {
+            self.0.get_tail(key, len).await
+        }
+        async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<crate::ObjectInfo>, BackendError> {
+            self.0.list(prefix, after, limit).await
+        }
+        async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, BackendError> {
+            self.0.list_folders(prefix).await
+        }
+        async fn delete(&self, key: &str) -> Result<(), BackendError> {
+            self.0.delete(key).await
+        }
+    }
+
+    fn body(id: u8) -> Payload {
+        Bytes::from(vec![id; 80]).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_store_proves_itself_with_two_requests_and_no_garbage() {
+        let env = Env::simulated(1);
+        let store = Store::new(env, Arc::new(MemoryBackend::new()), StoreOptions::default());
+        assert_eq!(store.create("cluster", &body(1)).await, Ok(Created::Won));
+        let before = store.metrics().counts().requests;
+        assert_eq!(prove_create_only(&store, "cluster", &body(2)).await, Ok(()));
+        assert_eq!(store.metrics().counts().requests - before, 2);
+        assert_eq!(store.get("cluster").await, Ok(body(1).to_bytes()));
+        assert_eq!(store.list("", None, 10).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t13_a_store_that_overwrites_is_refused() {
+        let env = Env::simulated(1);
+        let store = Store::new(env.clone(), Arc::new(Overwriting(MemoryBackend::new())), StoreOptions::default());
+        assert_eq!(store.create("cluster", &body(1)).await, Ok(Created::Won));
+        let error = prove_create_only(&store, "cluster", &body(2)).await.expect_err("it overwrites");
+        assert_eq!((error.kind(), &error), (ErrorKind::Invalid, &ProbeError::Overwrites { key: "cluster".into() }));
+        assert!(matches!(probe(&env, &store).await, Err(ProbeError::Overwrites { .. })));
+        assert_eq!(store.list("probe", None, 10).await, Ok(vec![]), "its own key is deleted all the same");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_of_an_empty_store_leaves_it_empty() {
+        let env = Env::simulated(1);
+        let store = Store::new(env.clone(), Arc::new(MemoryBackend::new()), StoreOptions::default());
+        assert_eq!(probe(&env, &store).await, Ok(()));
+        assert_eq!(store.list("", None, 10).await, Ok(vec![]));
+        assert_eq!(store.metrics().requests(Op::Create), 2);
+    }
+}

@@ -5,6 +5,9 @@
 //! a bounded time. Reads and writes wait for places of their own, so that a replaying consumer cannot hold up a flush
 //! (P9). A `Store` does not cache, does not remember keys and never deletes on its own.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{Backend, BackendError, IDENTITY_LEN, ObjectInfo, Op, Payload, StoreMetrics};
 use bytes::Bytes;
 use floe_env::{Env, Mutant, mutated};
