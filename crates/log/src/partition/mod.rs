@@ -127,6 +127,13 @@ impl Partition {
         Offsets { log_start: state.line.log_start, committed: state.committed, end: state.end }
     }
 
+    /// Offsets from here on are read from memory; older ones cost I/O, and memory of the reader's.
+    #[must_use]
+    pub fn tail_start(&self) -> Offset {
+        let state = self.state.lock();
+        state.tail.start().unwrap_or(state.committed)
+    }
+
     /// When new records count as committed. Takes effect with the next batch; what is appended keeps its own.
     pub fn set_durability(&self, durability: Durability) {
         self.state.lock().durability = durability;
