@@ -3,7 +3,9 @@
 mod support;
 
 use bytes::Bytes;
-use floe_records::{BatchHeader, Codec, Record, TimedOffset, TimestampType, max_timestamp_offset, records, verify};
+use floe_records::{
+    BatchHeader, Codec, Record, TimedOffset, TimestampType, ValidateOptions, max_timestamp_offset, records, validate, verify,
+};
 use support::{GOLDENS, golden};
 
 /// Far above what any golden needs.
@@ -63,8 +65,29 @@ fn the_python_clients_batches_are_read_for_every_codec() {
         let batch = golden(&format!("python_{codec}"));
         let header = verify(&batch).unwrap();
         assert_eq!((header.codec(), header.has_producer_id(), header.last_sequence()), (Ok(codec), false, -1));
+        assert_eq!(validate(&batch, &header, &ValidateOptions { max_bytes: 1 << 20, allow_zstd: true }), Ok(()));
         assert_eq!(all_records(&batch), three_records(0), "{codec}");
     }
+}
+
+#[test]
+fn librdkafkas_batches_are_read_for_every_codec() {
+    for codec in Codec::ALL {
+        let batch = golden(&format!("librdkafka_{codec}"));
+        let header = verify(&batch).unwrap();
+        assert_eq!((header.codec(), header.has_producer_id(), header.end_offset()), (Ok(codec), false, 3));
+        assert_eq!(validate(&batch, &header, &ValidateOptions { max_bytes: 1 << 20, allow_zstd: true }), Ok(()));
+        let headers = vec![(bytes("h"), Some(bytes("1"))), (bytes("h"), Some(bytes("2")))];
+        let expected = (0..3).map(|number| Record {
+            offset: number,
+            timestamp: header.base_timestamp,
+            key: Some(bytes(&format!("k{number}"))),
+            value: Some(if number == 0 { bytes("a value") } else { bytes(&"floe ".repeat(40)) }),
+            headers: headers.clone(),
+        });
+        assert_eq!(all_records(&batch), expected.collect::<Vec<_>>(), "{codec}");
+    }
+    assert_ne!(&golden("librdkafka_snappy")[61..62], &[0x82], "it sends raw snappy, without snappy-java's framing");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 macro_rules! goldens {
     ($($name:literal),* $(,)?) => {
-        /// Batches that Kafka's Java client 4.1.0 and kafka-python 3.0.12 wrote.
+        /// Batches that Kafka's Java client 4.1.0, librdkafka 2.0.2 and kafka-python 3.0.12 wrote.
         pub(crate) const GOLDENS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../goldens/", $name, ".hex")))),*];
     };
 }
@@ -21,6 +21,11 @@ goldens!(
     "java_commit_marker",
     "java_compacted_empty",
     "java_gaps",
+    "librdkafka_none",
+    "librdkafka_gzip",
+    "librdkafka_snappy",
+    "librdkafka_lz4",
+    "librdkafka_zstd",
     "python_none",
     "python_gzip",
     "python_snappy",
