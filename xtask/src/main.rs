@@ -1,1 +1,41 @@
-fn main() {}
+//! The project's own tooling: `cargo xtask <command>`. One file per command; a command returns an error to fail.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
+#![expect(clippy::disallowed_methods, reason = "tooling runs outside of every simulation")]
+
+mod tidy;
+mod traps;
+mod tree;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Floe's own tooling")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check what the compiler does not: lengths, words, layers, docs, links
+    Tidy(tidy::Arguments),
+    /// Print which known trap is covered by which tests
+    Traps(traps::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Traps(arguments) => traps::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("error: {}", chain.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
