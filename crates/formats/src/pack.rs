@@ -109,6 +109,3 @@ fn slice(bytes: &[u8], range: std::ops::Range<u64>) -> Result<&[u8], FormatError
         _ => Err(truncated()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,7 @@ use crate::{
     segment::{PackRef, PartitionEvent, ProducerUpdate, Segment, SegmentRef},
 };
 use bytes::Bytes;
-use floe_records::CRC_START;
+use floe_records::{CRC_START, HEADER_LEN};
 use floe_types::{Incarnation, LeaderEpoch, Offset, PartitionId, SlotNumber};
 
 /// A block takes batches up to this many bytes; a batch that is larger alone is a block of its own.
@@ -203,6 +203,9 @@ fn check_batches(base_offset: Offset, batches: &[BatchSlice]) -> Result<Offset, 
     let unencodable = |problem| Err(FormatError::Unencodable { what: "pack segment", problem });
     let mut offset = base_offset;
     for batch in batches {
+        if batch.bytes.len() < HEADER_LEN {
+            return unencodable("a batch is shorter than its header");
+        }
         if batch.base_offset < offset || batch.end_offset <= batch.base_offset {
             return unencodable("batches are not in offset order");
         }
@@ -213,16 +216,15 @@ fn check_batches(base_offset: Offset, batches: &[BatchSlice]) -> Result<Offset, 
 
 /// Splits batches into runs of at most `target` bytes, but of one batch at least.
 fn group(batches: &[BatchSlice], target: usize) -> impl Iterator<Item = &[BatchSlice]> {
-    let mut bytes: usize = 0;
-    let mut first = true;
-    let mut starts_block = move |batch: &BatchSlice| {
-        let filled = bytes.saturating_add(batch.bytes.len());
-        let starts = !first && filled > target;
-        bytes = if starts { batch.bytes.len() } else { filled };
-        first = false;
-        starts
-    };
-    batches.chunk_by(move |_, next| !starts_block(next))
+    let mut filled = batches.first().map_or(0, |batch| batch.bytes.len());
+    batches.chunk_by(move |_, next| {
+        filled = filled.saturating_add(next.bytes.len());
+        let fits = filled <= target;
+        if !fits {
+            filled = next.bytes.len();
+        }
+        fits
+    })
 }
 
 fn block(position: u64, batches: &[BatchSlice]) -> Result<Block, FormatError> {

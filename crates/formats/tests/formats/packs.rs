@@ -1,0 +1,161 @@
+//! Packs: built without a copy, read by tail, by footer and by block, and understood without anything else.
+
+use crate::{
+    samples::{self, WRITER, meta, slice, whole},
+    strategies,
+};
+use bytes::Bytes;
+use floe_formats::{
+    Block, BlockCodec, FormatError, PackBuilder, PackKind, PackRef, PackTail, TRAILER_LEN, decode_footer, decode_tail, open_block,
+    verify_pack,
+};
+use floe_records::Batches;
+use floe_types::{ErrorKind, Incarnation, SlotNumber};
+use proptest::prelude::*;
+
+fn builder() -> PackBuilder {
+    PackBuilder::new(WRITER, PackKind::Shared, Incarnation(7), Some(SlotNumber(3)))
+}
+
+#[test]
+fn batches_are_not_copied() {
+    let batch = slice(0, 7, 1, &[7; 1000]);
+    let place = batch.bytes.as_ptr();
+    let mut pack = builder();
+    pack.add_segment(meta(0, 0), vec![batch]).expect("one batch");
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    assert_eq!(built.payload[1].as_ptr(), place);
+}
+
+#[test]
+fn blocks_take_batches_up_to_the_target_and_a_larger_batch_is_its_own() {
+    let len = slice(0, 7, 1, &[0; 39]).bytes.len();
+    assert_eq!(len, 100);
+    let mut pack = builder().block_target(250);
+    let sizes = [39, 39, 39, 900, 39];
+    let batches: Vec<_> = (0..).zip(sizes).map(|(offset, size)| slice(offset, 7, 1, &vec![0; size])).collect();
+    pack.add_segment(meta(0, 0), batches).expect("in order");
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    let blocks = &built.footer.segments[0].blocks;
+    let shape: Vec<_> = blocks.iter().map(|block| (block.len, block.base_offset, block.end_offset)).collect();
+    assert_eq!(shape, [(200, 0, 2), (100, 2, 3), (961, 3, 4), (100, 4, 5)]);
+    assert_eq!(verify_pack(&whole(&built)).map(|(_, footer)| footer), Ok(built.footer.clone()));
+}
+
+#[test]
+fn what_a_pack_cannot_hold_is_refused_and_leaves_it_as_it_was() {
+    let mut pack = builder();
+    let disorder = vec![slice(5, 7, 1, b""), slice(4, 7, 1, b"")];
+    let mut short = slice(0, 7, 1, b"");
+    short.bytes = short.bytes.slice(..20);
+    for bad in [disorder, vec![slice(-1, 7, 1, b"")], vec![short]] {
+        let error = pack.add_segment(meta(0, 0), bad).expect_err("refused");
+        assert_eq!((error.kind(), pack.is_empty(), pack.len()), (ErrorKind::Bug, true, 64), "{error}");
+    }
+}
+
+#[test]
+fn an_index_line_finds_the_footer_by_one_exact_range() {
+    let built = samples::shared_pack();
+    let bytes = whole(&built);
+    let refs: Vec<_> = built.segment_refs(PackRef::Slot { incarnation: Incarnation(7), slot: SlotNumber(3) }).collect();
+    assert_eq!(refs.len(), 2);
+    for (partition, segment) in refs {
+        let range = segment.footer_range();
+        let footer = decode_footer(&bytes[range.start as usize..range.end as usize]).expect("exactly the footer");
+        assert_eq!(
+            footer.segments_of(partition).map(|s| (s.base_offset, s.end_offset)).collect::<Vec<_>>(),
+            [(segment.base_offset, segment.end_offset)]
+        );
+    }
+}
+
+#[test]
+fn a_block_is_found_by_offset_and_in_a_gap_the_next_one_is() {
+    let mut pack = builder().block_target(1);
+    pack.add_segment(meta(0, 0), vec![slice(0, 7, 2, b""), slice(5, 7, 5, b"")]).expect("in order, with a gap");
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    let at = |offset| built.footer.segments[0].block_at(offset).map(|block| block.base_offset);
+    assert_eq!([at(0), at(1), at(2), at(4), at(5), at(9), at(10)], [Some(0), Some(0), Some(5), Some(5), Some(5), Some(5), None]);
+}
+
+#[test]
+fn compressed_blocks_are_refused_as_not_supported_yet() {
+    let stored = Bytes::from_static(b"compressed");
+    let block = |codec| Block {
+        position: 64,
+        len: 10,
+        raw_len: 99,
+        codec,
+        crc: floe_formats::checksum::crc32c(&stored),
+        base_offset: 0,
+        end_offset: 1,
+        max_timestamp: -1,
+    };
+    for codec in [BlockCodec::Lz4, BlockCodec::Zstd] {
+        let error = open_block(&block(codec), &stored).expect_err("nothing writes them yet");
+        assert!(matches!(error, FormatError::Unsupported { .. }), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+}
+
+#[test]
+fn t31_a_pack_tells_its_records_without_key_index_or_catalog() {
+    let (header, footer) = verify_pack(&whole(&samples::shared_pack())).expect("sound");
+    assert_eq!((header.writer, footer.incarnation, footer.slot), (WRITER, Incarnation(7), Some(SlotNumber(3))));
+    let bytes = whole(&samples::shared_pack());
+    let segment = &footer.segments[0];
+    let mut found = Vec::new();
+    for block in &segment.blocks {
+        let batches = open_block(block, &bytes.slice(block.position as usize..block.range().end as usize)).expect("sound");
+        for batch in Batches::new(batches) {
+            let (header, _) = batch.expect("whole batches");
+            found.push((header.base_offset, header.end_offset(), header.leader_epoch));
+        }
+    }
+    assert_eq!(found, [(100, 102, 7), (102, 103, 7), (103, 108, 7)], "batches carry their offsets and epochs themselves");
+    assert_eq!(
+        (segment.partition, segment.epoch, segment.base_offset, segment.end_offset, segment.records),
+        (samples::partition(0), 7, 100, 108, 8)
+    );
+}
+
+#[test]
+fn t31_every_object_says_what_it_is_and_who_wrote_it() {
+    for sample in samples::all().into_iter().filter(|sample| !sample.name.starts_with("wal")) {
+        let header = floe_formats::peek(&sample.bytes).expect("sound");
+        assert_eq!(header.writer, WRITER, "{}", sample.name);
+        let kind = header.kind.name().split(' ').next().expect("a name");
+        assert!(sample.name.starts_with(kind), "{} says it is a {}", sample.name, header.kind);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn packs_read_back_as_built_from_any_length_of_tail(plan in strategies::pack_plan(), tail in 0usize..4096) {
+        let mut pack = builder().block_target(plan.block_target);
+        for (meta, batches) in plan.segments.clone() {
+            pack.add_segment(meta, batches).expect("strategies give what a pack can hold");
+        }
+        let built = pack.finish(plan.wal_from, plan.front).expect("small");
+        let bytes = whole(&built);
+        prop_assert_eq!(bytes.len() as u64, built.pack_len);
+        prop_assert_eq!(verify_pack(&bytes).map(|(_, footer)| footer), Ok(built.footer.clone()));
+        let tail = tail.clamp(TRAILER_LEN, bytes.len());
+        match decode_tail(&bytes[bytes.len() - tail..], built.pack_len).expect("sound") {
+            PackTail::Footer(_, footer) => prop_assert_eq!(&footer, &built.footer),
+            PackTail::Before(trailer) => {
+                let range = trailer.footer_range();
+                prop_assert!(tail < TRAILER_LEN + built.footer_len as usize);
+                prop_assert_eq!(decode_footer(&bytes[range.start as usize..range.end as usize]), Ok(built.footer.clone()));
+            }
+        }
+        for ((_, batches), segment) in plan.segments.iter().zip(&built.footer.segments) {
+            let expected = batches.iter().map(|batch| batch.bytes.as_ref()).collect::<Vec<_>>().concat();
+            let stored: Vec<Bytes> =
+                segment.blocks.iter().map(|b| open_block(b, &bytes.slice(b.position as usize..b.range().end as usize)).expect("sound")).collect();
+            prop_assert_eq!(stored.concat(), expected);
+        }
+    }
+}
