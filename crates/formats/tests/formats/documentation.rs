@@ -1,7 +1,9 @@
 //! `docs/formats.md` holds the field tables of this code, word for word. `FLOE_BLESS=1 cargo test -p floe-formats` renews them.
 
+use crate::samples;
 use floe_formats::{
     CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, PackFooter, Seal, Stop, WalFileHeader,
+    checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
 };
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
@@ -115,6 +117,95 @@ fn every_kind_of_object_has_a_chapter() {
     for kind in floe_formats::Kind::OBJECTS {
         assert!(written.contains(&format!("| {} | {} |", kind.number(), kind.name())), "{kind} is not in the table of kinds");
     }
+}
+
+/// The rows of the table behind `title` whose first cell is a range of bytes: first, last, field.
+fn layout(title: &str) -> Vec<(usize, usize, String)> {
+    let written = std::fs::read_to_string(path()).expect("docs/formats.md is there");
+    let (_, rest) = written.split_once(title).unwrap_or_else(|| panic!("no {title:?} in docs/formats.md"));
+    let rows = rest.lines().skip_while(|line| !line.starts_with("| bytes |")).skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    cells
+        .filter_map(|cells| {
+            let (first, last) = cells[1].split_once('-')?;
+            Some((first.parse().ok()?, last.parse().ok()?, cells[2].to_owned()))
+        })
+        .collect()
+}
+
+fn field(layout: &[(usize, usize, String)], bytes: &[u8], name: &str) -> Vec<u8> {
+    let (first, last, _) = layout.iter().find(|(_, _, field)| field == name).unwrap_or_else(|| panic!("no {name} in {layout:?}"));
+    bytes[*first..=*last].to_vec()
+}
+
+/// Fields lie one behind the other and fill `len` bytes.
+fn assert_whole(layout: &[(usize, usize, String)], len: usize) {
+    let mut at = 0;
+    for (first, last, name) in layout {
+        assert_eq!(*first, at, "{name} in {layout:?}");
+        at = last + 1;
+    }
+    assert_eq!(at, len, "{layout:?}");
+}
+
+#[test]
+fn the_written_object_layout_is_the_one_in_the_bytes() {
+    let bytes = floe_formats::encode(&samples::WRITER, &samples::claim());
+    let (written, body) = (layout("Every object is a header of 64 bytes"), &bytes[64..]);
+    assert_whole(&written, 64);
+    let get = |name| field(&written, &bytes, name);
+    assert_eq!(get("magic"), b"FLOE");
+    assert_eq!(get("kind"), 3u16.to_le_bytes());
+    assert_eq!(get("version"), 1u16.to_le_bytes());
+    assert_eq!(get("write id"), samples::WRITER.write_id.0.to_be_bytes());
+    assert_eq!(get("incarnation"), 7u64.to_le_bytes());
+    assert_eq!(get("revision"), 42u64.to_le_bytes());
+    assert_eq!(get("body length"), (body.len() as u64).to_le_bytes());
+    assert_eq!(get("body checksum"), crc32c(body).to_le_bytes());
+    assert_eq!(get("header checksum"), crc32c(&bytes[..60]).to_le_bytes());
+}
+
+#[test]
+fn the_written_trailer_layout_is_the_one_in_the_bytes() {
+    let pack = samples::shared_pack();
+    let whole = samples::whole(&pack);
+    let bytes = &whole[whole.len() - 32..];
+    let written = layout("Trailer, the last 32 bytes");
+    assert_whole(&written, 32);
+    assert_eq!(field(&written, bytes, "magic"), b"FLPT");
+    assert_eq!(field(&written, bytes, "pack length"), pack.pack_len.to_le_bytes());
+    assert_eq!(field(&written, bytes, "footer length"), pack.footer_len.to_le_bytes());
+    assert_eq!(field(&written, bytes, "checksum"), crc32c(&bytes[..28]).to_le_bytes());
+}
+
+#[test]
+fn the_written_wal_layouts_are_those_in_the_bytes() {
+    let (entries, bytes) = samples::wal_file();
+    let written = layout("File header:");
+    assert_whole(&written, 64);
+    assert_eq!(field(&written, &bytes, "magic"), b"FLWF");
+    assert_eq!(field(&written, &bytes, "incarnation"), 7u64.to_le_bytes());
+    assert_eq!(field(&written, &bytes, "start"), 4096u64.to_le_bytes());
+    assert_eq!(field(&written, &bytes, "generation"), 2u32.to_le_bytes());
+    assert_eq!(field(&written, &bytes, "checksum"), crc32c(&bytes[..60]).to_le_bytes());
+    let (header, batch) = &entries[0];
+    let (entry, written) = (&bytes[64..], layout("Entry: a header of 88 bytes"));
+    assert_whole(&written, 88);
+    let get = |name| field(&written, entry, name);
+    assert_eq!(get("magic"), b"FLWE");
+    assert_eq!(get("checksum"), crc32c(&entry[8..109]).to_le_bytes());
+    assert_eq!(get("lsn"), header.lsn.0.to_le_bytes());
+    assert_eq!(get("incarnation"), header.incarnation.0.to_le_bytes());
+    assert_eq!(get("generation"), header.generation.0.to_le_bytes());
+    assert_eq!(get("payload length"), header.payload_len.to_le_bytes());
+    assert_eq!(get("synced"), header.synced.0.to_le_bytes());
+    assert_eq!(get("topic"), header.partition.topic.0.to_be_bytes());
+    assert_eq!(get("partition"), header.partition.index.to_le_bytes());
+    assert_eq!(get("epoch"), header.epoch.to_le_bytes());
+    assert_eq!(get("epoch start"), header.epoch_start.to_le_bytes());
+    assert_eq!(get("base offset"), header.base_offset.to_le_bytes());
+    assert_eq!(get("type"), 1u16.to_le_bytes());
+    assert_eq!(&entry[88..88 + batch.len()], batch);
 }
 
 #[test]

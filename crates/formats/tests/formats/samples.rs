@@ -18,8 +18,10 @@ pub(crate) struct Sample {
     pub(crate) name: &'static str,
     pub(crate) bytes: Bytes,
     /// Reads bytes as what the sample is, and tells whether they say what the sample says.
-    pub(crate) read: Box<dyn Fn(&Bytes) -> Result<bool, FormatError>>,
+    pub(crate) read: Box<Read>,
 }
+
+type Read = dyn Fn(&Bytes) -> Result<bool, FormatError>;
 
 impl fmt::Debug for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
