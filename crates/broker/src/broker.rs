@@ -1,0 +1,184 @@
+//! What every handler reaches: the engine, the settings, who this broker is, and the budgets.
+
+use crate::budget::ByteBudget;
+use crate::config::BrokerConfig;
+use crate::metrics::BrokerMetrics;
+use bytes::Bytes;
+use floe_env::{Env, Shutdown};
+use floe_formats::Topic;
+use floe_log::{AppendError, Appended, Engine, Partition};
+use floe_metadata::View;
+use floe_protocol::messages::{StrBytes, Uuid, topic_id};
+use floe_protocol::{ErrorCode, fetch::NodeEndpoint};
+use floe_records::BatchHeader;
+use floe_types::PartitionId;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Batches that are decompressed, checked record by record or compressed anew at the same time.
+const CONVERSIONS: usize = 2;
+
+/// How long an append waits for room, and how often it looks whether there is some.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+const ROOM_CHECK: Duration = Duration::from_millis(20);
+
+/// Where clients reach this broker: what they are told, so they must be able to dial it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    pub host: String,
+    pub port: u16,
+}
+
+impl std::str::FromStr for Advertised {
+    type Err = String;
+    /// `host:port`; an IPv6 address stands in brackets.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not host:port");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        match port.parse() {
+            Ok(port) if !host.is_empty() && port != 0 => Ok(Self { host: host.to_owned(), port }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// One running broker. Shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) env: Env,
+    pub(crate) engine: Engine,
+    pub(crate) config: BrokerConfig,
+    pub(crate) advertised: Advertised,
+    pub(crate) metrics: BrokerMetrics,
+    pub(crate) shutdown: Shutdown,
+    /// Requests in memory.
+    pub(crate) requests: ByteBudget,
+    /// Answers in memory whose bytes were there anyway: the tail of the log, and everything that is not records.
+    pub(crate) answers: ByteBudget,
+    /// Answers with records that are fetched from the object store. Apart, so that who replays history cannot slow who
+    /// reads the tail (P9). Whoever needs both takes this one first.
+    pub(crate) replays: ByteBudget,
+    pub(crate) conversions: Semaphore,
+    /// Waiting for room in the log was in vain, and nothing has been appended since.
+    full: AtomicBool,
+}
+
+impl Broker {
+    pub(crate) fn new(
+        env: Env,
+        engine: Engine,
+        config: BrokerConfig,
+        advertised: Advertised,
+        metrics: BrokerMetrics,
+        shutdown: Shutdown,
+    ) -> Self {
+        let half = config.queued_max_response_bytes.0 / 2;
+        Self {
+            requests: ByteBudget::new(config.queued_max_request_bytes.0),
+            answers: ByteBudget::new(half),
+            replays: ByteBudget::new(half),
+            conversions: Semaphore::new(CONVERSIONS),
+            full: AtomicBool::new(false),
+            env,
+            engine,
+            config,
+            advertised,
+            metrics,
+            shutdown,
+        }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.engine.catalog().view()
+    }
+
+    /// The partition, if the topic has it and this broker leads it.
+    pub(crate) fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        if index < 0 || index >= topic.partitions {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        self.engine.partition(PartitionId { topic: topic.id, index }).ok_or(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Whether so many more partitions are allowed.
+    pub(crate) fn has_room_for(&self, partitions: i32) -> bool {
+        let there: i64 = self.view().topics().map(|topic| i64::from(topic.partitions)).sum();
+        there + i64::from(partitions) <= i64::from(self.config.max_partitions)
+    }
+
+    /// What clients call this broker.
+    pub(crate) fn id(&self) -> i32 {
+        self.engine.options().broker.0
+    }
+
+    /// What clients call the cluster.
+    pub(crate) fn cluster(&self) -> StrBytes {
+        self.engine.cluster().to_string().into()
+    }
+
+    /// This broker, for answers that name a leader (KIP-951).
+    pub(crate) fn endpoint(&self) -> NodeEndpoint {
+        let Advertised { host, port } = &self.advertised;
+        NodeEndpoint { node_id: self.id(), host: host.as_str().into(), port: i32::from(*port), rack: None }
+    }
+
+    /// Appends, and waits a while where the log has no room: a short overload slows producers and no more. Once waiting
+    /// was in vain, nobody waits until something was appended again: the others learn at once that they have to come
+    /// back later.
+    pub(crate) async fn append(&self, partition: &Arc<Partition>, batch: &Bytes, header: &BatchHeader) -> Result<Appended, AppendError> {
+        let give_up = self.env.monotonic() + ROOM_WAIT;
+        loop {
+            match partition.append(batch, header) {
+                Err(AppendError::Overloaded) if !self.full.load(Relaxed) => {}
+                Ok(appended) => {
+                    self.full.store(false, Relaxed);
+                    return Ok(appended);
+                }
+                Err(error) => return Err(error),
+            }
+            if self.env.monotonic() >= give_up {
+                self.full.store(true, Relaxed);
+            }
+            self.engine.wait_for_room(ROOM_CHECK).await;
+        }
+    }
+
+    /// Runs something that must not stop half way, even if whoever waits for it goes away or gives up at `limit`.
+    pub(crate) async fn run_to_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        limit: Duration,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let run = async move {
+            // Nobody waits any more: the work counts all the same.
+            let _nobody = done.send(work.await);
+        };
+        self.env.spawn(name, run).detach_to_group();
+        self.env.timeout(limit, result).await.ok()?.ok()
+    }
+}
+
+/// Finds the topic that a request names: by id where its version has ids, by name before.
+pub(crate) fn find_topic(view: &View, name: &str, id: Uuid, by_id: bool) -> Result<Arc<Topic>, ErrorCode> {
+    if by_id {
+        topic_id(id).and_then(|id| view.by_id(id)).cloned().ok_or(ErrorCode::UnknownTopicId)
+    } else {
+        view.by_name(name).cloned().ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+/// Compares the epoch that a client knows with the one a partition is led under (KIP-320). -1 is "does not know".
+pub(crate) fn check_leader_epoch(partition: &Partition, known: i32) -> Result<(), ErrorCode> {
+    match known {
+        ..0 => Ok(()),
+        known if known < partition.leader_epoch() => Err(ErrorCode::FencedLeaderEpoch),
+        known if known > partition.leader_epoch() => Err(ErrorCode::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! One file per Kafka API: a request to a response. Handlers know the protocol's rules; sockets, order and budgets of
+//! connections are not theirs.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+pub(crate) mod produce;
+
+use crate::broker::Broker;
+use crate::budget::Held;
+use crate::metrics::BrokerMetrics;
+use floe_protocol::{Request, RequestHeader, Response};
+
+/// A response, and the budget its bytes are charged to; none if it is still to be charged.
+pub(crate) struct Handled {
+    pub(crate) response: Response,
+    pub(crate) held: Vec<Held>,
+}
+
+impl<T: Into<Response>> From<T> for Handled {
+    fn from(response: T) -> Self {
+        Self { response: response.into(), held: Vec::new() }
+    }
+}
+
+/// Handles one request to its end.
+pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, request: Request) -> Handled {
+    let version = header.version;
+    match request {
+        Request::Produce(request) => produce::start(broker, version, request).await.finish(broker).await.into(),
+        Request::Fetch(request) => fetch::handle(broker, version, request).await,
+        Request::ListOffsets(request) => list_offsets::handle(broker, version, request).await.into(),
+        Request::Metadata(request) => metadata::handle(broker, version, request).await.into(),
+        Request::FindCoordinator(request) => find_coordinator::handle(version, &request).into(),
+        Request::ApiVersions(request) => api_versions::handle(version, &request).into(),
+        Request::CreateTopics(request) => create_topics::handle(broker, version, request).await.into(),
+        Request::DeleteTopics(request) => delete_topics::handle(broker, version, request).await.into(),
+        Request::InitProducerId(request) => init_producer_id::handle(broker, &request).into(),
+        Request::OffsetForLeaderEpoch(request) => offset_for_leader_epoch::handle(broker, request).into(),
+        Request::DescribeConfigs(request) => describe_configs::handle(broker, request).into(),
+        Request::DescribeCluster(request) => describe_cluster::handle(broker, &request).into(),
+    }
+}
+
+/// Counts every error code of a response, wherever it stands.
+pub(crate) fn count_errors(metrics: &BrokerMetrics, response: &Response) {
+    let api = response.api();
+    let count = |code: i16| {
+        if code != 0 {
+            metrics.error(api, code);
+        }
+    };
+    match response {
+        Response::Produce(r) => r.responses.iter().flat_map(|t| &t.partition_responses).for_each(|p| count(p.error_code)),
+        Response::Fetch(r) => {
+            count(r.error_code);
+            r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code));
+        }
+        Response::ListOffsets(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
+        Response::Metadata(r) => {
+            count(r.error_code);
+            r.topics.iter().for_each(|t| count(t.error_code));
+        }
+        Response::FindCoordinator(r) => {
+            count(r.error_code);
+            r.coordinators.iter().for_each(|c| count(c.error_code));
+        }
+        Response::ApiVersions(r) => count(r.error_code),
+        Response::CreateTopics(r) => r.topics.iter().for_each(|t| count(t.error_code)),
+        Response::DeleteTopics(r) => r.responses.iter().for_each(|t| count(t.error_code)),
+        Response::InitProducerId(r) => count(r.error_code),
+        Response::OffsetForLeaderEpoch(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
+        Response::DescribeConfigs(r) => r.results.iter().for_each(|r| count(r.error_code)),
+        Response::DescribeCluster(r) => count(r.error_code),
+    }
+}

@@ -1,0 +1,34 @@
+//! DescribeCluster: one broker, which clients may take for the controller (any live broker is right).
+
+use super::metadata::CLUSTER_OPERATIONS;
+use crate::broker::Broker;
+use floe_protocol::messages::describe_cluster_response::DescribeClusterBroker;
+use floe_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
+use floe_protocol::{ErrorCode, message};
+
+/// What a client may ask about.
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+pub(super) fn handle(broker: &Broker, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+    let refusal = match request.endpoint_type {
+        BROKERS => None,
+        CONTROLLERS => Some((ErrorCode::MismatchedEndpointType, "this is a broker")),
+        _ => Some((ErrorCode::UnsupportedEndpointType, "no such type of endpoint")),
+    };
+    if let Some((code, why)) = refusal {
+        let error_message = Some(why.into());
+        return message!(DescribeClusterResponse { error_code: code.code(), error_message, endpoint_type: request.endpoint_type });
+    }
+    let endpoint = broker.endpoint();
+    let this =
+        message!(DescribeClusterBroker { broker_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
+    let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };
+    message!(DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: broker.cluster(),
+        controller_id: broker.id(),
+        brokers: vec![this],
+        cluster_authorized_operations: operations,
+    })
+}

@@ -1,0 +1,175 @@
+//! Metadata: brokers, topics, leaders. Creates a topic that is asked for and not there, where broker and client agree.
+//!
+//! A topic that is created here is in the catalog and takes records before the answer leaves, so the answer is the
+//! topic, not "try again".
+
+use crate::broker::Broker;
+use crate::errors;
+use floe_formats::Topic;
+use floe_log::{NewTopic, TopicError};
+use floe_metadata::View;
+use floe_protocol::messages::metadata_request::MetadataRequestTopic;
+use floe_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use floe_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes, Uuid, topic_id, uuid};
+use floe_protocol::{ErrorCode, message};
+use floe_types::{PartitionId, check_topic_name};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything Kafka knows of on a topic and on a cluster, as bits of `AclOperation`: nobody is refused anything yet.
+pub(super) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+pub(super) const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+
+/// Topics that one request may create; a client asks again for the rest.
+const MAX_CREATED: usize = 32;
+
+/// Longest wait for one of them.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// First versions with: no topics meaning none, the client's word on creation, and topics by id.
+const EMPTY_IS_NONE: i16 = 1;
+const CREATION_FLAG: i16 = 4;
+const TOPIC_IDS: i16 = 12;
+
+const fn bits(mut operations: &[i32]) -> i32 {
+    let mut bits = 0;
+    while let [first, rest @ ..] = operations {
+        bits |= 1 << *first;
+        operations = rest;
+    }
+    bits
+}
+
+pub(super) async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> MetadataResponse {
+    let wants_operations = request.include_topic_authorized_operations;
+    let mut topics = match request.topics {
+        None => all(broker),
+        Some(topics) if topics.is_empty() && version < EMPTY_IS_NONE => all(broker),
+        Some(topics) => {
+            let create = broker.config.auto_create_topics && (version < CREATION_FLAG || request.allow_auto_topic_creation);
+            named(broker, version, topics, create).await
+        }
+    };
+    if wants_operations {
+        topics.iter_mut().filter(|topic| topic.error_code == 0).for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
+    }
+    let endpoint = broker.endpoint();
+    let this =
+        message!(MetadataResponseBroker { node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
+    let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };
+    message!(MetadataResponse {
+        brokers: vec![this],
+        cluster_id: Some(broker.cluster()),
+        controller_id: broker.id(),
+        topics,
+        cluster_authorized_operations: operations,
+    })
+}
+
+fn all(broker: &Broker) -> Vec<MetadataResponseTopic> {
+    broker.view().topics().map(|topic| describe(broker, topic)).collect()
+}
+
+async fn named(broker: &Broker, version: i16, asked: Vec<MetadataRequestTopic>, create: bool) -> Vec<MetadataResponseTopic> {
+    let by_id = asked.iter().any(|topic| !topic.topic_id.is_zero() || topic.name.is_none());
+    let mut view = broker.view();
+    let mut left = MAX_CREATED;
+    let mut topics = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let found = if by_id && version < TOPIC_IDS { Err(ErrorCode::InvalidRequest) } else { find(&view, &asked) };
+        let found = match (found, &asked.name) {
+            (Err(ErrorCode::UnknownTopicOrPartition), Some(name)) if create && left > 0 => {
+                left -= 1;
+                let created = create_topic(broker, name).await;
+                view = broker.view();
+                created.and_then(|()| find(&view, &asked))
+            }
+            (found, _) => found,
+        };
+        topics.push(match found {
+            Ok(topic) => describe(broker, &topic),
+            Err(code) => refuse(code, asked.name, asked.topic_id),
+        });
+    }
+    topics
+}
+
+fn find(view: &View, asked: &MetadataRequestTopic) -> Result<Arc<Topic>, ErrorCode> {
+    if let Some(id) = topic_id(asked.topic_id) {
+        return view.by_id(id).cloned().ok_or(ErrorCode::UnknownTopicId);
+    }
+    let name = asked.name.as_deref().ok_or(ErrorCode::InvalidRequest)?;
+    match view.by_name(name) {
+        Some(topic) => Ok(topic.clone()),
+        None if check_topic_name(name).is_err() => Err(ErrorCode::InvalidTopicException),
+        None => Err(ErrorCode::UnknownTopicOrPartition),
+    }
+}
+
+/// Creates the topic with the broker's defaults. That somebody else was faster is as good.
+async fn create_topic(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
+    let partitions = broker.config.num_partitions;
+    if !broker.has_room_for(partitions) {
+        tracing::warn!(topic = name, "not created: floe.max.partitions is reached");
+        return Err(ErrorCode::InvalidPartitions);
+    }
+    let new = NewTopic { name: name.to_owned(), partitions, configs: BTreeMap::new() };
+    let engine = broker.engine.clone();
+    match broker.run_to_end("create-topic", CREATE_TIMEOUT, async move { engine.create_topic(new).await }).await {
+        Some(Ok(_) | Err(TopicError::Exists(_))) => Ok(()),
+        Some(Err(error)) => {
+            tracing::warn!(topic = name, %error, "the topic that a client asked for could not be created");
+            match errors::of_topic(&error) {
+                // The client is not asked for its controller here: it asks again.
+                ErrorCode::NotController | ErrorCode::RequestTimedOut => Err(ErrorCode::LeaderNotAvailable),
+                code => Err(code),
+            }
+        }
+        None => Err(ErrorCode::LeaderNotAvailable),
+    }
+}
+
+fn describe(broker: &Broker, topic: &Topic) -> MetadataResponseTopic {
+    let partitions = (0..topic.partitions).map(|index| describe_partition(broker, PartitionId { topic: topic.id, index })).collect();
+    message!(MetadataResponseTopic {
+        name: Some(topic.name.as_str().into()),
+        topic_id: uuid(topic.id),
+        is_internal: matches!(topic.name.as_str(), "__consumer_offsets" | "__transaction_state"),
+        partitions,
+    })
+}
+
+fn describe_partition(broker: &Broker, id: PartitionId) -> MetadataResponsePartition {
+    let this = vec![broker.id()];
+    match broker.engine.partition(id) {
+        Some(partition) => message!(MetadataResponsePartition {
+            partition_index: id.index,
+            leader_id: broker.id(),
+            leader_epoch: partition.leader_epoch(),
+            replica_nodes: this.clone(),
+            isr_nodes: this,
+        }),
+        None => message!(MetadataResponsePartition {
+            error_code: ErrorCode::LeaderNotAvailable.code(),
+            partition_index: id.index,
+            leader_id: -1,
+            replica_nodes: this.clone(),
+            offline_replicas: this,
+        }),
+    }
+}
+
+fn refuse(code: ErrorCode, name: Option<StrBytes>, topic_id: Uuid) -> MetadataResponseTopic {
+    message!(MetadataResponseTopic { error_code: code.code(), name, topic_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_the_bits_that_kafka_gives_without_an_authoriser() {
+        assert_eq!((TOPIC_OPERATIONS, CLUSTER_OPERATIONS), (3576, 8096));
+    }
+}

@@ -1,0 +1,116 @@
+//! The table of topic settings, by name.
+
+use super::{CompressionType, Default, Effect, TimestampType, TopicSetting};
+use crate::config::{ConfigType, Setting};
+use floe_log::Durability;
+
+const LONG_MAX: &str = "9223372036854775807";
+
+fn not_negative_int(text: &str) -> Result<(), String> {
+    match i32::read(text)? {
+        0.. => Ok(()),
+        _ => Err("must not be negative".to_owned()),
+    }
+}
+
+fn not_negative_long(text: &str) -> Result<(), String> {
+    match i64::read(text)? {
+        0.. => Ok(()),
+        _ => Err("must not be negative".to_owned()),
+    }
+}
+
+fn readable<T: Setting>(text: &str) -> Result<(), String> {
+    T::read(text).map(|_| ())
+}
+
+const fn used(
+    name: &'static str,
+    kind: ConfigType,
+    default: Default,
+    check: fn(&str) -> Result<(), String>,
+    doc: &'static str,
+) -> TopicSetting {
+    TopicSetting { name, kind, doc, default, effect: Effect::Used(check) }
+}
+
+/// Accepts only `accepts`, whose first is the default.
+const fn ignored(name: &'static str, kind: ConfigType, accepts: &'static [&'static str], doc: &'static str) -> TopicSetting {
+    TopicSetting { name, kind, doc, default: Default::Fixed(accepts[0]), effect: Effect::Ignored { accepts } }
+}
+
+use ConfigType::{Boolean, Double, Int, List, Long, String as Text};
+
+/// Every topic setting, sorted by name.
+pub static TOPIC_SETTINGS: &[TopicSetting] = &[
+    ignored("cleanup.policy", List, &["delete"], "What happens to old records. Compaction is not there yet."),
+    ignored("compression.gzip.level", Int, &["-1"], "Level of gzip when compression.type is gzip."),
+    ignored("compression.lz4.level", Int, &["9"], "Level of lz4 when compression.type is lz4."),
+    used(
+        "compression.type",
+        Text,
+        Default::Broker("compression.type"),
+        readable::<CompressionType>,
+        "Codec that batches are stored and served in; 'producer' keeps what the producer chose.",
+    ),
+    ignored("compression.zstd.level", Int, &["3"], "Level of zstd when compression.type is zstd."),
+    ignored("delete.retention.ms", Long, &["86400000"], "How long compaction keeps tombstones. Compaction is not there yet."),
+    ignored("file.delete.delay.ms", Long, &["60000"], "Floe has no log files to delete."),
+    used(
+        "floe.durability",
+        Text,
+        Default::Durability,
+        readable::<Durability>,
+        "When a record counts as committed: 'local' once it is fsynced on this broker's disk, 'object' once it is in the object store.",
+    ),
+    ignored("flush.messages", Long, &[LONG_MAX], "Floe makes every acknowledged record durable; see floe.durability."),
+    ignored("flush.ms", Long, &[LONG_MAX], "Floe makes every acknowledged record durable; see floe.durability."),
+    ignored("follower.replication.throttled.replicas", List, &[""], "Floe does not copy partitions between brokers."),
+    ignored("index.interval.bytes", Int, &["4096"], "Floe's indexes go by block."),
+    ignored("leader.replication.throttled.replicas", List, &[""], "Floe does not copy partitions between brokers."),
+    ignored("local.retention.bytes", Long, &["-2"], "Floe's log lives in the object store; local disk holds only what is not there yet."),
+    ignored("local.retention.ms", Long, &["-2"], "Floe's log lives in the object store; local disk holds only what is not there yet."),
+    ignored("max.compaction.lag.ms", Long, &[LONG_MAX], "Longest time a record stays uncompacted. Compaction is not there yet."),
+    used(
+        "max.message.bytes",
+        Int,
+        Default::Broker("message.max.bytes"),
+        not_negative_int,
+        "Largest record batch, after compression, that the topic takes.",
+    ),
+    used(
+        "message.timestamp.after.max.ms",
+        Long,
+        Default::Broker("log.message.timestamp.after.max.ms"),
+        not_negative_long,
+        "How far a record's timestamp may lie ahead of the broker's clock, in milliseconds.",
+    ),
+    used(
+        "message.timestamp.before.max.ms",
+        Long,
+        Default::Broker("log.message.timestamp.before.max.ms"),
+        not_negative_long,
+        "How far a record's timestamp may lie before the broker's clock, in milliseconds.",
+    ),
+    used(
+        "message.timestamp.type",
+        Text,
+        Default::Broker("log.message.timestamp.type"),
+        readable::<TimestampType>,
+        "Whether records keep the producer's timestamp (CreateTime) or get the broker's (LogAppendTime).",
+    ),
+    ignored("min.cleanable.dirty.ratio", Double, &["0.5"], "How dirty a log must be to be compacted. Compaction is not there yet."),
+    ignored("min.compaction.lag.ms", Long, &["0"], "Shortest time a record stays uncompacted. Compaction is not there yet."),
+    ignored("min.insync.replicas", Int, &["1"], "Copies that must acknowledge a write. A single broker is one."),
+    ignored("preallocate", Boolean, &["false"], "Floe has no log files of a partition to allocate."),
+    ignored("remote.log.copy.disable", Boolean, &["false"], "Floe's log always lives in the object store."),
+    ignored("remote.log.delete.on.disable", Boolean, &["false"], "Floe's log always lives in the object store."),
+    ignored("remote.storage.enable", Boolean, &["false"], "Floe's log always lives in the object store, without Kafka's tiering."),
+    ignored("retention.bytes", Long, &["-1"], "Size at which old records go. Retention is not there yet: topics keep everything."),
+    ignored("retention.ms", Long, &["-1", LONG_MAX], "Age at which old records go. Retention is not there yet: topics keep everything."),
+    ignored("segment.bytes", Int, &["1073741824"], "Floe's segments are sized by the flush, not by topic."),
+    ignored("segment.index.bytes", Int, &["10485760"], "Floe's indexes have no size of their own."),
+    ignored("segment.jitter.ms", Long, &["0"], "Floe's segments are sized by the flush, not by topic."),
+    ignored("segment.ms", Long, &["604800000"], "Floe's segments are sized by the flush, not by topic."),
+    ignored("unclean.leader.election.enable", Boolean, &["false"], "Floe never elects a leader that lacks acknowledged records."),
+];
