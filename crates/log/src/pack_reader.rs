@@ -50,7 +50,12 @@ impl PackReader {
             return Err(ReadError::Broken(format!("{key} does not hold the segment at {}", stored.base_offset)));
         };
         let blocks = wanted(segment, offset, max_bytes);
-        let fetched: Vec<_> = stream::iter(blocks).map(|block| self.block(&key, block)).buffered(PARALLEL).collect().await;
+        // A loop, not `map`: a closure over a borrowed block is not general enough for a future that is to be `Send`.
+        let mut reads = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            reads.push(self.block(&key, block));
+        }
+        let fetched: Vec<_> = stream::iter(reads).buffered(PARALLEL).collect().await;
         let mut batches = Vec::new();
         for block in fetched {
             for batch in floe_records::Batches::new(block?) {
