@@ -1,1 +1,53 @@
-fn main() {}
+//! `floe`: the broker and its tools in one binary. Read on in `serve.rs`, the life of a broker from flags to exit code.
+
+#![expect(clippy::print_stdout, reason = "a command-line program talks on stdout; logs go to stderr")]
+
+mod admin;
+mod cli;
+mod config;
+mod exit;
+mod logging;
+mod serve;
+mod store;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use exit::{Exit, Failure};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Returns memory to the system soon and keeps few arenas: see `.cargo/config.toml` for its settings.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Time that file operations under way get when the process ends; they are not needed any more.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = run(cli.command).unwrap_or_else(|failure| {
+        eprintln!("floe: {failure}");
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: Command) -> Result<Exit, Failure> {
+    let workers = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .max_blocking_threads(128)
+        .thread_name("floe")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::error(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(dispatch(command));
+    runtime.shutdown_timeout(LAST_MOMENT);
+    done
+}
+
+async fn dispatch(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+    }
+}

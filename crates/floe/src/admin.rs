@@ -1,0 +1,188 @@
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`. Read only; it asks nothing of the store.
+
+mod metrics;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use floe_broker::BrokerMetrics;
+use floe_env::{Env, Shutdown, Task, net};
+use floe_log::Engine;
+use floe_objstore::StoreMetrics;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Rest after an accept that failed for lack of descriptors or memory.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Time that answers under way get at the end.
+const GRACE: Duration = Duration::from_secs(1);
+/// A WAL this full, in percent of its budget, is said by `/readyz`: producers are about to be turned away.
+const NEARLY_FULL: u64 = 95;
+
+/// Where in its life the broker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Starting,
+    Ready,
+    Draining,
+}
+
+/// What the pages show.
+#[derive(Debug)]
+pub(crate) struct State {
+    phase: Mutex<Phase>,
+    engine: Arc<OnceLock<Engine>>,
+    registry: Registry,
+    store: String,
+}
+
+impl State {
+    pub(crate) fn new(broker: &BrokerMetrics, store: &StoreMetrics, url: String) -> Arc<Self> {
+        let engine = Arc::new(OnceLock::new());
+        let mut registry = Registry::with_prefix("floe");
+        store.register(&mut registry);
+        broker.register(&mut registry);
+        registry.register_collector(Box::new(metrics::EngineCollector(engine.clone())));
+        Arc::new(Self { phase: Mutex::new(Phase::Starting), engine, registry, store: url })
+    }
+
+    pub(crate) fn opened(&self, engine: Engine) {
+        // There is one engine in a process's life.
+        let _first = self.engine.set(engine);
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        *self.phase.lock() = phase;
+    }
+
+    /// Why no new clients should be sent here; empty when they should.
+    fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        match *self.phase.lock() {
+            Phase::Starting => reasons.push("starting: the engine is not open yet".to_owned()),
+            Phase::Draining => reasons.push("draining".to_owned()),
+            Phase::Ready => {}
+        }
+        let Some(engine) = self.engine.get() else { return reasons };
+        match engine.has_ended() {
+            Some(ended) => reasons.push(format!("ended: {ended}")),
+            None if !engine.is_healthy() => reasons.push("the flusher has ended".to_owned()),
+            None => {}
+        }
+        let (used, budget) = (engine.status().wal_bytes, engine.options().wal_budget);
+        if used >= budget / 100 * NEARLY_FULL {
+            reasons.push(format!("the store is behind: unflushed records hold {used} of {budget} bytes of the WAL"));
+        }
+        reasons
+    }
+}
+
+/// The running listener.
+#[derive(Debug)]
+pub(crate) struct Running {
+    env: Env,
+    task: Task<()>,
+    stop: Shutdown,
+}
+
+impl Running {
+    /// Ends it; answers under way get a moment.
+    pub(crate) async fn stop(self) {
+        self.stop.trigger();
+        // Cut off at the end of the grace period: the task ends with its handle.
+        let _ended = self.env.timeout(GRACE, self.task.join()).await;
+    }
+}
+
+/// Serves the pages until stopped.
+pub(crate) fn serve(env: &Env, listener: net::Listener, state: Arc<State>) -> Running {
+    let stop = Shutdown::new();
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .route("/status/partitions", get(partitions))
+        .with_state(state);
+    let stopped = stop.clone();
+    let listener = Accept { env: env.clone(), listener };
+    let serving = async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.wait().await }).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the admin listener failed");
+        }
+    };
+    Running { env: env.clone(), task: env.spawn("admin-listener", serving), stop }
+}
+
+struct Accept {
+    env: Env,
+    listener: net::Listener,
+}
+
+impl axum::serve::Listener for Accept {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept admin connections at the moment");
+                    self.env.sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &state.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn healthz(Shared(state): Shared<Arc<State>>) -> Response {
+    match state.engine.get() {
+        Some(engine) if !engine.is_healthy() && *state.phase.lock() == Phase::Ready => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the engine has ended\n").into_response()
+        }
+        _ => "ok\n".into_response(),
+    }
+}
+
+async fn readyz(Shared(state): Shared<Arc<State>>) -> Response {
+    let reasons = state.reasons();
+    let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+async fn status(Shared(state): Shared<Arc<State>>) -> Response {
+    let reasons = state.reasons();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": reasons.is_empty(),
+        "reasons": reasons,
+        "store": state.store,
+        "engine": state.engine.get().map(Engine::status),
+    }))
+    .into_response()
+}
+
+async fn partitions(Shared(state): Shared<Arc<State>>) -> Response {
+    Json(state.engine.get().map(Engine::partition_statuses).unwrap_or_default()).into_response()
+}

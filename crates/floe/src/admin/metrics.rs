@@ -1,0 +1,53 @@
+//! Gauges of the engine and the process, read when they are asked for. Broker and store count for themselves.
+//!
+//! There is no series per partition here: partitions are many, and `/status/partitions` lists them.
+
+use floe_log::Engine;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Says nothing before the engine is open.
+#[derive(Debug)]
+pub(super) struct EngineCollector(pub(super) Arc<OnceLock<Engine>>);
+
+impl Collector for EngineCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let mut gauge = |name: &str, help: &str, unit: Option<Unit>, value: u64| {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, unit.as_ref(), gauge.metric_type())?)
+        };
+        if let Some(bytes) = resident_memory() {
+            gauge("resident_memory", "Memory of the process", Some(Unit::Bytes), bytes)?;
+        }
+        let Some(engine) = self.0.get() else { return Ok(()) };
+        let status = engine.status();
+        gauge("log_incarnation", "This broker's incarnation: grows at every start", None, status.incarnation)?;
+        gauge("log_catalog_version", "Version of the catalog", None, status.catalog_version)?;
+        gauge("log_topics", "Topics", None, status.topics as u64)?;
+        gauge("log_partitions", "Partitions that this broker leads", None, status.partitions as u64)?;
+        gauge("log_unflushed_batches", "Batches that are not in certain slots", None, status.unflushed_batches)?;
+        gauge("log_unplanned", "Unflushed records without a slot yet", Some(Unit::Bytes), status.unplanned_bytes)?;
+        gauge("log_tail", "Records held in memory", Some(Unit::Bytes), status.tail_bytes)?;
+        gauge("log_wal", "What the WAL holds on to", Some(Unit::Bytes), status.wal_bytes)?;
+        gauge("log_wal_budget", "What the WAL may hold on to", Some(Unit::Bytes), engine.options().wal_budget)?;
+        gauge("log_cache", "Blocks of the store held in memory", Some(Unit::Bytes), status.cached_bytes)?;
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+        };
+        counter("log_cache_hits", "Blocks found in memory", status.cache_hits)?;
+        counter("log_cache_misses", "Blocks that had to be read from the store", status.cache_misses)
+    }
+}
+
+/// From `/proc`; none where there is no such thing.
+fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}

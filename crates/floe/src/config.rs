@@ -1,0 +1,143 @@
+//! Settings of the broker: flags over environment over file over defaults, every key checked before anything is touched.
+//!
+//! A setting has a dotted key, Kafka's where Kafka has the setting. In the file (TOML) it is written `num.partitions = 3`, or
+//! as tables; in the environment `FLOE_NUM_PARTITIONS` (`floe.` is left out: `floe.flush.bytes` is `FLOE_FLUSH_BYTES`); on the
+//! command line `-o num.partitions=3`. Owned here: where values come from and what is refused. Not here: what they mean.
+
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use sources::{Layers, dump, load, options};
+pub(crate) use table::{Setting, settings};
+
+use crate::logging;
+use floe_broker::{Advertised, BrokerConfig};
+use floe_log::{Durability, EngineOptions};
+use floe_objstore::{S3Options, StoreUrl};
+use floe_types::Millis;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that `floe serve` can be told.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) server: ServerConfig,
+    /// None: by the kind of store.
+    pub(crate) durability: Option<Durability>,
+    pub(crate) engine: EngineOptions,
+    pub(crate) s3: S3Options,
+    pub(crate) broker: BrokerConfig,
+}
+
+/// What belongs to the process rather than to a component.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerConfig {
+    /// None: `./floe-data`; for `memory://` a folder that goes with the process.
+    pub(crate) data: Option<PathBuf>,
+    /// None: the folder `store` in the data directory.
+    pub(crate) store: Option<StoreUrl>,
+    pub(crate) listen: String,
+    /// None: the address that was bound.
+    pub(crate) advertise: Option<Advertised>,
+    pub(crate) admin: String,
+    pub(crate) insecure: bool,
+    pub(crate) drain_timeout: Millis,
+    pub(crate) log_level: String,
+    pub(crate) log_format: logging::Format,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let server = ServerConfig {
+            data: None,
+            store: None,
+            listen: "127.0.0.1:9092".into(),
+            advertise: None,
+            admin: "127.0.0.1:9644".into(),
+            insecure: false,
+            drain_timeout: Millis(60_000),
+            log_level: "info".into(),
+            log_format: logging::Format::Text,
+        };
+        Self { server, durability: None, engine: EngineOptions::default(), s3: S3Options::default(), broker: BrokerConfig::default() }
+    }
+}
+
+/// A setting that was refused: where it came from, its key, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+impl Config {
+    /// The engine's options, with the default durability that fits the store.
+    pub(crate) fn engine_options(&self, store: &StoreUrl) -> EngineOptions {
+        let default = match store {
+            StoreUrl::File { .. } => Durability::Local,
+            StoreUrl::S3 { .. } | StoreUrl::Memory => Durability::Object,
+        };
+        EngineOptions { durability: self.durability.unwrap_or(default), ..self.engine.clone() }
+    }
+
+    /// Checks what a single value cannot show.
+    pub(crate) fn validate(&self) -> Result<(), Refused> {
+        self.broker.validate().map_err(|error| Refused(error.to_string()))?;
+        self.validate_engine()?;
+        self.validate_listeners()
+    }
+
+    fn validate_engine(&self) -> Result<(), Refused> {
+        let engine = &self.engine;
+        let second = Duration::from_secs(1);
+        let rules = [
+            (engine.broker.0 >= 0, "broker.id: must not be negative"),
+            (
+                engine.flush_age <= second,
+                "floe.flush.age.ms: must not be longer than 1s: a broker with unflushed records contacts the store that often",
+            ),
+            (engine.object_flush_age <= second, "floe.object.flush.age.ms: must not be longer than 1s"),
+            (engine.flush_bytes >= 1 << 16, "floe.flush.bytes: must be at least 64KiB"),
+            ((1 << 20..=1 << 30).contains(&engine.pack_bytes), "floe.pack.bytes: must lie between 1MiB and 1GiB"),
+            (engine.own_pack_bytes >= 1 << 16, "floe.own.pack.bytes: must be at least 64KiB"),
+            ((1..=64).contains(&engine.window), "floe.upload.window: must lie between 1 and 64"),
+            ((1..=10_000).contains(&engine.index_every_slots), "floe.index.every.slots: must lie between 1 and 10000"),
+            ((1 << 20..=1 << 30).contains(&engine.wal_file_bytes), "floe.wal.file.bytes: must lie between 1MiB and 1GiB"),
+            (engine.wal_budget >= engine.wal_file_bytes, "floe.wal.budget.bytes: must not be less than floe.wal.file.bytes"),
+            (engine.tail_bytes >= 1 << 20, "floe.tail.bytes: must be at least 1MiB"),
+            (engine.object_unflushed_bytes >= 1 << 20, "floe.object.unflushed.bytes: must be at least 1MiB"),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
+    }
+
+    fn validate_listeners(&self) -> Result<(), Refused> {
+        let server = &self.server;
+        for (key, address) in [("listen", &server.listen), ("admin", &server.admin)] {
+            let (host, _) = host_and_port(address).map_err(|reason| Refused(format!("{key}: {reason}")))?;
+            if !server.insecure && !is_loopback(host) {
+                let why = "there is no encryption and no authentication yet, so that everybody who reaches it may read and write everything. \
+                           Listen on 127.0.0.1, or say --insecure where the network is trusted";
+                return Err(Refused(format!("{key}: {address} is not a loopback address: {why}")));
+            }
+        }
+        let (host, _) = host_and_port(&server.listen).map_err(|reason| Refused(format!("listen: {reason}")))?;
+        let everywhere = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        if everywhere && server.advertise.is_none() {
+            return Err(Refused("advertise: must be set (HOST:PORT that clients can dial) when listen names all addresses".into()));
+        }
+        Ok(())
+    }
+}
+
+/// Splits `host:port`; an IPv6 address stands in brackets.
+pub(crate) fn host_and_port(address: &str) -> Result<(&str, u16), String> {
+    let wrong = || format!("{address:?} is not host:port");
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() { Err(wrong()) } else { Ok((host, port)) }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,198 @@
+//! Every setting by its key: how its value is read, shown, and what it is for. The broker's own table is appended.
+
+use super::Config;
+use floe_broker::config::BROKER_SETTINGS;
+use floe_types::{BrokerId, ByteSize, Millis};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// One setting of this table.
+struct Own {
+    key: &'static str,
+    doc: &'static str,
+    /// None: not set.
+    get: fn(&Config) -> Option<String>,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// Any setting, whoever owns it.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting(Kind);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Own(&'static Own),
+    Broker(&'static floe_broker::config::BrokerSetting),
+}
+
+/// All settings, in the order of the documentation.
+pub(crate) fn settings() -> impl Iterator<Item = Setting> {
+    OWN.iter().map(|own| Setting(Kind::Own(own))).chain(BROKER_SETTINGS.iter().map(|broker| Setting(Kind::Broker(broker))))
+}
+
+impl Setting {
+    pub(crate) fn key(self) -> &'static str {
+        match self.0 {
+            Kind::Own(own) => own.key,
+            Kind::Broker(broker) => broker.key,
+        }
+    }
+
+    pub(crate) fn doc(self) -> &'static str {
+        match self.0 {
+            Kind::Own(own) => own.doc,
+            Kind::Broker(broker) => broker.doc,
+        }
+    }
+
+    /// Its name in the environment.
+    pub(crate) fn variable(self) -> String {
+        let key = self.key();
+        format!("FLOE_{}", key.strip_prefix("floe.").unwrap_or(key).replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// A secret is read, never shown.
+    pub(crate) fn is_secret(self) -> bool {
+        matches!(self.key(), "s3.secret.access.key" | "s3.session.token")
+    }
+
+    /// The value as text that [`Setting::set`] reads; none if it is not set or secret.
+    pub(crate) fn get(self, config: &Config) -> Option<String> {
+        match self.0 {
+            Kind::Own(own) => (own.get)(config),
+            Kind::Broker(broker) => Some(broker.value(&config.broker)),
+        }
+    }
+
+    /// Reads a value; the error completes the sentence "key: ...".
+    pub(crate) fn set(self, config: &mut Config, text: &str) -> Result<(), String> {
+        match self.0 {
+            Kind::Own(own) => (own.set)(config, text),
+            Kind::Broker(broker) => config.broker.set(broker.key, text).map_err(|error| {
+                let text = error.to_string();
+                text.strip_prefix(&format!("{}: ", broker.key)).map_or(text.clone(), str::to_owned)
+            }),
+        }
+    }
+}
+
+/// Any type whose error says what was expected.
+fn read<T: FromStr>(text: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    text.trim().parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|_| format!("{text:?} is not a whole number in its range"))
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    read::<ByteSize>(text).map(|size| size.0)
+}
+
+/// The keys end in `.ms`, which says what a bare number means.
+fn millis(text: &str) -> Result<Millis, String> {
+    text.trim().parse().map(Millis).or_else(|_| read(text))
+}
+
+fn show_bytes(value: u64) -> Option<String> {
+    Some(ByteSize(value).to_string())
+}
+
+fn show_time(value: Duration) -> Option<String> {
+    Some(Millis(u64::try_from(value.as_millis()).unwrap_or(u64::MAX)).to_string())
+}
+
+fn text(value: &str) -> Result<Option<String>, String> {
+    if value.is_empty() { Err("must not be empty".into()) } else { Ok(Some(value.to_owned())) }
+}
+
+macro_rules! own {
+    ($($key:literal, $doc:literal, $config:ident => $get:expr, $value:ident => $field:expr, $read:expr;)*) => {
+        static OWN: &[Own] = &[$(Own {
+            key: $key,
+            doc: $doc,
+            get: |$config| $get,
+            set: |$config, $value| {
+                $field = $read?;
+                Ok(())
+            },
+        },)*];
+    };
+}
+
+own! {
+    "data", "Data directory: the WAL, and what says which disk this is. Default: ./floe-data.",
+        c => c.server.data.as_ref().map(|path| path.display().to_string()), v => c.server.data, text(v).map(|v| v.map(Into::into));
+    "store", "Object store: file:///path, s3://bucket/prefix or memory://. Default: the folder store in the data directory.",
+        c => c.server.store.as_ref().map(ToString::to_string), v => c.server.store, read(v).map(Some);
+    "listen", "Address of the Kafka listener. A loopback address, unless insecure is set.",
+        c => Some(c.server.listen.clone()), v => c.server.listen, super::host_and_port(v).map(|_| v.to_owned());
+    "advertise", "Address that clients are told to dial. Default: the one that was bound.",
+        c => c.server.advertise.as_ref().map(|a| if a.host.contains(':') { format!("[{}]:{}", a.host, a.port) } else { format!("{}:{}", a.host, a.port) }),
+        v => c.server.advertise, read(v).map(Some);
+    "admin", "Address of /metrics, /healthz, /readyz and /status. A loopback address, unless insecure is set.",
+        c => Some(c.server.admin.clone()), v => c.server.admin, super::host_and_port(v).map(|_| v.to_owned());
+    "insecure", "Allow listeners that others can reach, without encryption and authentication.",
+        c => Some(c.server.insecure.to_string()), v => c.server.insecure, boolean(v);
+    "broker.id", "What Kafka clients see as the node id.",
+        c => Some(c.engine.broker.to_string()), v => c.engine.broker, number(v).map(BrokerId);
+    "log.level", "Level of the log (error, warn, info, debug, trace), or a list such as warn,floe_log=debug.",
+        c => Some(c.server.log_level.clone()), v => c.server.log_level, crate::logging::check_level(v).map(|()| v.to_owned());
+    "log.format", "Format of the log: text or json.",
+        c => Some(c.server.log_format.to_string()), v => c.server.log_format, read(v);
+    "floe.durability", "When a record of a topic that does not say it counts as committed: local (fsynced here) or object (its pack is in the store). Default: local on a directory, object otherwise.",
+        c => c.durability.map(|d| d.to_string()), v => c.durability, read(v).map(Some);
+    "floe.flush.bytes", "Unflushed bytes that start a flush to the store.",
+        c => show_bytes(c.engine.flush_bytes), v => c.engine.flush_bytes, bytes(v);
+    "floe.flush.age.ms", "Age of the oldest unflushed record that starts a flush; at most 1s.",
+        c => show_time(c.engine.flush_age), v => c.engine.flush_age, millis(v).map(Into::into);
+    "floe.object.flush.age.ms", "The same while records of object topics wait for their acknowledgement.",
+        c => show_time(c.engine.object_flush_age), v => c.engine.object_flush_age, millis(v).map(Into::into);
+    "floe.pack.bytes", "Most bytes of one object with records.",
+        c => show_bytes(c.engine.pack_bytes), v => c.engine.pack_bytes, bytes(v);
+    "floe.own.pack.bytes", "A partition with this many unflushed bytes gets an object of its own.",
+        c => show_bytes(c.engine.own_pack_bytes), v => c.engine.own_pack_bytes, bytes(v);
+    "floe.upload.window", "Uploads under way at once.",
+        c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
+    "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",
+        c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
+    "floe.wal.budget.bytes", "Unflushed bytes that the local disk may hold; beyond it producers get a retriable error.",
+        c => show_bytes(c.engine.wal_budget), v => c.engine.wal_budget, bytes(v);
+    "floe.wal.file.bytes", "Size of one WAL file, allocated ahead.",
+        c => show_bytes(c.engine.wal_file_bytes), v => c.engine.wal_file_bytes, bytes(v);
+    "floe.tail.bytes", "Memory for the newest records: readers of the tail are served from it.",
+        c => show_bytes(c.engine.tail_bytes), v => c.engine.tail_bytes, bytes(v);
+    "floe.object.unflushed.bytes", "Memory for records of object topics that wait for the store.",
+        c => show_bytes(c.engine.object_unflushed_bytes), v => c.engine.object_unflushed_bytes, bytes(v);
+    "floe.cache.bytes", "Memory for blocks read from the store.",
+        c => show_bytes(c.engine.cache_bytes), v => c.engine.cache_bytes, bytes(v);
+    "floe.drain.timeout.ms", "Time that a drain may take after SIGTERM before the broker gives up on it.",
+        c => Some(c.server.drain_timeout.to_string()), v => c.server.drain_timeout, millis(v);
+    "s3.endpoint", "URL of an S3-compatible server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS itself.",
+        c => c.s3.endpoint.clone(), v => c.s3.endpoint, text(v);
+    "s3.region", "Region. Default: AWS_REGION, or the AWS profile's.",
+        c => c.s3.region.clone(), v => c.s3.region, text(v);
+    "s3.path.style", "endpoint/bucket/key instead of bucket.endpoint/key. Default: true with an endpoint, false with AWS itself.",
+        c => c.s3.path_style.map(|v| v.to_string()), v => c.s3.path_style, boolean(v).map(Some);
+    "s3.access.key.id", "Access key. Default: where the AWS tools look (environment, profile, instance).",
+        c => c.s3.access_key_id.clone(), v => c.s3.access_key_id, text(v);
+    "s3.secret.access.key", "Secret of the access key. Never shown.",
+        _c => None, v => _c.s3.secret_access_key, text(v);
+    "s3.session.token", "Token of temporary credentials. Never shown.",
+        _c => None, v => _c.s3.session_token, text(v);
+    "s3.connect.timeout.ms", "Time to connect to the store.",
+        c => Some(c.s3.connect_timeout.to_string()), v => c.s3.connect_timeout, millis(v);
+    "s3.request.timeout.ms", "A backstop for one request with its body.",
+        c => Some(c.s3.request_timeout.to_string()), v => c.s3.request_timeout, millis(v);
+}

@@ -1,0 +1,270 @@
+//! `floe serve`: the life of a broker, from flags to exit code.
+//!
+//! Order of a start: settings are checked; ports are bound; the store's handle is made; the engine takes the data directory and
+//! the store; only then is anything served. So whatever is refused is refused before anything was touched. Order of an end:
+//! [`Serving::shut_down`], and nowhere else.
+
+mod place;
+mod signals;
+
+use crate::admin::{self, Phase};
+use crate::config::{self, Config, Layers, Refused};
+use crate::exit::{Exit, Failure, of_end};
+use crate::logging;
+use clap::Args;
+use floe_broker::Server;
+use floe_env::{Env, RealDisk, Shutdown, Task, net};
+use floe_log::{Ended, Engine};
+use floe_objstore::{Store, StoreOptions, StoreUrl};
+use place::Place;
+use signals::Signals;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Data directory [default: ./floe-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Object store: file:///path, s3://bucket/prefix or memory:// [default: the folder store in the data directory]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Address of the Kafka listener [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Address that clients are told to dial [default: the one that was bound]
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// Address of /metrics, /healthz, /readyz, /status [default: 127.0.0.1:9644]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// What Kafka clients see as the node id [default: 0]
+    #[arg(long, value_name = "N")]
+    broker_id: Option<String>,
+    /// Take the store over although records acknowledged by another disk, or lying behind damage, may be lost by it
+    #[arg(long)]
+    take_over: bool,
+    /// Allow listeners that others can reach, without encryption and authentication
+    #[arg(long)]
+    insecure: bool,
+    /// Settings file (TOML) [environment: FLOE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set any setting; --dump-config shows them all
+    #[arg(short = 'o', value_name = "KEY=VALUE")]
+    options: Vec<String>,
+    /// Level of the log, such as info, or warn,floe_log=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// Format of the log: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Print all settings with their values, as a file that --config reads, and exit
+    #[arg(long)]
+    dump_config: bool,
+}
+
+impl Arguments {
+    fn config(&self) -> Result<Config, Failure> {
+        let refused = |error: Refused| Failure::new(Exit::Refused, error.to_string());
+        let mut layers = Layers::read(self.config.as_deref()).map_err(refused)?;
+        layers.command_line = config::options(&self.options).map_err(refused)?;
+        let flags = [
+            ("data", self.data.as_ref().map(|path| path.display().to_string())),
+            ("store", self.store.clone()),
+            ("listen", self.listen.clone()),
+            ("advertise", self.advertise.clone()),
+            ("admin", self.admin.clone()),
+            ("broker.id", self.broker_id.clone()),
+            ("insecure", self.insecure.then(|| "true".to_owned())),
+            ("log.level", self.log.clone()),
+            ("log.format", self.log_format.clone()),
+        ];
+        layers.command_line.extend(flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        let mut config = config::load(&layers).map_err(refused)?;
+        // A decision for one start: not a setting that a file could repeat.
+        config.engine.take_over = self.take_over;
+        Ok(config)
+    }
+}
+
+/// Runs a broker until a signal, a newer broker, or a failure ends it.
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let env = Env::real();
+    let began = env.monotonic();
+    let config = arguments.config()?;
+    if arguments.dump_config {
+        print!("{}", config::dump(&config));
+        return Ok(Exit::Ok);
+    }
+    logging::start(&config.server.log_level, config.server.log_format)?;
+    let mut signals = Signals::install()?;
+    let bound = Bound::bind(&env, &config).await?;
+    let place = Place::find(&config)?;
+    let serving = tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tracing::info!(signal, "ended before it was ready; nothing was served");
+            return Ok(Exit::Ok);
+        }
+        started = bound.start(env.clone(), &config, &place) => started?,
+    };
+    serving.announce(&place, env.monotonic().saturating_sub(began))?;
+    let exit = serving.until_the_end(signals, config.server.drain_timeout.into()).await;
+    place.leave();
+    Ok(exit)
+}
+
+/// Both ports, taken before anything else is.
+struct Bound {
+    server: Server,
+    admin: net::Listener,
+}
+
+impl Bound {
+    async fn bind(env: &Env, config: &Config) -> Result<Self, Failure> {
+        let server = Server::bind(env.clone(), &config.server.listen, config.broker.clone()).await?;
+        let admin = net::listen(&config.server.admin).await.map_err(|error| {
+            let failure = Failure::from(error);
+            Failure::new(if failure.exit == Exit::InUse { Exit::InUse } else { Exit::Refused }, format!("admin: {failure}"))
+        })?;
+        Ok(Self { server, admin })
+    }
+
+    async fn start(self, env: Env, config: &Config, place: &Place) -> Result<Serving, Failure> {
+        let backend = crate::store::open(&env, &place.store, config, true).await?;
+        let store = Store::new(env.clone(), backend, StoreOptions::default());
+        let (kafka, admin_addr) = (self.server.local_addr()?, self.admin.local_addr()?);
+        let state = admin::State::new(self.server.metrics(), store.metrics(), place.store.to_string());
+        let admin = admin::serve(&env, self.admin, state.clone());
+        let disk = Arc::new(RealDisk::new(place.data.clone()));
+        let engine = Box::pin(Engine::open(env.clone(), store, disk, config.engine_options(&place.store))).await?;
+        state.opened(engine.clone());
+        let kafka_ends = Shutdown::new();
+        let advertise = config.server.advertise.clone();
+        let server = env.spawn("kafka-listener", self.server.run(engine.clone(), advertise, kafka_ends.clone()));
+        state.enter(Phase::Ready);
+        Ok(Serving { env, kafka, admin_addr, admin, state, engine, server, kafka_ends })
+    }
+}
+
+/// A broker that serves.
+struct Serving {
+    env: Env,
+    kafka: SocketAddr,
+    admin_addr: SocketAddr,
+    admin: admin::Running,
+    state: Arc<admin::State>,
+    engine: Engine,
+    server: Task<std::io::Result<()>>,
+    kafka_ends: Shutdown,
+}
+
+/// Why a broker stops serving.
+enum Cause {
+    Signal(&'static str),
+    Engine(Ended),
+    Listener,
+}
+
+impl Serving {
+    /// The one line on stdout, for people and for scripts that wait for it.
+    fn announce(&self, place: &Place, took: Duration) -> Result<(), Failure> {
+        let incarnation = self.engine.incarnation();
+        let line = format!(
+            "floe ready: kafka {}, admin http://{}, store {}, incarnation {incarnation}, {:.3} s\n",
+            self.kafka,
+            self.admin_addr,
+            place.store,
+            took.as_secs_f64()
+        );
+        let mut out = std::io::stdout().lock();
+        match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+            // Nobody listens: that is no reason not to serve.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn until_the_end(self, mut signals: Signals, drain_timeout: Duration) -> Exit {
+        let cause = loop {
+            tokio::select! {
+                biased;
+                signal = signals.next() => break Cause::Signal(signal),
+                ended = self.engine.ended() => break Cause::Engine(ended),
+                () = self.listener_ended() => break Cause::Listener,
+            }
+        };
+        let env = self.env.clone();
+        let end = env.spawn("shutdown", self.shut_down(cause, drain_timeout));
+        tokio::select! {
+            biased;
+            signal = signals.next() => {
+                tracing::warn!(signal, "a second signal: ending at once");
+                std::process::exit(i32::from(Exit::Interrupted as u8))
+            }
+            exit = end.join() => exit.unwrap_or_else(|error| {
+                tracing::error!(%error, "the shutdown failed");
+                Exit::Error
+            }),
+        }
+    }
+
+    async fn listener_ended(&self) {
+        while !self.server.is_finished() {
+            self.env.sleep(LISTENER_CHECK).await;
+        }
+    }
+
+    /// The order of an end, all of it:
+    /// 1. `/readyz` says no, so that nobody new is sent here.
+    /// 2. Kafka: no new connections, no new requests; what was taken is answered (the broker bounds this to some seconds).
+    /// 3. The engine drains, for at most `drain_timeout`: everything is flushed, the chain is closed. Not if it has ended already.
+    /// 4. The admin listener ends; `/status` and `/metrics` were there until now.
+    async fn shut_down(self, cause: Cause, drain_timeout: Duration) -> Exit {
+        self.state.enter(Phase::Draining);
+        match &cause {
+            Cause::Signal(signal) => tracing::info!(signal, "draining"),
+            Cause::Engine(ended) => tracing::error!(%ended, "nothing more is acknowledged"),
+            Cause::Listener => tracing::error!("the Kafka listener has ended"),
+        }
+        self.kafka_ends.trigger();
+        let listener = self.server.join().await;
+        let listened = matches!(&listener, Ok(Ok(())));
+        if !listened {
+            tracing::error!(?listener, "the Kafka listener failed");
+        }
+        let exit = match self.env.timeout(drain_timeout, drained(&self.engine)).await {
+            Ok(Ended::Drained) if !listened => Exit::Error,
+            Ok(ended) => of_end(&ended),
+            Err(_) => {
+                tracing::error!(?drain_timeout, "not drained in time; what is not flushed stays in the WAL of this data directory");
+                Exit::NotDrained
+            }
+        };
+        if let Some(ended) = self.engine.has_ended().filter(|ended| *ended != Ended::Drained) {
+            eprintln!("floe: {ended}");
+        }
+        self.admin.stop().await;
+        tracing::info!(code = exit as u8, "ended");
+        exit
+    }
+}
+
+/// How often the listener's task is looked at: it ends by itself only when it fails.
+const LISTENER_CHECK: Duration = Duration::from_secs(1);
+
+async fn drained(engine: &Engine) -> Ended {
+    match engine.has_ended() {
+        Some(ended) => ended,
+        None => engine.drain().await,
+    }
+}
+
+/// What `place` needs of a URL.
+fn directory(path: PathBuf) -> StoreUrl {
+    StoreUrl::File { path }
+}
