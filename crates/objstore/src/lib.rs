@@ -10,7 +10,7 @@
 
 mod backend;
 mod check;
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod credentials;
 mod file;

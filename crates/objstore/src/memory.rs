@@ -28,6 +28,32 @@ impl MemoryBackend {
         Self::default()
     }
 
+    /// What is at `key`, without a request.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn peek(&self, key: &str) -> Option<Bytes> {
+        self.objects.lock().get(key).cloned()
+    }
+
+    /// All keys that start with `prefix`, in order.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn peek_keys(&self, prefix: &str) -> Vec<String> {
+        let objects = self.objects.lock();
+        let from = objects.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Puts an object in place of whatever is at `key`, or takes it away: a test's damage, which no broker can do.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn plant(&self, key: &str, body: Option<Bytes>) {
+        let mut objects = self.objects.lock();
+        match body {
+            Some(body) => objects.insert(key.to_owned(), body),
+            None => objects.remove(key),
+        };
+    }
+
     fn object(&self, key: &str) -> Result<Bytes, BackendError> {
         self.objects.lock().get(key).cloned().ok_or(BackendError::NotFound)
     }
@@ -38,7 +64,10 @@ impl Backend for MemoryBackend {
     async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
         check_key(key)?;
         // Copied, so that the map owns its bytes and never keeps a writer's larger buffer alive.
-        let body = Bytes::copy_from_slice(&body.to_bytes());
+        let body = match body.chunks() {
+            [one] => Bytes::copy_from_slice(one),
+            _ => body.to_bytes(),
+        };
         let mut objects = self.objects.lock();
         if objects.contains_key(key) && !mutated(Mutant::PlainPut) {
             return Err(BackendError::Exists);
