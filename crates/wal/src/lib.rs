@@ -26,6 +26,8 @@ mod read;
 mod replay;
 mod scan;
 mod seal;
+#[cfg(test)]
+mod testing;
 mod trim;
 mod wal;
 mod writer;

@@ -9,8 +9,8 @@
 //! only when all before it is synced), or a later entry whose mark lies above X ([`crate::scan`]). Then it is damage, and
 //! nothing is guessed (R7, T67). Nothing on the disk is changed; replaying twice gives the same.
 //!
-//! A WAL without proof behind X ends at X: so a damaged entry of the very last group, or of one that only the last group
-//! follows... is told from a torn one only if another group was begun behind it.
+//! What cannot be told: damage in the very last group, behind which nothing was written, looks like a torn end. Another copy
+//! of the WAL, or the slots, may tell more (R5, R7).
 
 use crate::{
     WalError,

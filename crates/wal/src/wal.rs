@@ -108,9 +108,11 @@ pub(crate) struct Shared {
     pub(crate) end: AtomicU64,
     pub(crate) durable: AtomicU64,
     pub(crate) trimmed: AtomicU64,
+    /// Like `durable`, but moved only when the sinks have been told.
+    told: AtomicU64,
     /// Entries wait to be written, or the WAL was closed.
     pub(crate) work: Notify,
-    /// `durable` has moved, or the WAL has failed.
+    /// `told` has moved, or the WAL has failed.
     progress: Notify,
     failure: OnceLock<WalError>,
     failed: Notify,
@@ -186,7 +188,7 @@ impl Wal {
         }
     }
 
-    /// Waits until everything below `upto` is durable. Cancellation safe.
+    /// Waits until everything below `upto` is durable and the sinks have been told. Cancellation safe.
     ///
     /// # Errors
     /// `Failed`: it will never be. `Invalid`: nothing was appended there.
@@ -196,7 +198,7 @@ impl Wal {
         }
         loop {
             let progress = self.shared.progress.notified();
-            if self.durable() >= upto {
+            if self.shared.told.load(Ordering::Acquire) >= upto.0 {
                 return Ok(());
             }
             if let Some(failure) = self.shared.failure.get() {
@@ -217,7 +219,7 @@ impl Wal {
         }
     }
 
-    /// Accepts nothing more, waits until everything is durable, and gives the end. Reading and trimming go on.
+    /// Accepts nothing more, waits until everything is durable and told, and gives the end. Reading and trimming go on.
     ///
     /// # Errors
     /// `Failed`.
@@ -252,6 +254,7 @@ impl Shared {
             end: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             trimmed: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             work: Notify::new(),
             progress: Notify::new(),
             failure: OnceLock::new(),
@@ -280,6 +283,11 @@ impl Shared {
         assert!(before <= upto.0, "durability went back from {before} to {upto}");
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The sinks know of everything below `upto`.
+    pub(crate) fn advance_told(&self, upto: Lsn) {
+        self.told.store(upto.0, Ordering::Release);
         self.progress.notify_waiters();
     }
 

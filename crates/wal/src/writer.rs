@@ -78,5 +78,6 @@ fn finish(shared: &Shared, group: Group, began: std::time::Duration) {
     for sink in group.sinks() {
         sink.durable(group.end);
     }
+    shared.advance_told(group.end);
     shared.appender.lock().give_back(group);
 }
