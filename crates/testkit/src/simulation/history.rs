@@ -1,0 +1,136 @@
+//! What clients have seen of each partition, and what that forbids from then on.
+//!
+//! Checked at every read: offsets follow one another without a gap (P2); one offset has one value for ever, for every
+//! reader (P2); no value stands at two offsets (P6); every acknowledged record is where its answer said, and below
+//! `committed` (P1). Only one thing excuses a missing record: it was acknowledged by a disk's word alone, and that
+//! disk was given up or damaged.
+
+use floe_types::{DiskId, Offset, PartitionId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whose word an acknowledgement was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The store has it: nothing excuses its loss.
+    Store,
+    /// This disk has it.
+    Disk(DiskId),
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    acknowledged: BTreeMap<Offset, (u64, Word)>,
+    seen: BTreeMap<Offset, u64>,
+    offset_of: BTreeMap<u64, Offset>,
+}
+
+/// All partitions' histories. Values are unique numbers.
+#[derive(Debug, Default)]
+pub struct History {
+    logs: BTreeMap<PartitionId, Log>,
+    /// Disks whose word counts no more.
+    failed: BTreeSet<DiskId>,
+}
+
+impl History {
+    /// An acknowledgement reached a client.
+    pub(super) fn acknowledged(&mut self, partition: PartitionId, offset: Offset, value: u64, word: Word) {
+        self.logs.entry(partition).or_default().acknowledged.insert(offset, (value, word));
+    }
+
+    pub(super) fn is_failed(&self, disk: DiskId) -> bool {
+        self.failed.contains(&disk)
+    }
+
+    /// A topic is gone, and with it what it promised.
+    pub(super) fn forget(&mut self, partition: PartitionId) {
+        self.logs.remove(&partition);
+    }
+
+    /// A reader saw `values` from `from` on, contiguous.
+    ///
+    /// # Errors
+    /// The promise that this breaks.
+    pub(super) fn read(&mut self, partition: PartitionId, from: Offset, values: &[u64]) -> Result<(), String> {
+        let log = self.logs.entry(partition).or_default();
+        for (offset, value) in (from..).zip(values) {
+            if let Some(before) = log.seen.insert(offset, *value).filter(|before| before != value) {
+                return Err(format!("{partition} offset {offset} was {before} and is {value}"));
+            }
+            if let Some(other) = log.offset_of.insert(*value, offset).filter(|other| *other != offset) {
+                return Err(format!("{partition}: {value} stands at {other} and at {offset}"));
+            }
+            if let Some((acknowledged, _)) = log.acknowledged.get(&offset).filter(|(acknowledged, _)| acknowledged != value) {
+                return Err(format!("{partition} offset {offset} was acknowledged as {acknowledged} and holds {value}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A disk's word counts no more: forgets what only it vouched for, where the log that is served now - `values` from
+    /// offset 0 on - has something else or nothing.
+    pub(super) fn give_up(&mut self, disk: DiskId) {
+        self.failed.insert(disk);
+    }
+
+    /// After a start: the whole committed log is `values`. What is excused is forgotten, everything else must be there.
+    ///
+    /// # Errors
+    /// The promise that this breaks.
+    pub(super) fn restarted(&mut self, partition: PartitionId, values: &[u64]) -> Result<(), String> {
+        let failed = &self.failed;
+        let log = self.logs.entry(partition).or_default();
+        let at = |offset: Offset| usize::try_from(offset).ok().and_then(|offset| values.get(offset));
+        log.acknowledged.retain(|offset, (value, word)| match word {
+            Word::Disk(disk) if failed.contains(disk) => at(*offset) == Some(value),
+            _ => true,
+        });
+        if !failed.is_empty() {
+            // What was seen and not acknowledged to anybody was committed by a disk that may have failed.
+            let acknowledged = &log.acknowledged;
+            log.seen.retain(|offset, value| at(*offset) == Some(value) || acknowledged.contains_key(offset));
+            let seen = &log.seen;
+            log.offset_of.retain(|value, offset| seen.get(offset) == Some(value));
+        }
+        let end = values.len() as Offset;
+        if let Some((offset, (value, word))) = log.acknowledged.iter().find(|(offset, _)| **offset >= end) {
+            return Err(format!("{partition}: {value} was acknowledged at {offset} ({word:?}), and the log ends at {end}"));
+        }
+        if let Some((offset, value)) = log.seen.iter().find(|(offset, _)| **offset >= end) {
+            return Err(format!("{partition}: {value} was seen at {offset}, and the log ends at {end}"));
+        }
+        self.read(partition, 0, values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floe_types::TopicId;
+
+    const P: PartitionId = PartitionId { topic: TopicId(1), index: 0 };
+    const D: DiskId = DiskId(7);
+
+    #[test]
+    fn a_lost_a_changed_and_a_doubled_record_are_found() {
+        let mut history = History::default();
+        history.acknowledged(P, 1, 11, Word::Store);
+        assert!(history.restarted(P, &[10]).is_err(), "lost");
+        assert!(history.read(P, 0, &[10, 12]).is_err(), "changed");
+        let mut history = History::default();
+        history.read(P, 0, &[10, 11]).expect("nothing is wrong yet");
+        assert!(history.read(P, 2, &[10]).is_err(), "doubled");
+        assert!(history.restarted(P, &[10]).is_err(), "seen, and gone");
+    }
+
+    #[test]
+    fn only_the_word_of_a_failed_disk_is_excused() {
+        let mut history = History::default();
+        history.acknowledged(P, 0, 10, Word::Store);
+        history.acknowledged(P, 1, 11, Word::Disk(D));
+        assert!(history.restarted(P, &[10]).is_err(), "the disk has not failed");
+        history.give_up(D);
+        history.restarted(P, &[10]).expect("excused");
+        assert!(history.restarted(P, &[]).is_err(), "what the store vouched for is not");
+    }
+}

@@ -1,0 +1,46 @@
+//! The whole write path of a single broker in simulation, from a seed: engine, WAL, object store, disk, clock.
+//!
+//! A run takes several hundred random steps - appends by idempotent producers, reads, kills, power losses, drains,
+//! take-overs by another disk, switches of durability, topics that come and go - while disk and store misbehave.
+//! After every step the promises are checked as far as one can see them from outside: [`History`] says which. The same
+//! seed gives the same trace. What it leaves out: Kafka's protocol and sockets.
+
+mod coverage;
+mod history;
+mod producer;
+mod starts;
+mod steps;
+mod world;
+
+pub use coverage::Coverage;
+pub use history::History;
+
+use world::World;
+
+/// Operations of one run; together with starts and fault-free finish it takes a few simulated minutes.
+pub const OPERATIONS: u64 = 600;
+
+/// What one run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub seed: u64,
+    /// A hash over every request, every disk access and every step.
+    pub trace: u64,
+    pub coverage: Coverage,
+    /// The promise that was broken, if one was.
+    pub violation: Option<String>,
+}
+
+/// Runs one seed on this thread.
+///
+/// # Panics
+/// The runtime cannot be made.
+#[must_use]
+pub fn run(seed: u64, operations: u64) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O");
+    runtime.block_on(async {
+        let mut world = World::new(seed);
+        let violation = Box::pin(world.live(operations)).await.err();
+        Outcome { seed, trace: world.trace(), coverage: world.coverage(), violation }
+    })
+}

@@ -1,0 +1,37 @@
+//! Each deliberate fault is found by the simulation, and after how many seeds. `FLOE_MUTANT_SEEDS` bounds the search.
+
+use floe_env::{Mutant, set_mutant};
+use floe_testkit::simulation::{self, OPERATIONS};
+
+fn found_after(mutant: Mutant) -> Option<(u64, String)> {
+    let most = std::env::var("FLOE_MUTANT_SEEDS").map_or(400, |text| text.parse().expect("a number"));
+    (1..=most).find_map(|seed| {
+        set_mutant(Some(mutant));
+        // A fault may also show as a broken invariant of the program itself.
+        let outcome = std::panic::catch_unwind(|| simulation::run(seed, OPERATIONS));
+        set_mutant(None);
+        match outcome {
+            Ok(outcome) => outcome.violation.map(|violation| (seed, violation)),
+            Err(_) => Some((seed, "a panic".into())),
+        }
+    })
+}
+
+macro_rules! found {
+    ($($name:ident: $mutant:ident),*) => {$(
+        #[test]
+        fn $name() {
+            let (seeds, violation) = found_after(Mutant::$mutant).expect("the simulation finds it");
+            println!("{:?} is found after {seeds} seeds: {violation}", Mutant::$mutant);
+        }
+    )*};
+}
+
+found! {
+    an_ack_before_fdatasync_is_found: AckBeforeSync,
+    t13_a_plain_put_is_found: PlainPut,
+    t05_slots_acknowledged_out_of_order_are_found: SlotsAckedOutOfOrder,
+    t06_a_trim_before_its_slot_is_certain_is_found: TrimBeforeCertain,
+    t50_a_hole_that_is_kept_is_found: HoleKept,
+    a_foreign_slot_taken_for_own_is_found: ForeignSlotTakenForOwn
+}

@@ -1,0 +1,49 @@
+//! The simulation over many seeds. `FLOE_SIM_SEEDS` and `FLOE_SIM_FIRST` choose which; 1,000 from 1 on by default.
+
+use floe_testkit::simulation::{self, Coverage, OPERATIONS};
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Runs the seeds on two threads; each seed is a run of its own on one thread.
+fn run_all(first: u64, count: u64) -> Coverage {
+    let half = |offset: u64| {
+        let mut coverage = Coverage::default();
+        for seed in (first + offset..first + count).step_by(2) {
+            let outcome = simulation::run(seed, OPERATIONS);
+            assert_eq!(outcome.violation, None, "seed {seed}");
+            assert!(outcome.coverage.operations() >= 500, "seed {seed} did little: {}", outcome.coverage);
+            assert!(outcome.coverage.total_faults() >= 5, "seed {seed} met few faults: {}", outcome.coverage);
+            coverage.add(&outcome.coverage);
+        }
+        coverage
+    };
+    std::thread::scope(|threads| {
+        let other = threads.spawn(|| half(1));
+        let mut coverage = half(0);
+        coverage.add(&other.join().expect("the other half holds too"));
+        coverage
+    })
+}
+
+#[test]
+fn promises_hold_after_every_step_for_all_seeds() {
+    let coverage = run_all(setting("FLOE_SIM_FIRST", 1), setting("FLOE_SIM_SEEDS", 1000));
+    println!("{coverage}");
+    for step in ["kill", "power loss", "drain: done", "take over", "deposed: ended", "switch durability", "delete topic", "store: gone"] {
+        assert!(coverage.steps.get(step).is_some_and(|count| *count > 0), "no seed took the step {step:?}\n{coverage}");
+    }
+    for fault in ["disk: pages lost", "disk: failed syncs", "disk: full", "disk: flipped bits", "store: outage", "store: landed late"] {
+        assert!(coverage.faults.get(fault).is_some_and(|count| *count > 0), "no seed met the fault {fault:?}\n{coverage}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [1, 2, 3, 4, 5, 6, 7, 8] {
+        let (first, second) = (simulation::run(seed, OPERATIONS), simulation::run(seed, OPERATIONS));
+        assert_eq!(first, second);
+    }
+    assert_ne!(simulation::run(1, OPERATIONS).trace, simulation::run(2, OPERATIONS).trace);
+}
