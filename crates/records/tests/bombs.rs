@@ -23,6 +23,7 @@ fn status_kib(name: &str) -> u64 {
 }
 
 /// Makes the peak of resident memory (`VmHWM:`) what is resident now; see proc_pid_clear_refs(5).
+#[expect(clippy::disallowed_methods, reason = "the kernel's own file, not the disk")]
 fn reset_peak() {
     let file = std::fs::OpenOptions::new().write(true).open("/proc/self/clear_refs");
     file.and_then(|mut file| file.write_all(b"5")).expect("a process may reset its own peak");
