@@ -1,0 +1,12 @@
+//! A whole broker behind a real socket on loopback: an engine over a store in memory and a disk in a temporary folder,
+//! and a client that speaks frames.
+
+mod durability;
+mod fetch;
+mod handshake;
+mod hostile;
+mod idempotence;
+mod offsets;
+mod produce;
+mod support;
+mod topics;
