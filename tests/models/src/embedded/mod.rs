@@ -161,6 +161,8 @@ pub struct Bounds {
     pub disks: u8,
     /// Brokers may be started with `--take-over`.
     pub take_over: bool,
+    /// Brokers may serve before the `end` of predecessors on their own disk stands.
+    pub early: bool,
     /// `object` records are appended.
     pub object: bool,
     /// Machines lose power; otherwise processes are only killed.
@@ -185,6 +187,7 @@ impl Bounds {
         slots: 1,
         disks: 1,
         take_over: false,
+        early: true,
         object: true,
         power_loss: false,
         failing_fsync: false,

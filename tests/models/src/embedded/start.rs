@@ -179,6 +179,9 @@ impl Embedded {
     /// theirs is given up.
     fn may_serve(&self, s: &State, by: usize) -> bool {
         s.unended(by).all(|of| {
+            if !self.bounds.early {
+                return false;
+            }
             let row = &s.incarnations[of];
             let stopped = self.is_stopped(row) || self.is(Mutant::ServedBeforeStop);
             let here = row.disk == s.incarnations[by].disk || self.is(Mutant::EarlyBesideForeign);

@@ -6,6 +6,13 @@ const TAKE_OVER: Bounds = Bounds::TAKE_OVER;
 const LEAVING: Bounds = Bounds::LEAVING;
 const ROT: Bounds = Bounds::ROT;
 
+#[test]
+fn only_serving_before_the_end_stands_needs_a_seal_that_makes_durable() {
+    let waits = Bounds { early: false, ..RESTARTS };
+    let report = crate::engine::search(&Embedded { bounds: waits, mutant: Some(Mutant::NoSeal) }, crate::QUICK_LIMIT);
+    assert!(report.complete && report.counterexample.is_none(), "{report:?}");
+}
+
 crate::rules_hold_and_mutants_are_found! { Embedded
     an_ack_before_fsync_is_found: AckBeforeFsync in RESTARTS,
     t50_a_local_ack_over_an_uncommitted_object_record_is_found: AckOverUncommitted in RESTARTS,
