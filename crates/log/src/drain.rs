@@ -4,7 +4,7 @@ use crate::chain::{self, Chain};
 use crate::ended::Ended;
 use crate::shared::Shared;
 use crate::{index, start};
-use floe_formats::{ClaimState, End, Stop, keys};
+use floe_formats::{ClaimState, End, Object, Stop, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::Generation;
 use std::sync::Arc;
@@ -31,18 +31,28 @@ async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
     if let Some(wal) = shared.wal() {
         wal.close().await.map_err(|error| Ended::Failed { why: error.to_string() })?;
     }
+    let mut sent = shared.sent_claim.lock().await;
+    if let Some(claim) = sent.take() {
+        // Nobody knows whether it stands: make sure that it does, so that the closing one comes behind it.
+        create(shared, &keys::claim(incarnation, claim.generation), &claim.body).await?;
+        shared.set_generation(claim.generation, None);
+    }
     let next = Generation(shared.generation().0 + 1);
     let claim = start::claim(shared, next, ClaimState::Closed, None);
-    create(shared, &keys::claim(incarnation, next), &floe_formats::encode(&Chain::writer(shared), &claim)).await?;
+    create(shared, &keys::claim(incarnation, next), &body(shared, &claim)).await?;
     let stop = chain.certain();
-    create(shared, &keys::slot(incarnation, stop), &floe_formats::encode(&Chain::writer(shared), &Stop { by: incarnation })).await?;
+    create(shared, &keys::slot(incarnation, stop), &body(shared, &Stop { by: incarnation })).await?;
     let index = index::of_chain(shared, chain.next_index(), stop);
     let end = End { incarnation, by: incarnation, stop, recovery: Vec::new(), gave_up: Vec::new(), index };
-    create(shared, &keys::end(incarnation), &floe_formats::encode(&Chain::writer(shared), &end)).await
+    create(shared, &keys::end(incarnation), &body(shared, &end)).await
 }
 
-async fn create(shared: &Arc<Shared>, key: &str, body: &bytes::Bytes) -> Result<(), Ended> {
-    match chain::create_for_sure(shared, key, &Payload::from(body.clone())).await {
+fn body<T: Object>(shared: &Shared, object: &T) -> Payload {
+    Payload::from(floe_formats::encode(&Chain::writer(shared), object))
+}
+
+async fn create(shared: &Arc<Shared>, key: &str, body: &Payload) -> Result<(), Ended> {
+    match chain::create_for_sure(shared, key, body).await {
         Created::Won => Ok(()),
         Created::Lost => {
             let (by, found) = chain::whose(shared, key).await;

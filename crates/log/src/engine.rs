@@ -21,7 +21,6 @@ pub(crate) struct Owned {
     pub(crate) lock: DiskLock,
     pub(crate) flusher: Task<()>,
     pub(crate) drains: mpsc::Sender<Drain>,
-    pub(crate) changing_generation: tokio::sync::Mutex<()>,
     pub(crate) producers: AtomicU64,
 }
 

@@ -142,12 +142,14 @@ impl Flusher {
                 }
                 let Some(segment) = self.take(&partition, options.pack_bytes) else { break };
                 let bytes = segment.bytes;
-                if bytes >= options.own_pack_bytes && packs.len() + usize::from(!small.is_empty()) < free {
+                // The shared pack gets a later slot than an own one that is ready now: a partition's next segment must
+                // not overtake one that waits in it.
+                let overtakes = small.iter().any(|waiting: &PlannedSegment| waiting.partition == segment.partition);
+                if bytes >= options.own_pack_bytes && !overtakes && packs.len() + usize::from(!small.is_empty()) < free {
                     packs.push(vec![segment]);
                 } else {
                     small_bytes += bytes;
                     small.push(segment);
-                    // One segment of a partition in a pack; what is left of it goes to the next.
                     if small_bytes >= options.pack_bytes {
                         packs.push(std::mem::take(&mut small));
                         small_bytes = 0;

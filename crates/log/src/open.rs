@@ -61,7 +61,6 @@ impl Engine {
             lock,
             flusher,
             drains,
-            changing_generation: tokio::sync::Mutex::new(()),
             producers: AtomicU64::new(0),
         };
         Ok(Engine::new(shared, owned))

@@ -44,6 +44,9 @@ impl Start {
         let reader = RowReader { env: &self.env, store: &self.store, incarnation };
         let (index, row) = self.stop_row(&reader, window, by).await?;
         let base = claims.iter().find_map(|claim| claim.base);
+        // The owner may have deleted topics until its row was stopped; what the WAL has of them is not wanted.
+        self.catalog.refresh().await?;
+        let view = self.catalog_view();
         let number = index.as_ref().map_or(1, |index| index.number + 1);
         let mut lines = self.lines(index, base).await?;
         apply_row(&mut lines, &row, incarnation);
@@ -53,8 +56,8 @@ impl Start {
                 gave_up.push(self.disk_id);
             }
         }
+        kept.retain(|partition: &PartitionId, _| !view.is_deleted(partition.topic));
         let recovery = self.store_kept(&mut lines, kept, incarnation, by).await?;
-        let view = self.catalog_view();
         let partitions = lines.into_values().filter(|line| !view.is_deleted(line.partition.topic)).map(|line| line.to_index()).collect();
         let index = Index { incarnation, number, front: SlotNumber(0), covers: row.stop, base: None, partitions };
         self.create_end(End { incarnation, by, stop: row.stop, recovery, gave_up, index }).await

@@ -7,7 +7,7 @@ use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
 use crate::{AppendError, EngineOptions};
 use floe_env::Env;
-use floe_objstore::Store;
+use floe_objstore::{Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId};
 use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
@@ -19,6 +19,13 @@ use tokio::sync::Notify;
 /// Unflushed batches that all partitions together may have: bounds what memory knows of each, whatever their size.
 const MAX_UNFLUSHED_BATCHES: u64 = 500_000;
 
+/// A claim to the next generation that was sent, and whose answer is not known: it may stand.
+#[derive(Debug, Clone)]
+pub(crate) struct SentClaim {
+    pub(crate) generation: Generation,
+    pub(crate) body: Payload,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
@@ -29,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) dirty: Dirty,
     pub(crate) tail_memory: TailMemory,
     pub(crate) packs: PackReader,
+    /// Held by whoever changes the generation.
+    pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
     /// The generation of the newest claim, and its WAL if it has one.
     wal: RwLock<(Generation, Option<Arc<Wal>>)>,
@@ -74,6 +83,7 @@ impl Shared {
             ended: End::new(),
             dirty: Dirty::default(),
             packs,
+            sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
             wal: RwLock::new((Generation(0), None)),
             unflushed_batches: AtomicU64::new(0),

@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::open::{epoch_of, open_wal};
 use crate::partition::{Line, Partition};
+use crate::shared::SentClaim;
 use crate::start;
 use crate::{Durability, Ended, EngineOptions, OpenError, TopicError};
 use floe_formats::{CatalogChange, ClaimState, Topic, keys};
@@ -123,20 +124,27 @@ impl Engine {
 
     /// The first use of a WAL is a new generation: its claim names this disk before anything relies on it (R2).
     async fn ensure_wal(&self) -> Result<(), TopicError> {
-        let _one_at_a_time = self.owned().changing_generation.lock().await;
         let shared = self.shared();
+        let mut sent = shared.sent_claim.lock().await;
         if shared.wal().is_some() {
             return Ok(());
         }
-        let generation = Generation(shared.generation().0 + 1);
-        let claim = start::claim(shared, generation, ClaimState::Open, Some(self.owned().disk_id));
+        if sent.is_none() {
+            let generation = Generation(shared.generation().0 + 1);
+            let claim = start::claim(shared, generation, ClaimState::Open, Some(self.owned().disk_id));
+            let body = Payload::from(floe_formats::encode(&crate::chain::Chain::writer(shared), &claim));
+            *sent = Some(SentClaim { generation, body });
+        }
+        let Some(SentClaim { generation, body }) = sent.clone() else { return Ok(()) };
         let key = keys::claim(shared.incarnation, generation);
-        let body = Payload::from(floe_formats::encode(&crate::chain::Chain::writer(shared), &claim));
+        // An answer that is lost leaves the claim as it was sent, to be asked about again with the same body (T07).
         if shared.store.create(&key, &body).await? == Created::Lost {
             let (by, found) = crate::chain::whose(shared, &key).await;
             shared.end(Ended::Fenced { by, found });
             return self.check_running();
         }
+        *sent = None;
+        shared.set_generation(generation, None);
         let wal = open_wal(shared, &self.owned().disk, generation).await.map_err(|error| match error {
             OpenError::Wal(error) => TopicError::Wal(error),
             other => TopicError::Invalid(other.to_string()),

@@ -5,6 +5,7 @@ use crate::partition::Line;
 use bytes::Bytes;
 use floe_formats::keys::{self, Key};
 use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Kind, Manifest, Object, PackFooter, PackRef, Stop};
+use floe_metadata::View;
 use floe_objstore::{Store, StoreError};
 use floe_types::{Incarnation, PartitionId, SlotNumber};
 use serde::Serialize;
@@ -91,7 +92,11 @@ pub async fn verify(store: &Store, mut progress: impl FnMut(u64, u64)) -> Result
         }
     }
     check_catalog(&mut report, &versions);
-    check_chains(&mut report, &chains);
+    let view = floe_metadata::load(store).await;
+    if let Err(error) = &view {
+        report.problem(keys::catalog_prefix(), error.to_string());
+    }
+    check_chains(&mut report, &chains, &view.unwrap_or_default());
     Ok(report)
 }
 
@@ -192,7 +197,7 @@ fn check_catalog(report: &mut Report, versions: &BTreeSet<u64>) {
     }
 }
 
-fn check_chains(report: &mut Report, chains: &BTreeMap<Incarnation, ChainObjects>) {
+fn check_chains(report: &mut Report, chains: &BTreeMap<Incarnation, ChainObjects>, view: &View) {
     let newest = chains.keys().next_back().copied();
     let mut partitions = BTreeSet::new();
     for (incarnation, chain) in chains {
@@ -201,10 +206,16 @@ fn check_chains(report: &mut Report, chains: &BTreeMap<Incarnation, ChainObjects
         }
         let base = chain.base.and_then(|base| chains.get(&base)).and_then(|base| base.end.as_ref());
         let stop = check_row(report, *incarnation, chain);
-        let lines = rebuild(report, *incarnation, chain, base, stop);
+        let mut lines = rebuild(report, *incarnation, chain, base, stop);
+        lines.retain(|partition, _| !view.is_deleted(partition.topic));
+        for line in lines.values() {
+            if let Some(why) = &line.broken {
+                report.problem(keys::chain_prefix(*incarnation), format!("partition {}: {why}", line.partition));
+            }
+        }
         partitions.extend(lines.keys().copied());
         if let Some(end) = &chain.end {
-            check_end(report, *incarnation, chain, end, &lines);
+            check_end(report, chain, end, &lines, view);
         } else if newest != Some(*incarnation) && stop.is_some() {
             tracing::debug!(incarnation = incarnation.0, "stopped, and not ended yet");
         }
@@ -266,22 +277,17 @@ fn rebuild(
             None => report.problem(stored.key(), "named by the chain's end, and not there"),
         }
     }
-    for line in lines.values() {
-        if let Some(why) = &line.broken {
-            report.problem(keys::chain_prefix(incarnation), format!("partition {}: {why}", line.partition));
-        }
-    }
     lines
 }
 
 /// The `end` says what its row and its recovery packs say.
-fn check_end(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects, end: &End, lines: &BTreeMap<PartitionId, Line>) {
-    let key = keys::end(incarnation);
+fn check_end(report: &mut Report, chain: &ChainObjects, end: &End, lines: &BTreeMap<PartitionId, Line>, view: &View) {
+    let key = keys::end(end.incarnation);
     match chain.slots.get(&end.stop) {
         Some(None) => {}
         _ => report.problem(&key, format!("slot {} is not a stop", end.stop)),
     }
-    for listed in &end.index.partitions {
+    for listed in end.index.partitions.iter().filter(|listed| !view.is_deleted(listed.partition.topic)) {
         let rebuilt = lines.get(&listed.partition);
         let (end, log_start) = rebuilt.map_or((0, 0), |line| (line.end, line.log_start));
         if (listed.end, listed.log_start) != (end, log_start) {

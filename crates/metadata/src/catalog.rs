@@ -124,7 +124,11 @@ async fn newest(store: &Store) -> Result<u64, MetadataError> {
     Ok(listed.first().and_then(|object| keys::parse_catalog(&object.key).ok()).unwrap_or(0))
 }
 
-async fn load(store: &Store) -> Result<View, MetadataError> {
+/// The newest view in the store, for those who only read it.
+///
+/// # Errors
+/// The store's, or a version that is damaged or missing.
+pub async fn load(store: &Store) -> Result<View, MetadataError> {
     let newest = newest(store).await?;
     let checkpoint = newest - newest % CHECKPOINT_EVERY;
     let start = match checkpoint {

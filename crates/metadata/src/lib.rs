@@ -8,6 +8,6 @@ mod catalog;
 mod error;
 mod view;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, load};
 pub use error::MetadataError;
 pub use view::View;
