@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
 #![expect(clippy::disallowed_methods, reason = "tooling runs outside of every simulation")]
 
+mod docs;
+mod test;
 mod tidy;
 mod traps;
 mod tree;
@@ -19,6 +21,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write the documents that come from code
+    Docs(docs::Arguments),
+    /// Install what tests need, and run all checks and tests
+    Test(test::Arguments),
     /// Check what the compiler does not: lengths, words, layers, docs, links
     Tidy(tidy::Arguments),
     /// Print which known trap is covered by which tests
@@ -27,6 +33,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Docs(arguments) => docs::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Traps(arguments) => traps::run(&arguments),
     };

@@ -72,7 +72,7 @@ pub(crate) fn is_tracked(path: &str) -> anyhow::Result<bool> {
 }
 
 /// The workspace's folder: where cargo found this package, and one up.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map_or(package.clone(), Path::to_path_buf)
 }
