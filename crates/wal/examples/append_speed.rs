@@ -1,7 +1,7 @@
 //! How fast the WAL is, as ratios to raw `pwrite` + `fdatasync` of the same sizes on the same disk in the same run.
 //!
 //! `cargo run --release -p floe-wal --example append_speed [DIR] [MIB]`: DIR is where to write (a temporary folder by default),
-//! MIB how much for each size (512 by default). Three rounds, in turn; medians are printed.
+//! MIB how much for each size (512 by default). Five rounds, in turn; medians are printed.
 #![expect(clippy::print_stdout, reason = "a program with a report")]
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const MIB: u64 = 1 << 20;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// What producers have in flight together.
 const IN_FLIGHT: u64 = 16 * MIB;
 const FILE: u64 = 64 * MIB;
@@ -73,11 +73,15 @@ struct Run {
     speed: f64,
     group: u64,
     append_nanos: f64,
+    /// Share of the time that the writer spent in writes and syncs.
+    busy: f64,
 }
 
 impl Bench {
     async fn report(&self, bytes: u64) -> Outcome<()> {
-        println!("entry bytes | WAL MB/s | bytes per sync | raw MB/s, same sizes | WAL/raw | append ns | WAL MB/s while files are made");
+        println!(
+            "entry bytes | WAL MB/s | bytes per sync | raw MB/s, same sizes | WAL/raw | append ns | writer busy | WAL MB/s while files are made"
+        );
         for size in [1_000, 16_000, 250_000, 1_000_000] {
             let bytes = if size < 10_000 { bytes / 2 } else { bytes };
             let (mut wal, mut raw, mut first) = (Vec::new(), Vec::new(), Vec::new());
@@ -90,11 +94,12 @@ impl Bench {
             let group = median(wal.iter().map(|run| run.group as f64).collect());
             let (speed, raw) = (median(wal.iter().map(|run| run.speed).collect()), median(raw));
             println!(
-                "{size:>11} | {:>8.0} | {group:>14.0} | {:>20.0} | {:>7.2} | {:>9.0} | {:>8.0}",
+                "{size:>11} | {:>8.0} | {group:>14.0} | {:>20.0} | {:>7.2} | {:>9.0} | {:>11.2} | {:>8.0}",
                 speed / 1e6,
                 raw / 1e6,
                 speed / raw,
                 median(wal.iter().map(|run| run.append_nanos).collect()),
+                median(wal.iter().map(|run| run.busy).collect()),
                 median(first) / 1e6
             );
         }
@@ -118,7 +123,7 @@ impl Bench {
     async fn throughput(&self, size: usize, bytes: u64, warm: bool) -> Outcome<Run> {
         let wal = self.wal("speed").await?;
         if warm {
-            self.append_all(&wal, size, SPAN + FILE).await?;
+            self.append_all(&wal, size, 3 * SPAN).await?;
         }
         let before = wal.stats();
         let run = self.append_all(&wal, size, bytes).await?;
@@ -136,6 +141,7 @@ impl Bench {
         let mut appending = Duration::ZERO;
         let mut appends = 0_u32;
         let mut trimmed = wal.trimmed().0;
+        let busy = wal.stats().busy_nanos;
         let began = self.env.monotonic();
         while wal.end().0 - start < bytes {
             let from = self.env.monotonic();
@@ -156,7 +162,12 @@ impl Bench {
         wal.wait_durable(wal.end()).await?;
         let took = (self.env.monotonic() - began).as_secs_f64();
         let append_nanos = appending.as_nanos() as f64 / f64::from(appends);
-        Ok(Run { speed: (wal.end().0 - start) as f64 / took, group: 0, append_nanos })
+        Ok(Run {
+            speed: (wal.end().0 - start) as f64 / took,
+            group: 0,
+            append_nanos,
+            busy: (wal.stats().busy_nanos - busy) as f64 / 1e9 / took,
+        })
     }
 
     /// One thread, one buffer, preallocated and zeroed files, each group written and synced.
