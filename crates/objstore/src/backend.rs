@@ -86,7 +86,8 @@ pub trait Backend: Debug + Send + Sync {
     /// by a byte below `'/'`, starts the name of a sibling: fixed-width names keep that.
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>, BackendError>;
 
-    /// The names of the folders directly below the folder `prefix`, in bytewise order, without slashes.
+    /// The names of the folders directly below the folder `prefix`, in bytewise order, without slashes: all that hold
+    /// objects, and on stores that keep directories (SeaweedFS) perhaps some whose objects were all deleted.
     async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, BackendError>;
 
     /// Deletes; an object that is not there is `Ok`.

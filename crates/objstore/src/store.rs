@@ -215,7 +215,7 @@ impl Store {
         self.0.read(Op::List, prefix, 0, || self.0.backend.list(prefix, after, limit)).await
     }
 
-    /// The names of the folders directly below `prefix`, bytewise ordered.
+    /// The names of the folders directly below `prefix`, bytewise ordered. Some stores also name emptied ones.
     ///
     /// # Errors
     /// `Unavailable`, `Refused`, `Corrupt`.

@@ -10,6 +10,7 @@ async fn memory_conforms() {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
     conformance::conforms(&env, "memory", Arc::clone(&backend)).await;
     conformance::lists_beyond_a_page(&env, "memory", Arc::clone(&backend)).await;
+    conformance::emptied_folders_are_gone(&env, "memory", Arc::clone(&backend)).await;
     conformance::lists_bytewise_whatever_the_names(&env, "memory", backend).await;
 }
 

@@ -26,6 +26,7 @@ async fn a_directory_conforms_and_no_file_is_left_behind() {
     let dir = tempfile::tempdir().unwrap();
     let (env, backend) = store(&dir).await;
     conformance::conforms(&env, "directory", backend.clone()).await;
+    conformance::emptied_folders_are_gone(&env, "directory", backend.clone()).await;
     conformance::lists_bytewise_whatever_the_names(&env, "directory", backend).await;
     assert_eq!(files_below(dir.path()), [""; 0]);
 }

@@ -16,6 +16,7 @@ async fn a_store_without_faults_conforms() {
     let env = Env::simulated(1);
     let sim = SimStore::new(&env, SimFaults::none());
     conformance::conforms(&env, "simulated", sim.backend()).await;
+    conformance::emptied_folders_are_gone(&env, "simulated", sim.backend()).await;
     conformance::lists_bytewise_whatever_the_names(&env, "simulated", sim.backend()).await;
     let slow = SimStore::new(&env, SimFaults { way_ms: 1..500, slow: 3000, slow_factor: 10, slow_lists: 5000, ..SimFaults::none() });
     conformance::conforms(&env, "simulated and slow", slow.backend()).await;

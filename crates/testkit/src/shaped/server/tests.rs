@@ -32,6 +32,7 @@ async fn the_s3_backend_conforms_over_the_wire() {
     let server = start(&env, ServerOptions::default()).await;
     let backend = s3(&env, &server, "bucket").await;
     conformance::conforms(&env, "S3 over memory", Arc::clone(&backend)).await;
+    conformance::emptied_folders_are_gone(&env, "S3 over memory", Arc::clone(&backend)).await;
     conformance::lists_bytewise_whatever_the_names(&env, "S3 over memory", Arc::clone(&backend)).await;
     conformance::lists_beyond_a_page(&env, "S3 over memory", Arc::clone(&backend)).await;
     let report = check(&env, &backend).await;
