@@ -1,5 +1,6 @@
 //! The command line: one subcommand, one file.
 
+use crate::commands::{check, consume, inspect, produce, topic, verify};
 use crate::serve;
 use clap::{Parser, Subcommand};
 
@@ -14,4 +15,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the broker
     Serve(serve::Arguments),
+    /// Create, list, describe and delete topics
+    Topic(topic::Arguments),
+    /// Send lines as records
+    Produce(produce::Arguments),
+    /// Print the records of a topic
+    Consume(consume::Arguments),
+    /// Show any persisted object or WAL file, every field explained
+    Inspect(inspect::Arguments),
+    /// Check every object of a store, and that they agree with each other
+    Verify(verify::Arguments),
+    /// Look at object stores
+    Store(check::Arguments),
 }

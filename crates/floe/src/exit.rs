@@ -73,6 +73,7 @@ impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Config(error) => Self::new(Exit::Refused, error.to_string()),
+            BindError::NothingToDial(_) => Self::new(Exit::Refused, format!("advertise: {error}")),
             BindError::Listen(error) if error.kind() == ErrorKind::AddrInUse => error.into(),
             BindError::Listen(error) => Self::new(Exit::Refused, format!("listen: {error}")),
         }

@@ -4,14 +4,18 @@
 
 mod admin;
 mod cli;
+mod commands;
 mod config;
 mod exit;
+mod kafka;
 mod logging;
+mod output;
 mod serve;
 mod store;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use commands::{check, consume, inspect, produce, topic, verify};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,5 +53,11 @@ fn run(command: Command) -> Result<Exit, Failure> {
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+        Command::Topic(arguments) => Box::pin(topic::run(arguments)).await,
+        Command::Produce(arguments) => Box::pin(produce::run(arguments)).await,
+        Command::Consume(arguments) => Box::pin(consume::run(arguments)).await,
+        Command::Inspect(arguments) => Box::pin(inspect::run(arguments)).await,
+        Command::Verify(arguments) => Box::pin(verify::run(arguments)).await,
+        Command::Store(arguments) => Box::pin(check::run(arguments)).await,
     }
 }

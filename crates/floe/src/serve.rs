@@ -126,7 +126,7 @@ struct Bound {
 
 impl Bound {
     async fn bind(env: &Env, config: &Config) -> Result<Self, Failure> {
-        let server = Server::bind(env.clone(), &config.server.listen, config.broker.clone()).await?;
+        let server = Server::bind(env.clone(), &config.server.listen, config.server.advertise.clone(), config.broker.clone()).await?;
         let admin = net::listen(&config.server.admin).await.map_err(|error| {
             let failure = Failure::from(error);
             Failure::new(if failure.exit == Exit::InUse { Exit::InUse } else { Exit::Refused }, format!("admin: {failure}"))
@@ -144,8 +144,7 @@ impl Bound {
         let engine = Box::pin(Engine::open(env.clone(), store, disk, config.engine_options(&place.store))).await?;
         state.opened(engine.clone());
         let kafka_ends = Shutdown::new();
-        let advertise = config.server.advertise.clone();
-        let server = env.spawn("kafka-listener", self.server.run(engine.clone(), advertise, kafka_ends.clone()));
+        let server = env.spawn("kafka-listener", self.server.run(engine.clone(), kafka_ends.clone()));
         state.enter(Phase::Ready);
         Ok(Serving { env, kafka, admin_addr, admin, state, engine, server, kafka_ends })
     }
@@ -159,7 +158,7 @@ struct Serving {
     admin: admin::Running,
     state: Arc<admin::State>,
     engine: Engine,
-    server: Task<std::io::Result<()>>,
+    server: Task<()>,
     kafka_ends: Shutdown,
 }
 
@@ -190,13 +189,11 @@ impl Serving {
     }
 
     async fn until_the_end(self, mut signals: Signals, drain_timeout: Duration) -> Exit {
-        let cause = loop {
-            tokio::select! {
-                biased;
-                signal = signals.next() => break Cause::Signal(signal),
-                ended = self.engine.ended() => break Cause::Engine(ended),
-                () = self.listener_ended() => break Cause::Listener,
-            }
+        let cause = tokio::select! {
+            biased;
+            signal = signals.next() => Cause::Signal(signal),
+            ended = self.engine.ended() => Cause::Engine(ended),
+            () = self.listener_ended() => Cause::Listener,
         };
         let env = self.env.clone();
         let end = env.spawn("shutdown", self.shut_down(cause, drain_timeout));
@@ -233,12 +230,11 @@ impl Serving {
         }
         self.kafka_ends.trigger();
         let listener = self.server.join().await;
-        let listened = matches!(&listener, Ok(Ok(())));
-        if !listened {
-            tracing::error!(?listener, "the Kafka listener failed");
+        if let Err(error) = &listener {
+            tracing::error!(%error, "the Kafka listener failed");
         }
         let exit = match self.env.timeout(drain_timeout, drained(&self.engine)).await {
-            Ok(Ended::Drained) if !listened => Exit::Error,
+            Ok(Ended::Drained) if listener.is_err() => Exit::Error,
             Ok(ended) => of_end(&ended),
             Err(_) => {
                 tracing::error!(?drain_timeout, "not drained in time; what is not flushed stays in the WAL of this data directory");
