@@ -104,6 +104,11 @@ impl Broker {
         self.engine.partition(PartitionId { topic: topic.id, index }).ok_or(ErrorCode::NotLeaderOrFollower)
     }
 
+    /// Tells the metrics what is held at this moment.
+    pub(crate) fn show_budgets(&self) {
+        self.metrics.in_flight(self.requests.in_use(), self.answers.in_use() + self.replays.in_use());
+    }
+
     /// Whether so many more partitions are allowed.
     pub(crate) fn has_room_for(&self, partitions: i32) -> bool {
         let there: i64 = self.view().topics().map(|topic| i64::from(topic.partitions)).sum();
@@ -180,5 +185,20 @@ pub(crate) fn check_leader_epoch(partition: &Partition, known: i32) -> Result<()
         known if known < partition.leader_epoch() => Err(ErrorCode::FencedLeaderEpoch),
         known if known > partition.leader_epoch() => Err(ErrorCode::UnknownLeaderEpoch),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advertised_address_is_a_host_and_a_port() {
+        let parse = |text: &str| text.parse::<Advertised>().map(|a| (a.host, a.port));
+        assert_eq!(parse("kafka.example:9092"), Ok(("kafka.example".into(), 9092)));
+        assert_eq!(parse("[::1]:19092"), Ok(("::1".into(), 19092)));
+        for bad in ["kafka.example", ":9092", "host:0", "host:port", "host:99999"] {
+            assert_eq!(parse(bad), Err(format!("{bad:?} is not host:port")));
+        }
     }
 }

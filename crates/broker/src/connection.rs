@@ -105,7 +105,7 @@ impl<R: AsyncRead + Unpin> Requests<R> {
         };
         let ReceivedFrame { bytes, held } = frame;
         let received = self.broker.env.monotonic();
-        self.broker.metrics.in_flight(self.broker.requests.in_use(), self.broker.answers.in_use() + self.broker.replays.in_use());
+        self.broker.show_budgets();
         let size = bytes.len();
         let (header, body) = decode_header(bytes)?;
         self.broker.metrics.received(header.api, size);
@@ -257,6 +257,7 @@ impl<W: AsyncWrite + Unpin> Answers<W> {
         for answer in leaving.drain(..) {
             self.broker.metrics.answered(answer.api, answer.bytes, now.saturating_sub(answer.received));
         }
+        self.broker.show_budgets();
     }
 }
 
@@ -268,3 +269,6 @@ struct Leaving {
     _held: Vec<Held>,
     _turn: Option<OwnedSemaphorePermit>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::topic_config::TopicConfigError;
 use floe_log::{AppendError, Ended, ReadError, TopicError};
 use floe_protocol::ErrorCode;
 use floe_records::BatchError;
-use floe_types::ErrorKind;
+use floe_types::{ErrorKind, PartitionId};
 
 /// A code, and a sentence for those versions that can carry one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,17 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
         ReadError::Store(e) => of_stored(e.kind()),
         ReadError::Wal(e) => of_stored(e.kind()),
         ReadError::Ended(ended) => of_ended(ended),
+    }
+}
+
+/// Tells the operator of a read that failed: loudly of damage and faults, in a whisper of what passes by itself, since
+/// clients come again and again.
+pub(crate) fn log_read(partition: PartitionId, at: i64, error: &ReadError) {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::Bug | ErrorKind::NotFound => tracing::error!(%partition, at, %error, "records cannot be read"),
+        ErrorKind::Retry | ErrorKind::Fenced | ErrorKind::Invalid | ErrorKind::Overloaded | ErrorKind::Closed => {
+            tracing::debug!(%partition, at, %error, "records cannot be read at the moment");
+        }
     }
 }
 

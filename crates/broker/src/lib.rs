@@ -15,6 +15,8 @@ mod errors;
 mod handlers;
 mod metrics;
 pub mod server;
+#[cfg(test)]
+mod testing;
 pub mod topic_config;
 
 pub use broker::Advertised;

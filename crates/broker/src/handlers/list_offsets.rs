@@ -8,6 +8,7 @@ use floe_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use floe_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use floe_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, StrBytes};
 use floe_protocol::{ErrorCode, message};
+use futures::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: (i64, i16) = (-3, 7);
 const EARLIEST_LOCAL: (i64, i16) = (-4, 8);
 const LATEST_TIERED: (i64, i16) = (-5, 9);
+
+/// Partitions looked up side by side: a look-up by time may have to read from the store.
+const PARALLEL: usize = 16;
 
 /// An answer: offset, its timestamp, the epoch of its record. -1 for what does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,21 +35,35 @@ const NOTHING: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
 pub(super) async fn handle(broker: &Broker, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let view = broker.view();
     let doubled = doubled(&request);
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for asked in request.topics {
+    let mut look_ups = Vec::new();
+    for asked in &request.topics {
         let topic = view.by_name(&asked.name);
-        let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in &asked.partitions {
-            let found = if doubled.contains(&(asked.name.clone(), partition.partition_index)) {
-                Err(ErrorCode::InvalidRequest)
-            } else {
-                find(broker, version, topic, partition).await
-            };
-            partitions.push(response(partition.partition_index, found));
+            let doubled = doubled.contains(&(asked.name.clone(), partition.partition_index));
+            look_ups.push(look_up(broker, version, topic, partition, doubled));
         }
-        topics.push(message!(ListOffsetsTopicResponse { name: asked.name.clone(), partitions }));
     }
+    let mut answers = stream::iter(look_ups).buffered(PARALLEL).collect::<Vec<_>>().await.into_iter();
+    let topics = request
+        .topics
+        .iter()
+        .map(|asked| {
+            let partitions = answers.by_ref().take(asked.partitions.len()).collect();
+            message!(ListOffsetsTopicResponse { name: asked.name.clone(), partitions })
+        })
+        .collect();
     message!(ListOffsetsResponse { topics })
+}
+
+async fn look_up(
+    broker: &Broker,
+    version: i16,
+    topic: Option<&Arc<Topic>>,
+    asked: &ListOffsetsPartition,
+    doubled: bool,
+) -> ListOffsetsPartitionResponse {
+    let found = if doubled { Err(ErrorCode::InvalidRequest) } else { find(broker, version, topic, asked).await };
+    response(asked.partition_index, found)
 }
 
 /// Partitions that are asked for more than once.
@@ -85,7 +103,7 @@ fn by_time(partition: &Partition, found: Result<Option<(i64, i64)>, floe_log::Re
         Ok(Some((offset, timestamp))) => Ok(Found { timestamp, ..at(partition, offset) }),
         Ok(None) => Ok(NOTHING),
         Err(error) => {
-            tracing::warn!(partition = %partition.id(), %error, "looking up an offset by time failed");
+            errors::log_read(partition.id(), -1, &error);
             Err(errors::of_read(&error))
         }
     }

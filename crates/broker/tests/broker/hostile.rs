@@ -58,7 +58,7 @@ async fn t41_lengths_from_the_wire_size_nothing() {
     // Arrays that claim two thousand million elements, in the two encodings.
     let mut legacy = Vec::new();
     legacy.put_i32(i32::MAX);
-    let compact = [0xff, 0xff, 0xff, 0xff, 0x07];
+    let compact = [0, 0xff, 0xff, 0xff, 0xff, 0x07];
     let mut produce = vec![0xff, 0xff];
     produce.put_i16(-1);
     produce.put_i32(1_000);
@@ -107,7 +107,7 @@ async fn a_client_that_never_reads_is_cut_off_and_gives_back_what_it_held() {
     let mut admin = broker.client().await;
     admin.create_topic("t", 5_000, &[]).await;
     let mut deaf = broker.client().await;
-    let ask = encode_request(&message!(MetadataRequest {}), 12, 1, None).expect("it fits").to_bytes();
+    let ask = encode_request(&message!(MetadataRequest { topics: None }), 12, 1, None).expect("it fits").to_bytes();
     // Each answer is about 200 kB: the socket's buffers fill, then the answers wait, then the requests.
     let asking = async {
         loop {

@@ -12,7 +12,7 @@ async fn repeats_of_the_last_five_batches_get_their_first_offsets() {
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;
     client.create_topic("t", 1, &[]).await;
-    let id = client.call(4, &message!(InitProducerIdRequest {})).await.producer_id;
+    let id = client.call(4, &message!(InitProducerIdRequest { transactional_id: None })).await.producer_id;
     for sequence in 0..7 {
         assert_eq!(client.produce("t", &sequenced(id, 0, sequence, &format!("v{sequence}"))).await.base_offset, i64::from(sequence));
     }
@@ -37,7 +37,7 @@ async fn t40_a_retry_of_an_older_batch_after_a_restart_is_a_duplicate_and_not_ou
         let broker = world.start(BrokerConfig::default(), Durability::Local).await;
         let mut client = broker.client().await;
         client.create_topic("t", 1, &[]).await;
-        let id = client.call(4, &message!(InitProducerIdRequest {})).await.producer_id;
+        let id = client.call(4, &message!(InitProducerIdRequest { transactional_id: None })).await.producer_id;
         for sequence in 0..6 {
             client.produce("t", &sequenced(id, 0, sequence, "v")).await;
         }
@@ -65,7 +65,7 @@ async fn producer_ids_are_never_given_twice_and_transactional_ids_are_refused_fo
         let broker = world.start(BrokerConfig::default(), Durability::Local).await;
         let mut client = broker.client().await;
         for version in 0..=5 {
-            let response = client.call(version, &message!(InitProducerIdRequest {})).await;
+            let response = client.call(version, &message!(InitProducerIdRequest { transactional_id: None })).await;
             assert_eq!((response.error_code, response.producer_epoch), (0, 0));
             assert!(given.insert(response.producer_id), "{} was given before", response.producer_id);
             let request = message!(InitProducerIdRequest { transactional_id: Some("tx".into()) });

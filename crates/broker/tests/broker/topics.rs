@@ -171,10 +171,14 @@ async fn authorised_operations_are_told_only_when_asked_for() {
     let mut client = broker.client().await;
     client.create_topic("t", 1, &[]).await;
     for version in 8..=10 {
-        let request = message!(MetadataRequest { include_cluster_authorized_operations: true, include_topic_authorized_operations: true });
+        let request = message!(MetadataRequest {
+            topics: None,
+            include_cluster_authorized_operations: true,
+            include_topic_authorized_operations: true
+        });
         let response = client.call(version, &request).await;
         assert_eq!((response.cluster_authorized_operations, response.topics[0].topic_authorized_operations), (8096, 3576));
-        let response = client.call(version, &message!(MetadataRequest {})).await;
+        let response = client.call(version, &message!(MetadataRequest { topics: None })).await;
         assert_eq!(response.cluster_authorized_operations, i32::MIN);
         assert_eq!(response.topics[0].topic_authorized_operations, i32::MIN);
     }
@@ -228,14 +232,17 @@ async fn all_settings_of_a_topic_are_described_with_source_type_and_meaning() {
     let mut client = broker.client().await;
     client.create_topic("t", 1, &[("max.message.bytes", "777")]).await;
     for version in 1..=4 {
-        let response = client.call(version, &describe(2, "t", None)).await;
+        let mut request = describe(2, "t", None);
+        request.include_documentation = version >= 3;
+        let response = client.call(version, &request).await;
         let result = &response.results[0];
         assert_eq!((result.error_code, result.configs.len()), (0, TOPIC_SETTINGS.len()));
         for config in &result.configs {
             let own = config.name.as_str() == "max.message.bytes";
             assert_eq!(config.config_source, if own { 1 } else { 5 }, "{}", config.name);
             assert_eq!(config.synonyms.len(), if own { 2 } else { 1 }, "{}", config.name);
-            assert_eq!((config.documentation.is_some(), config.config_type > 0), (version >= 3, version >= 3), "{}", config.name);
+            let meaning = config.documentation.as_ref().is_some_and(|doc| doc.ends_with('.'));
+            assert_eq!((meaning, config.config_type > 0), (version >= 3, version >= 3), "{}", config.name);
             assert!(config.value.is_some());
             if own {
                 assert_eq!(config.value.as_deref(), Some("777"));

@@ -142,7 +142,7 @@ impl Pass {
             Err(error) => {
                 let code = errors::of_read(&error);
                 if code != ErrorCode::OffsetOutOfRange {
-                    tracing::warn!(partition = %wanted.partition.id(), offset = wanted.planned.offset, %error, "fetch failed");
+                    errors::log_read(wanted.partition.id(), wanted.planned.offset, &error);
                     (answer.high_watermark, answer.last_stable_offset, answer.log_start_offset) = (-1, -1, -1);
                 }
                 answer.error_code = code.code();
