@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::mpsc;
 
+/// Bytes that wait for a fdatasync: what a disk that hangs may hold in memory before producers are told to wait.
+const PENDING_BYTES: u64 = 64 << 20;
 /// Times another broker may take the number that this one wanted before the start gives up.
 const CLAIM_ATTEMPTS: u32 = 16;
 
@@ -77,6 +79,7 @@ pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generat
     let mut options = WalOptions::new(shared.incarnation, generation, start::wal_dir(shared.incarnation, generation));
     options.budget = shared.options.wal_budget;
     options.file_bytes = shared.options.wal_file_bytes;
+    options.pending_bytes = PENDING_BYTES;
     let wal = Wal::create(shared.env.clone(), disk.clone(), options).await?;
     let (watched, shared_too) = (wal.clone(), shared.clone());
     let watch = async move {

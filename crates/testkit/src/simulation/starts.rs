@@ -4,9 +4,10 @@ use super::world::{Broker, Machine, World};
 use floe_env::Disk;
 use floe_env::sim::SimDisk;
 use floe_formats::DiskIdentity;
-use floe_log::{Ended, Engine, EngineOptions, OpenError};
+use floe_log::{Durability, Ended, Engine, EngineOptions, OpenError};
 use floe_objstore::{Store, StoreOptions};
 use floe_types::ErrorKind;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ impl World {
             match self.open(&env, take_over).await {
                 Ok(engine) => {
                     let machine = self.current;
-                    self.broker = Some(Broker { env, engine, machine, may_fail: self.machines[machine].damaged });
+                    self.broker = Some(Broker { env, engine, machine, may_fail: self.machines[machine].damaged, object: BTreeSet::new() });
                     self.learn_disk_id().await;
                     self.disconnect();
                     return self.check_all().await;
@@ -135,7 +136,8 @@ impl World {
     /// Another machine takes the store over while this broker lives on and does not know. Records that its disk alone
     /// vouched for are excused if it had a WAL.
     pub(super) async fn take_over(&mut self) -> Result<(), String> {
-        let Some(old) = self.broker.take() else { return Ok(()) };
+        let Some(mut old) = self.broker.take() else { return Ok(()) };
+        old.object = self.topics.iter().filter(|(_, durability)| **durability == Durability::Object).map(|(id, _)| *id).collect();
         let old_disk = self.machines[old.machine].id;
         self.deposed.push(old);
         self.disconnect();

@@ -6,7 +6,7 @@ use crate::sim_store::SimFaults;
 use floe_log::{DURABILITY, Durability, NewTopic, TopicError};
 use floe_objstore::{Store, StoreOptions};
 use floe_types::{ErrorKind, PartitionId};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -83,8 +83,12 @@ impl World {
             let next = self.env.timeout(Duration::from_millis(1), self.answers.next()).await;
             match next {
                 Ok(Some(answer)) => self.answered(answer)?,
-                _ => return Ok(()),
+                _ => break,
             }
+        }
+        match self.late_answers.next().now_or_never() {
+            Some(Some(Ok(()))) => Err("a deposed broker acknowledged an object record".into()),
+            _ => Ok(()),
         }
     }
 
@@ -200,8 +204,11 @@ impl World {
             if let Some(batch) = producer.next(|| vec![value], 10)
                 && let Ok(header) = floe_records::verify(&batch.bytes)
             {
-                // Refused or not: it is the deposed broker's word.
-                let _ignored = partition.append(&batch.bytes, &header);
+                let object = broker.object.contains(id);
+                // A `local` record that it takes is its own disk's word, which was given up.
+                if let (Ok(appended), true) = (partition.append(&batch.bytes, &header), object) {
+                    self.late_answers.push(Box::pin(async move { partition.committed(appended.end_offset).await }));
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use floe_log::{AppendError, Durability, Ended, Engine, EngineOptions, Partition,
 use floe_types::{DiskId, Offset, PartitionId};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct Broker {
     pub(super) machine: usize,
     /// A disk fault was injected in its life, so that it may fail.
     pub(super) may_fail: bool,
+    /// Once deposed: partitions whose records it may acknowledge only when the store has them.
+    pub(super) object: BTreeSet<PartitionId>,
 }
 
 /// The answer to one batch.
@@ -55,6 +57,8 @@ pub(super) struct World {
     pub(super) producers: Vec<Producer>,
     pub(super) topics: BTreeMap<PartitionId, Durability>,
     pub(super) answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// What deposed brokers say to records of `object` topics that they were sent after the take-over.
+    pub(super) late_answers: FuturesUnordered<BoxFuture<'static, Result<(), AppendError>>>,
     pub(super) connection: u64,
     pub(super) history: History,
     pub(super) coverage: Coverage,
@@ -80,6 +84,7 @@ impl World {
             producers: Vec::new(),
             topics: BTreeMap::new(),
             answers: FuturesUnordered::new(),
+            late_answers: FuturesUnordered::new(),
             connection: 0,
             history: History::default(),
             coverage: Coverage::default(),
@@ -289,7 +294,7 @@ fn options(env: &Env) -> EngineOptions {
         window: u32::try_from(pick(&[1, 2, 4])).unwrap_or(1),
         index_every_slots: pick(&[1, 3, 10]),
         wal_budget: pick(&[400_000, 4 << 20]),
-        wal_file_bytes: pick(&[100_000, 1 << 20]),
+        wal_file_bytes: pick(&[8_000, 100_000]),
         tail_bytes: pick(&[5_000, 60_000, 4 << 20]),
         object_unflushed_bytes: pick(&[30_000, 1 << 20]),
         cache_bytes: pick(&[10_000, 1 << 20]),
