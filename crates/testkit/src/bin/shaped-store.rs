@@ -44,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
     println!("{}", server.url());
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
+        biased;
         ended = server.wait() => ended?,
         _ = terminated.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

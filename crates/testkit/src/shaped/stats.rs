@@ -26,7 +26,9 @@ pub struct Stats(Mutex<StatsSnapshot>);
 impl Stats {
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
-        self.0.lock().clone()
+        let stats = self.0.lock().clone();
+        let nanodollars: u64 = stats.requests.iter().map(|(op, n)| n * price_nanodollars(*op)).sum();
+        StatsSnapshot { cost_dollars: nanodollars as f64 / 1e9, ..stats }
     }
 
     pub fn reset(&self) {
@@ -34,9 +36,7 @@ impl Stats {
     }
 
     pub(crate) fn request(&self, op: StoreOp) {
-        let mut stats = self.0.lock();
-        *stats.requests.entry(op).or_default() += 1;
-        stats.cost_dollars += price_nanodollars(op) as f64 / 1e9;
+        *self.0.lock().requests.entry(op).or_default() += 1;
     }
 
     pub(crate) fn fault(&self) {
