@@ -110,6 +110,7 @@ impl Bench {
         println!("WAL         | {:>6.0} | {:>6.0}", wal.0, wal.1);
         println!("raw         | {:>6.0} | {:>6.0}", raw.0, raw.1);
         println!("WAL/raw     | {:>6.2} | {:>6.2}", wal.0 / raw.0, wal.1 / raw.1);
+        self.first_ack().await?;
         self.replays().await
     }
 
@@ -220,6 +221,24 @@ impl Bench {
             micros.push((self.env.monotonic() - began).as_nanos() as f64 / 1e3);
         }
         Ok(p50_p99(micros))
+    }
+
+    async fn first_ack(&self) -> Outcome<()> {
+        let mut millis = Vec::new();
+        for _ in 0..21 {
+            remove_generation(&self.disk, "start").await?;
+            let began = self.env.monotonic();
+            let wal = self.wal("start").await?;
+            let created = self.env.monotonic();
+            let sink: Arc<dyn Durable> = Arc::new(Mark::default());
+            let end = wal.append(&entry(&batch(SINGLE), 0), &sink)?.end;
+            wal.wait_durable(end).await?;
+            millis.push(((created - began).as_secs_f64() * 1e3, (self.env.monotonic() - created).as_secs_f64() * 1e3));
+        }
+        let create = median(millis.iter().map(|(create, _)| *create).collect());
+        let first = median(millis.iter().map(|(_, first)| *first).collect());
+        println!("to begin a WAL: {create:.1} ms, then to the first durable entry: {first:.1} ms");
+        Ok(remove_generation(&self.disk, "start").await?)
     }
 
     async fn replays(&self) -> Outcome<()> {

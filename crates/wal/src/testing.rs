@@ -85,6 +85,8 @@ pub(crate) struct Bench {
     pub(crate) process: Env,
     pub(crate) wal: Arc<Wal>,
     pub(crate) records: Mutex<Vec<Record>>,
+    /// What was durable when the record was appended.
+    pub(crate) durable_then: Mutex<Vec<Lsn>>,
     pub(crate) told: Vec<Arc<Told>>,
 }
 
@@ -98,7 +100,15 @@ impl Bench {
         let disk: Arc<dyn Disk> = Arc::new(sim.clone());
         let process = env.process();
         let wal = Wal::create(process.clone(), Arc::clone(&disk), options).await.unwrap();
-        Self { disk, sim, process, wal, records: Mutex::default(), told: (0..4).map(|_| Told::new()).collect() }
+        Self {
+            disk,
+            sim,
+            process,
+            wal,
+            records: Mutex::default(),
+            durable_then: Mutex::default(),
+            told: (0..4).map(|_| Told::new()).collect(),
+        }
     }
 
     pub(crate) fn append(&self, index: i32, bytes: usize) -> Result<Appended, WalError> {
@@ -107,7 +117,9 @@ impl Bench {
         let batch = batch(bytes, offset.cast_unsigned());
         let entry = Entry { partition: partition(index), epoch: 3, epoch_start: 0, base_offset: offset, batch: &batch };
         let sink: Arc<dyn Durable> = Arc::clone(&self.told[usize::try_from(index).unwrap()]) as _;
+        let durable_then = self.wal.durable();
         let appended = self.wal.append(&entry, &sink)?;
+        self.durable_then.lock().push(durable_then);
         let (start, end, batch) = (appended.start, appended.end, appended.batch.clone());
         records.push(Record { start, end, partition: index, offset, batch });
         Ok(appended)
