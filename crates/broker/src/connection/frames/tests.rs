@@ -1,3 +1,5 @@
+//! Frames through pipes of every width, cut anywhere, within budget and time.
+
 use super::*;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 

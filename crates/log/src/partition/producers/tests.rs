@@ -1,3 +1,5 @@
+//! Kafka's rules for sequences, batch by batch.
+
 use super::*;
 
 fn header(epoch: i16, base_sequence: i32, records: i32) -> BatchHeader {

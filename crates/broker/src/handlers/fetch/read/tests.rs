@@ -1,3 +1,5 @@
+//! Passes over partitions of a simulated broker: what is charged, what fits, what is not there yet.
+
 use super::*;
 use crate::testing::{World, batch, create_topic};
 use floe_log::{Durability, EngineOptions};

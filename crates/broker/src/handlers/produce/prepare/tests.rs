@@ -1,3 +1,5 @@
+//! What a batch is refused for, and when its records have to be looked at.
+
 use super::*;
 use crate::topic_config::CompressionType;
 use floe_records::BatchBuilder;
