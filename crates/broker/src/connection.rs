@@ -111,7 +111,12 @@ impl<R: AsyncRead + Unpin> Requests<R> {
         self.broker.metrics.received(header.api, size);
         match decode_request(&header, body) {
             Ok(Request::Produce(request)) => self.produce(header, request, held, received).await,
-            Ok(request) => self.handle(header, request, received).await,
+            Ok(request) => {
+                let handled = self.handle(header, request, received).await;
+                drop(held);
+                self.broker.show_budgets();
+                handled
+            }
             Err(DecodeError::UnsupportedVersion { api: Api::ApiVersions, .. }) => {
                 let response = api_versions::unsupported_version();
                 let turn = next_turn(self.turn.clone()).await;
