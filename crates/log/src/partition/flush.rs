@@ -39,7 +39,7 @@ impl Partition {
         let state = &mut *state;
         let mut updates = BTreeMap::new();
         let (mut batches, mut bytes) = (Vec::new(), 0);
-        for batch in state.tail.from_mut(state.planned).filter(|_| state.closed.is_none()) {
+        for batch in state.tail.at_or_after_mut(state.planned).filter(|_| state.closed.is_none()) {
             let len = u64::from(batch.len);
             if !batches.is_empty() && bytes + len > max_bytes {
                 break;
@@ -82,7 +82,7 @@ impl Partition {
             self.shared.dirty.remove(self.id);
             return None;
         }
-        state.tail.from(state.planned).find_map(|batch| batch.wal.map(|(start, _)| start))
+        state.tail.at_or_after(state.planned).find_map(|batch| batch.wal.map(|(start, _)| start))
     }
 
     /// Frees the memory of one batch if it has another place.

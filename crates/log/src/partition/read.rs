@@ -76,7 +76,7 @@ impl Partition {
             return Ok(Source::Nothing);
         }
         if state.tail.start().is_some_and(|start| start <= offset) {
-            return Ok(state.from_tail(offset, room, force));
+            return Ok(state.read_tail(offset, room, force));
         }
         match state.line.segment_at(offset) {
             Some(segment) => Ok(Source::Pack(segment.clone())),
@@ -102,9 +102,9 @@ impl State {
         }
     }
 
-    fn from_tail(&self, offset: Offset, room: usize, force: bool) -> Source {
+    fn read_tail(&self, offset: Offset, room: usize, force: bool) -> Source {
         let (mut batches, mut bytes) = (Vec::new(), 0);
-        for batch in self.tail.from(offset).take_while(|batch| batch.end_offset <= self.committed) {
+        for batch in self.tail.at_or_after(offset).take_while(|batch| batch.end_offset <= self.committed) {
             let Some(stored) = &batch.bytes else {
                 if !batches.is_empty() {
                     break;

@@ -77,11 +77,11 @@ impl Tail {
     }
 
     /// The batches from the one that holds `offset` on.
-    pub(super) fn from(&self, offset: Offset) -> impl Iterator<Item = &TailBatch> {
+    pub(super) fn at_or_after(&self, offset: Offset) -> impl Iterator<Item = &TailBatch> {
         self.batches.range(self.batches.partition_point(|batch| batch.end_offset <= offset)..)
     }
 
-    pub(super) fn from_mut(&mut self, offset: Offset) -> impl Iterator<Item = &mut TailBatch> {
+    pub(super) fn at_or_after_mut(&mut self, offset: Offset) -> impl Iterator<Item = &mut TailBatch> {
         let start = self.batches.partition_point(|batch| batch.end_offset <= offset);
         self.batches.range_mut(start..)
     }

@@ -62,7 +62,7 @@ impl Partition {
         if let Some(segment) = segment {
             return Some(segment.base_offset.max(log_start));
         }
-        let tail = state.tail.from(state.line.end.max(log_start));
+        let tail = state.tail.at_or_after(state.line.end.max(log_start));
         tail.take_while(|batch| batch.end_offset <= state.committed)
             .find(|batch| wanted(batch.max_timestamp))
             .map(|batch| batch.base_offset)
@@ -72,7 +72,8 @@ impl Partition {
         let state = self.state.lock();
         let segments =
             state.line.segments.iter().filter(|segment| segment.end_offset > state.line.log_start).map(|segment| segment.max_timestamp);
-        let tail = state.tail.from(state.line.end).take_while(|batch| batch.end_offset <= state.committed).map(|batch| batch.max_timestamp);
+        let tail =
+            state.tail.at_or_after(state.line.end).take_while(|batch| batch.end_offset <= state.committed).map(|batch| batch.max_timestamp);
         segments.chain(tail).max()
     }
 }
