@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# needs: kcat
+exec python3 "$(dirname "$0")/../run.py" kcat

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# needs: npm
+exec python3 "$(dirname "$0")/../run.py" node
