@@ -17,7 +17,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use errors::{During, classify, is_unsatisfiable_range};
+use errors::{During, classify, is_of_empty_object};
 use floe_env::{Env, Mutant, mutated};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -66,7 +66,7 @@ impl S3Backend {
         let answer = match self.client.get_opts(&self.path(key)?, options).await {
             Ok(answer) => answer,
             // No part of an empty object can be asked for.
-            Err(error) if is_unsatisfiable_range(&error) => return Ok((0, Bytes::new())),
+            Err(error) if is_of_empty_object(&error) => return Ok((0, Bytes::new())),
             Err(error) => return Err(classify(During::Read, &error)),
         };
         let (size, promised) = (answer.meta.size, answer.range.end - answer.range.start);
@@ -127,10 +127,10 @@ impl Backend for S3Backend {
             return Ok(Bytes::new());
         }
         let asked = range.end - range.start;
-        let (size, bytes) = self.part(key, GetRange::Bounded(range.clone())).await?;
+        let (_, bytes) = self.part(key, GetRange::Bounded(range.clone())).await?;
         match bytes.len() as u64 == asked {
             true => Ok(bytes),
-            false => Err(BackendError::Corrupt(format!("asked for bytes {}..{} of an object of {size}", range.start, range.end))),
+            false => Err(BackendError::Corrupt(format!("the object ends before the end of bytes {}..{}", range.start, range.end))),
         }
     }
 

@@ -66,9 +66,10 @@ fn without_status(error: &object_store::Error, text: &str, shown: String, ambigu
     ambiguous(shown)
 }
 
-/// 416: the object ends before the range begins.
-pub(super) fn is_unsatisfiable_range(error: &object_store::Error) -> bool {
-    http_error(error).is_none() && status(&error.to_string()) == Some(416)
+/// A start or tail of an empty object was asked for: 416, or MinIO's answer to a suffix range.
+pub(super) fn is_of_empty_object(error: &object_store::Error) -> bool {
+    let text = error.to_string();
+    http_error(error).is_none() && (status(&text) == Some(416) || text.contains("\"bytes 0--1/0\""))
 }
 
 /// The HTTP status, which object_store gives as text only.

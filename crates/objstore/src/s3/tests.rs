@@ -179,6 +179,21 @@ async fn t24_a_cut_off_or_misplaced_answer_is_not_taken_for_the_object() {
 }
 
 #[tokio::test]
+async fn an_empty_object_has_a_start_and_a_tail_on_every_server() {
+    let env = Env::real();
+    let server = Server::start(&env).await;
+    let backend = server.backend(&env, "").await;
+    let minio = || answer("206 Partial Content", &format!("content-range: bytes 0--1/0\r\n{STAMPS}"), "");
+    let s3 = || failure("416 Range Not Satisfiable", "InvalidRange");
+    for empty in [&minio as &dyn Fn() -> Answer, &s3] {
+        server.script([empty(), empty(), empty()]);
+        assert_eq!(backend.get_start("k", 64).await, Ok((0, Bytes::new())));
+        assert_eq!(backend.get_tail("k", 64).await, Ok((0, Bytes::new())));
+        assert_eq!(is(&backend.get_range("k", 0..1).await.expect_err("nothing there")), Is::Corrupt);
+    }
+}
+
+#[tokio::test]
 async fn creates_are_conditional_and_signed_with_their_body_where_there_is_no_tls() {
     let env = Env::real();
     let server = Server::start(&env).await;
