@@ -110,7 +110,9 @@ def start_broker(folder):
         sys.exit(f"{program} is not there: cargo build -p floe")
     log = open(folder / "broker.log", "w")
     command = [program, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    broker = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=log, text=True)
+    # The broker takes settings from the environment; what tests are told there is not for it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOE_")}
+    broker = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     # A broker that does not get ready is killed, which ends the read.
     watchdog = threading.Timer(60, broker.kill)
     watchdog.start()

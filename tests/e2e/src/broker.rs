@@ -71,6 +71,7 @@ impl Setup {
         let mut line = self.wrapper.clone();
         line.push(program.display().to_string());
         let mut command = Command::new(&line[0]);
+        without_settings(&mut command);
         command.args(&line[1..]).arg("serve").arg("--data").arg(&self.data);
         command.args(["--listen", &self.bootstrap(), "--admin", &format!("127.0.0.1:{}", self.admin)]);
         if let Some(store) = &self.store {
@@ -200,12 +201,20 @@ pub fn program() -> anyhow::Result<PathBuf> {
     if program.is_file() { Ok(program) } else { bail!("{} is not there: cargo build -p floe", program.display()) }
 }
 
+/// The broker takes settings from the environment, and refuses what it does not know there: a test's own are not for it.
+fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLOE_")) {
+        command.env_remove(name);
+    }
+}
+
 /// Checks a store that no broker writes to by `floe verify`.
 ///
 /// # Errors
 /// It is not clean.
 pub fn verify(setup: &Setup) -> anyhow::Result<()> {
     let mut command = Command::new(program()?);
+    without_settings(&mut command);
     command.args(["verify", "--store", &setup.store_url()]);
     for option in setup.options.iter().filter(|option| option.starts_with("s3.")) {
         command.args(["-o", option]);

@@ -1,6 +1,7 @@
 //! Whole brokers as processes: killed, paused, moved, traced; seen through real clients.
 
 #![expect(clippy::disallowed_methods, reason = "tests of processes: real clocks, threads and files")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too may panic, and say what they did")]
 
 mod ends;
 mod kill;
