@@ -4,7 +4,7 @@
 use crate::index;
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
-use floe_formats::{BuiltPack, PackRef, Stop, WalPosition, Writer, keys};
+use floe_formats::{BuiltPack, Claim, ClaimState, PackRef, Stop, WalPosition, Writer, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::{Incarnation, SlotNumber, WriteId};
 use std::collections::BTreeMap;
@@ -133,4 +133,10 @@ pub(crate) async fn whose(shared: &Shared, key: &str) -> (Option<Incarnation>, S
             Err(error) => (None, format!("{key}: {error}")),
         },
     }
+}
+
+/// Whether what stands at `key` is a claim that says that no generation follows.
+pub(crate) async fn is_closed(shared: &Shared, key: &str) -> bool {
+    let Ok(bytes) = shared.store.get(key).await else { return false };
+    floe_formats::decode::<Claim>(&bytes).is_ok_and(|(_, claim)| claim.state == ClaimState::Closed)
 }

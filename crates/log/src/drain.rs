@@ -39,7 +39,12 @@ async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
     }
     let next = Generation(shared.generation().0 + 1);
     let claim = start::claim(shared, next, ClaimState::Closed, None);
-    create(shared, &keys::claim(incarnation, next), &body(shared, &claim)).await?;
+    let key = keys::claim(incarnation, next);
+    // A broker that was refused may have closed the claims before it knew (R4): then they are closed, that is all.
+    if chain::create_for_sure(shared, &key, &body(shared, &claim)).await == Created::Lost && !chain::is_closed(shared, &key).await {
+        let (by, found) = chain::whose(shared, &key).await;
+        return Err(Ended::Fenced { by, found });
+    }
     let stop = chain.certain();
     create(shared, &keys::slot(incarnation, stop), &body(shared, &Stop { by: incarnation })).await?;
     let index = index::of_chain(shared, chain.next_index(), stop);

@@ -139,6 +139,11 @@ impl Engine {
         let key = keys::claim(shared.incarnation, generation);
         // An answer that is lost leaves the claim as it was sent, to be asked about again with the same body (T07).
         if shared.store.create(&key, &body).await? == Created::Lost {
+            if crate::chain::is_closed(shared, &key).await {
+                // By a broker that was then refused, or is about to stop this one's row: go on with what there is.
+                *sent = None;
+                return Err(TopicError::Invalid("another broker has closed this one's claims: it can begin no local WAL any more".into()));
+            }
             let (by, found) = crate::chain::whose(shared, &key).await;
             shared.end(Ended::Fenced { by, found });
             return self.check_running();
