@@ -17,6 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The server. Dropped: killed.
 #[derive(Debug)]
 pub struct Seaweed {
+    command: Command,
     child: Child,
     s3: u16,
 }
@@ -59,13 +60,34 @@ impl Seaweed {
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.electionTimeout=1s"]);
         command.args(["-master.heartbeatInterval=100ms", "-volume.preStopSeconds=1", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("weed")?;
-        let server = Self { child, s3 };
-        let healthy = wait::until(LIMIT, || http(s3, "GET", "/healthz").ok().filter(|code| *code == 200));
-        ensure!(healthy.is_some(), "SeaweedFS did not start");
+        let server = Self { command, child, s3 };
+        server.healthy()?;
         // A bucket is a folder of the filer.
         let made = wait::until(LIMIT, || http(filer, "POST", &format!("/buckets/{BUCKET}/")).ok().filter(|code| code / 100 == 2));
         ensure!(made.is_some(), "SeaweedFS made no bucket");
         Ok(server)
+    }
+
+    /// kill -9: the store is gone.
+    pub fn kill(&mut self) {
+        // Both fail only where it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// The store is back, with what it had.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.child = self.command.spawn().context("weed")?;
+        self.healthy()
+    }
+
+    fn healthy(&self) -> anyhow::Result<()> {
+        let healthy = wait::until(LIMIT, || http(self.s3, "GET", "/healthz").ok().filter(|code| *code == 200));
+        ensure!(healthy.is_some(), "SeaweedFS did not start");
+        Ok(())
     }
 
     /// Lets a broker use it, under a prefix of its own.
@@ -80,9 +102,7 @@ impl Seaweed {
 
 impl Drop for Seaweed {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 

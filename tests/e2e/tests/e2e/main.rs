@@ -5,6 +5,7 @@
 
 mod ends;
 mod kill;
+mod store_gone;
 mod system_calls;
 
 use floe_e2e::history::History;
