@@ -218,7 +218,10 @@ impl World {
             let request = ReadRequest { offset, max_bytes: 64 << 10, at_least_one: true };
             let read = match partition.read(request).await {
                 Ok(read) => read,
-                Err(error) if error.kind() == floe_types::ErrorKind::Corrupt => return Err(format!("read: {error}")),
+                // A bit that we flipped under a running broker is found, not served.
+                Err(error) if error.kind() == floe_types::ErrorKind::Corrupt && !self.machines[self.current].damaged => {
+                    return Err(format!("read: {error}"));
+                }
                 Err(_) => return Ok(None),
             };
             if read.batches.is_empty() {
