@@ -14,6 +14,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the broker
+    #[command(args_override_self = true)]
     Serve(serve::Arguments),
     /// Create, list, describe and delete topics
     Topic(topic::Arguments),

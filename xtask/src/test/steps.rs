@@ -30,6 +30,10 @@ const fn row(name: &'static str, command: &'static str, needs: &'static str) -> 
     Row { name, command, needs, when: When::Always }
 }
 
+const fn full(name: &'static str, command: &'static str) -> Row {
+    Row { name, command, needs: "", when: When::Full }
+}
+
 /// Words of commands and needs are separated by blanks.
 const ROWS: &[Row] = &[
     row("format", "cargo fmt --all --check", "rustfmt"),
@@ -38,6 +42,8 @@ const ROWS: &[Row] = &[
     row("lints", "cargo clippy --locked --workspace --all-targets -- -D warnings", "clippy"),
     row("broker for process tests", "cargo build --locked --package floe --bin floe", ""),
     row("tests", "cargo test --locked --workspace --no-fail-fast", ""),
+    full("models, large bounds", "cargo run --locked --release --quiet --package floe-models -- --full"),
+    full("simulation, 10,000 seeds", "cargo run --locked --quiet --package floe-testkit --bin simulate -- --seeds 10000"),
 ];
 
 /// The table, and behind it every suite of clients: a `run.sh` in a folder of `tests/clients`, whose second line may say

@@ -54,17 +54,31 @@ fn apply(config: &mut Config, source: &str, key: &str, value: &str) -> Result<()
     setting.set(config, value).map_err(|reason| Refused(format!("{source}: {key}: {reason}")))
 }
 
-/// The setting that a variable names. None for what is not ours: other programs' variables, `FLOE_CONFIG`, those that a cluster
-/// sets for a service called floe, and those of tests and benchmarks.
+/// Variables that are passed over: those that a cluster sets for a service called floe, and those of the project's own tests,
+/// which brokers inherit.
+const FOREIGN: [&str; 10] = [
+    "FLOE_SERVICE_",
+    "FLOE_PORT_",
+    "FLOE_TEST_",
+    "FLOE_BENCH_",
+    "FLOE_SIM_",
+    "FLOE_E2E_",
+    "FLOE_FUZZ_",
+    "FLOE_MUTANT_",
+    "FLOE_WAL_SEEDS",
+    "FLOE_SEED",
+];
+const FOREIGN_NAMES: [&str; 5] = ["FLOE_CONFIG", "FLOE_PORT", "FLOE_BOOTSTRAP", "FLOE_TOPIC", "FLOE_BLESS"];
+
+/// The setting that a variable names. None for what is no setting: other programs' variables, and those passed over.
 fn key_of_variable(name: &str) -> Result<Option<&'static str>, Refused> {
-    if !name.starts_with("FLOE_") || name == "FLOE_CONFIG" {
+    if !name.starts_with("FLOE_") || FOREIGN_NAMES.contains(&name) {
         return Ok(None);
     }
     if let Some(setting) = settings().find(|setting| setting.variable() == name) {
         return Ok(Some(setting.key()));
     }
-    let foreign = ["FLOE_SERVICE_", "FLOE_PORT_", "FLOE_TEST_", "FLOE_BENCH_"];
-    if name == "FLOE_PORT" || foreign.iter().any(|prefix| name.starts_with(prefix)) {
+    if FOREIGN.iter().any(|prefix| name.starts_with(prefix)) {
         return Ok(None);
     }
     let names: Vec<String> = settings().map(Setting::variable).collect();
@@ -138,6 +152,23 @@ pub(crate) fn dump(config: &Config) -> String {
             None => format!("# {key}: not set"),
         };
         writeln!(out, "# {doc}\n{line}\n").expect("writing to a string does not fail");
+    }
+    out
+}
+
+/// docs/settings.md: every setting with its name in the environment, default and meaning.
+#[cfg(test)]
+pub(super) fn markdown() -> String {
+    let mut out = String::from(
+        "# Settings\n\nWritten by `FLOE_BLESS=1 cargo test -p floe settings_are_documented` from the tables in `crates/floe/src/config/table.rs` and \
+         `crates/broker/src/config.rs`; do not edit by hand. How they are given: [operations.md](operations.md).\n\n\
+         | key | environment | default | meaning |\n|---|---|---|---|\n",
+    );
+    let defaults = Config::default();
+    for setting in settings() {
+        let default = setting.get(&defaults).map_or_else(String::new, |value| format!("`{value}`"));
+        writeln!(out, "| `{}` | `{}` | {default} | {} |", setting.key(), setting.variable(), setting.doc())
+            .expect("writing to a string does not fail");
     }
     out
 }

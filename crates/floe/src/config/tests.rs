@@ -1,6 +1,6 @@
 //! Precedence, refusals and the round trip of settings, without files and processes.
 
-use super::sources::parse_file;
+use super::sources::{markdown, parse_file};
 use super::*;
 use std::collections::BTreeSet;
 
@@ -137,4 +137,18 @@ fn the_default_durability_follows_the_store_unless_it_is_set() {
     }
     config.durability = Some(Durability::Local);
     assert_eq!(config.engine_options(&StoreUrl::Memory).durability, Durability::Local);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it compares a file of the project")]
+fn settings_are_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+    if std::env::var_os("FLOE_BLESS").is_some() {
+        std::fs::write(path, markdown()).unwrap();
+    }
+    let documented = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        documented == markdown(),
+        "docs/settings.md is not what the code says: FLOE_BLESS=1 cargo test -p floe settings_are_documented"
+    );
 }

@@ -1,0 +1,183 @@
+//! The tools, against a running broker and its store.
+
+use crate::process::{Broker, code, floe, good, run, stderr, stdout};
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+/// Sends lines through stdin.
+pub(crate) fn produce_to(broker: &str, topic: &str, lines: &str) -> Output {
+    produce_with(broker, topic, lines, &[])
+}
+
+fn produce_with(broker: &str, topic: &str, lines: &str, more: &[&str]) -> Output {
+    let mut command = floe(&[&["produce", topic, "-b", broker], more].concat());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let sent = child.stdin.take().expect("it is piped").write_all(lines.as_bytes());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(sent.is_ok() || !output.status.success(), "it ended well without reading everything");
+    output
+}
+
+#[test]
+fn topics_are_created_listed_described_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    let at = broker.kafka();
+    assert_eq!(good(&["topic", "list", "-b", &at]), "no topics\n");
+    let created = good(&["topic", "create", "a", "-b", &at, "--partitions", "2", "--config", "floe.durability=object"]);
+    assert!(created.starts_with("created a with 2 partitions, id "), "{created}");
+    let listed = good(&["topic", "list", "-b", &at]);
+    assert!(listed.contains("TOPIC") && listed.contains(" a "), "{listed}");
+    let described: Value = serde_json::from_str(&good(&["topic", "describe", "a", "-b", &at, "--json"])).unwrap();
+    assert_eq!(described[0]["partitions"].as_array().map(Vec::len), Some(2));
+    assert_eq!(described[0]["configs"]["floe.durability"], "object");
+    let described = good(&["topic", "describe", "a", "-b", &at]);
+    assert!(described.contains("floe.durability=object") && described.contains("PARTITION"), "{described}");
+    let twice = run(&["topic", "create", "a", "-b", &at]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(stderr(&twice).contains("TOPIC_ALREADY_EXISTS"), "{}", stderr(&twice));
+    assert_eq!(good(&["topic", "delete", "a", "-b", &at]), "deleted a\n");
+    let gone = run(&["topic", "describe", "a", "-b", &at]);
+    assert!(!gone.status.success() && stderr(&gone).contains("UNKNOWN_TOPIC_OR_PARTITION"), "{}", stderr(&gone));
+    broker.drain();
+}
+
+#[test]
+fn what_is_produced_is_consumed_with_keys_headers_and_every_codec() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    let at = broker.kafka();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        good(&["topic", "create", codec, "-b", &at]);
+        let output = produce_with(&at, codec, "k1:v1\nk2:v2:x\n:\n", &["-k", ":", "-H", "h=1", "-H", "h=2", "--codec", codec]);
+        assert_eq!(stdout(&output), format!("3 records to {codec}; partition 0 ends at 3\n"), "{}", stderr(&output));
+        let shown = good(&["consume", codec, "-b", &at, "-e", "--show", "offset,key,headers"]);
+        assert_eq!(shown, "0\tk1\th=1,h=2\tv1\n1\tk2\th=1,h=2\tv2:x\n2\t\th=1,h=2\t\n");
+    }
+    let lines = good(&["consume", "zstd", "-b", &at, "-n", "1", "--json"]);
+    let record: Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!((&record["key"], &record["value"], record["offset"].as_i64()), (&"k1".into(), &"v1".into(), Some(0)));
+    broker.drain();
+}
+
+#[test]
+fn a_consumer_starts_at_the_end_an_offset_or_a_time_and_ends_by_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    let at = broker.kafka();
+    good(&["topic", "create", "a", "-b", &at]);
+    assert!(produce_to(&at, "a", "0\n1\n2\n3\n").status.success());
+    assert_eq!(good(&["consume", "a", "-b", &at, "--from", "offset:2", "-e"]), "2\n3\n");
+    assert_eq!(good(&["consume", "a", "-b", &at, "--from", "beginning", "-n", "2"]), "0\n1\n");
+    assert_eq!(good(&["consume", "a", "-b", &at, "--from", "end", "-e"]), "");
+    assert_eq!(good(&["consume", "a", "-b", &at, "--from", "time:2001-01-01T00:00:00Z", "-e"]), "0\n1\n2\n3\n");
+    assert_eq!(good(&["consume", "a", "-b", &at, "--from", "ago:1h", "-n", "1"]), "0\n");
+    assert_eq!(good(&["consume", "a", "-b", &at, "--from", "time:32503680000000", "-e"]), "", "nothing is as new as the year 3000");
+    let outside = run(&["consume", "a", "-b", &at, "--from", "offset:9", "-n", "1"]);
+    assert!(stderr(&outside).contains("OFFSET_OUT_OF_RANGE"), "{}", stderr(&outside));
+    broker.drain();
+}
+
+#[test]
+fn keys_go_to_their_partition_and_partitions_can_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    let at = broker.kafka();
+    good(&["topic", "create", "a", "-b", &at, "--partitions", "3"]);
+    assert!(produce_with(&at, "a", "same:1\nsame:2\n", &["-k", ":"]).status.success());
+    assert!(produce_with(&at, "a", "only\n", &["--partition", "2", "--acks", "1"]).status.success());
+    assert!(good(&["consume", "a", "-b", &at, "-e", "--partitions", "2"]).lines().any(|line| line == "only"));
+    let all = good(&["consume", "a", "-b", &at, "-e", "--show", "partition,key"]);
+    let of_key: Vec<&str> = all.lines().filter(|line| line.contains("\tsame\t")).filter_map(|line| line.split('\t').next()).collect();
+    assert!(of_key.len() == 2 && of_key[0] == of_key[1], "{all}");
+    let output = produce_with(&at, "a", "x\n", &["--partition", "7"]);
+    assert!(stderr(&output).contains("no partition 7"), "{}", stderr(&output));
+    broker.drain();
+}
+
+#[test]
+fn a_file_may_be_produced_and_acks_0_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    let at = broker.kafka();
+    good(&["topic", "create", "a", "-b", &at]);
+    let path = folder.path().join("records");
+    let text: String = (0..5_000).map(|number| format!("record {number}\n")).collect();
+    std::fs::write(&path, &text).unwrap();
+    let path = path.display().to_string();
+    assert_eq!(good(&["produce", "a", "-b", &at, "--file", &path, "--acks", "0"]), "5000 records to a\n");
+    assert_eq!(good(&["consume", "a", "-b", &at, "-n", "5000"]), text);
+    broker.drain();
+}
+
+#[test]
+fn a_broker_that_is_not_there_has_an_exit_code_of_its_own() {
+    let output = run(&["topic", "list", "-b", "127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(code::UNAVAILABLE));
+    assert!(stderr(&output).contains("127.0.0.1:1"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_object_and_every_wal_file_can_be_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    assert!(produce_to(&broker.kafka(), "a", "x\n").status.success());
+    broker.signal("KILL");
+    broker.wait();
+    let mut seen = 0;
+    // The lock is empty, and a spare is a WAL file made ahead: nothing has been written to it.
+    let has_something = |path: &String| !path.ends_with("/lock") && !path.contains("/spare-");
+    for path in files(folder.path()).into_iter().filter(has_something) {
+        let shown = good(&["inspect", &path, "--json"]);
+        let value: Value = serde_json::from_str(&shown).unwrap();
+        assert!(value["format"].is_string() && value["meaning"].is_object(), "{path}: {shown}");
+        seen += 1;
+    }
+    assert!(seen >= 4, "cluster, claim, catalog, identity and a WAL file are there");
+    let cluster = good(&["inspect", &format!("file://{}", folder.path().join("store/cluster").display())]);
+    assert!(cluster.contains("FIELD") && cluster.contains("body.mode"), "{cluster}");
+    let nothing = folder.path().join("nothing");
+    std::fs::write(&nothing, "not ours").unwrap();
+    assert_eq!(run(&["inspect", &nothing.display().to_string()]).status.code(), Some(code::NOT_CLEAN));
+}
+
+fn files(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => found.push(entry.path().display().to_string()),
+        }
+    }
+    found
+}
+
+#[test]
+fn verify_says_clean_and_its_code_says_when_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    assert!(produce_to(&broker.kafka(), "a", "x\ny\n").status.success());
+    broker.drain();
+    let store = format!("file://{}", folder.path().join("store").display());
+    let report: Value = serde_json::from_str(&good(&["verify", "--store", &store, "--json"])).unwrap();
+    assert_eq!((&report["clean"], report["records"].as_u64()), (&true.into(), Some(2)));
+    let is_pack = |path: &String| path.contains("/slot/") && std::fs::metadata(path).is_ok_and(|m| m.len() > 100);
+    let slot = files(&folder.path().join("store")).into_iter().find(is_pack).expect("a drain flushes");
+    let mut bytes = std::fs::read(&slot).unwrap();
+    bytes[70] ^= 1;
+    std::fs::write(&slot, bytes).unwrap();
+    let output = run(&["verify", "--store", &store]);
+    assert_eq!(output.status.code(), Some(code::NOT_CLEAN), "{}", stderr(&output));
+    assert!(stdout(&output).contains("NOT CLEAN") && stdout(&output).contains("/slot/"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_store_can_be_asked_whether_it_is_safe() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("file://{}", folder.path().join("new").display());
+    let shown = good(&["store", "check", &store]);
+    assert!(shown.contains("one winner under races") && shown.contains("is safe for Floe"), "{shown}");
+    let report: Value = serde_json::from_str(&good(&["store", "check", &store, "--json"])).unwrap();
+    assert_eq!(report["safe"], true);
+}

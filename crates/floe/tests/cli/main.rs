@@ -1,0 +1,9 @@
+//! The program as its users meet it: built, started, asked, stopped. Nothing sleeps: everything waits for what it needs to see.
+
+#![expect(clippy::disallowed_methods, reason = "these tests run processes, outside of every simulation")]
+
+mod commands;
+mod process;
+mod refusals;
+mod serving;
+mod settings;
