@@ -144,8 +144,9 @@ fn every_object_and_every_wal_file_can_be_inspected() {
 
 fn files(folder: &std::path::Path) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let entry = entry.expect("it is listed");
+        match entry.path().is_dir() {
             true => found.extend(files(&entry.path())),
             false => found.push(entry.path().display().to_string()),
         }

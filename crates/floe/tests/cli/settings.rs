@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 fn file(folder: &tempfile::TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("floe.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("the folder is there");
     path
 }
 
