@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on stdout")]
 #![expect(clippy::disallowed_methods, reason = "tooling runs outside of every simulation")]
 
+mod bench;
 mod docs;
 mod test;
 mod tidy;
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure Floe beside the machine's limits and Apache Kafka, and write docs/benchmarks.md
+    Bench(bench::Arguments),
     /// Write the documents that come from code
     Docs(docs::Arguments),
     /// Install what tests need, and run all checks and tests
@@ -33,6 +36,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),

@@ -1,0 +1,27 @@
+//! The two requests that the shaped store's own pages need.
+
+use anyhow::{Context, bail};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+pub(crate) fn get(url: &str, path: &str) -> anyhow::Result<String> {
+    exchange(url, &format!("GET {path} HTTP/1.1"), "")
+}
+
+pub(crate) fn post(url: &str, path: &str, json: &str) -> anyhow::Result<String> {
+    exchange(url, &format!("POST {path} HTTP/1.1"), json)
+}
+
+fn exchange(url: &str, line: &str, body: &str) -> anyhow::Result<String> {
+    let host = url.strip_prefix("http://").context("not http")?.trim_end_matches('/');
+    let mut stream = TcpStream::connect(host)?;
+    let len = body.len();
+    write!(stream, "{line}\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("not HTTP")?;
+    if !head.starts_with("HTTP/1.1 2") {
+        bail!("{line}: {head}");
+    }
+    Ok(body.to_owned())
+}

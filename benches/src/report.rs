@@ -1,0 +1,189 @@
+//! The report: one table of rows with their verdicts, one of everything measured, the machine, and the hand-written notes.
+
+use crate::samples::{Row, Samples};
+use std::fmt::Write;
+
+/// What a row asks for, and how it is judged.
+struct Asked {
+    id: &'static str,
+    what: &'static str,
+    reach: &'static str,
+    goal: &'static str,
+    /// What was measured, in words; whether the reach is met, whether the goal is. None: a number is missing.
+    judge: fn(&Row) -> Option<Judged>,
+}
+
+struct Judged {
+    measured: String,
+    reached: bool,
+    goal: bool,
+}
+
+/// The codec that rows are judged by: librdkafka's default.
+const CODEC: &str = "none";
+
+fn judged(measured: String, reached: bool, goal: bool) -> Option<Judged> {
+    Some(Judged { measured, reached, goal })
+}
+
+fn at_most(row: &Row, name: &str, unit: &str, reach: f64, goal: f64) -> Option<Judged> {
+    let value = row.median(name)?;
+    judged(format!("{} {unit}", number(value)), value <= reach, value <= goal)
+}
+
+fn produce(row: &Row) -> Option<Judged> {
+    let (floe, raw) = (row.median(&format!("floe {CODEC}"))?, row.median(&format!("raw {CODEC}"))?);
+    let kafka = row.median(&format!("kafka {CODEC}"));
+    let reach = kafka.map_or(0.8 * raw, |kafka| kafka.min(0.8 * raw));
+    let to_kafka = kafka.map_or_else(|| "Kafka not here".to_owned(), |kafka| format!("{:.2}x Kafka", floe / kafka));
+    let measured = format!("{} MB/s: {to_kafka}, {:.2}x raw", number(floe), floe / raw);
+    judged(measured, floe >= reach, kafka.is_some_and(|kafka| floe >= 1.5 * kafka))
+}
+
+fn produce_cpu(row: &Row) -> Option<Judged> {
+    let (floe, kafka) = (row.median(&format!("floe {CODEC}"))?, row.median(&format!("kafka {CODEC}"))?);
+    judged(format!("{floe:.2} s/GB: {:.2}x Kafka", floe / kafka), floe <= 0.8 * kafka, floe <= 0.5 * kafka)
+}
+
+fn consume(row: &Row) -> Option<Judged> {
+    let (floe, kafka) = (row.median("floe tail")?, row.median("kafka tail")?);
+    let (cpu, kafka_cpu) = (row.median("floe tail: CPU")?, row.median("kafka tail: CPU")?);
+    let measured = format!("{} MB/s: {:.2}x Kafka, CPU {:.2}x", number(floe), floe / kafka, cpu / kafka_cpu);
+    judged(measured, floe >= kafka && cpu <= kafka_cpu, floe >= 1.5 * kafka)
+}
+
+fn latency(row: &Row) -> Option<Judged> {
+    let (mut texts, mut reached, mut goal) = (Vec::new(), true, true);
+    for quantile in ["p50", "p99"] {
+        let of = |name: &str| row.median(&format!("{name} {quantile}"));
+        let (floe, floor, sync) = (of("floe")?, of("responder")?, of("raw fdatasync")?);
+        reached &= floe <= floor + 2.0 * sync;
+        goal &= floe <= floor + sync;
+        texts.push(format!("{quantile} {floe:.2} ms against {floor:.2} + 2 x {sync:.2}"));
+    }
+    judged(texts.join("; "), reached, goal)
+}
+
+fn object_latency(row: &Row) -> Option<Judged> {
+    let (p50, p99) = (row.median("floe p50")?, row.median("floe p99")?);
+    judged(format!("p50 {p50:.0} ms, p99 {p99:.0} ms"), p50 <= 200.0 && p99 <= 450.0, p50 <= 150.0 && p99 <= 400.0)
+}
+
+fn one_producer(row: &Row) -> Option<Judged> {
+    let rate = row.median("floe, librdkafka defaults")?;
+    judged(format!("{rate:.0} records/s"), rate >= 5_000.0, rate >= 20_000.0)
+}
+
+const ASKED: [Asked; 13] = [
+    Asked { id: "E1", what: "produce, 8 partitions, acks=all", reach: "≥ min(1.0x Kafka, 0.8x raw)", goal: "1.5x Kafka", judge: produce },
+    Asked { id: "E2", what: "broker CPU per GB of E1", reach: "≤ 0.8x Kafka", goal: "0.5x", judge: produce_cpu },
+    Asked {
+        id: "E3",
+        what: "produce with flush to an S3 server on the same cores",
+        reach: "≥ 0.7x raw PUT; ≤ 3 s/GB",
+        goal: "150 MB/s",
+        judge: |_| None,
+    },
+    Asked { id: "E4", what: "consume the tail, 8 partitions", reach: "≥ 1.0x Kafka, CPU ≤ 1.0x", goal: "1.5x", judge: consume },
+    Asked { id: "E5", what: "ack at 1,000/s", reach: "≤ responder + 2 fdatasyncs", goal: "+ 1", judge: latency },
+    Asked { id: "E6", what: "`object` on the shaped store, 20 MB/s", reach: "≤ 200, 450 ms", goal: "150, 400 ms", judge: object_latency },
+    Asked {
+        id: "E7",
+        what: "one producer, one partition, `object`, shaped store",
+        reach: "≥ 5,000/s",
+        goal: "20,000/s",
+        judge: one_producer,
+    },
+    Asked {
+        id: "E8",
+        what: "start to first ack, empty log",
+        reach: "≤ 0.12 s",
+        goal: "0.05 s",
+        judge: |row| at_most(row, "floe", "s", 0.12, 0.05),
+    },
+    Asked {
+        id: "E9",
+        what: "same with 1 GiB of history",
+        reach: "≤ 0.2 s",
+        goal: "0.1 s",
+        judge: |row| at_most(row, "floe", "s", 0.2, 0.1),
+    },
+    Asked {
+        id: "E10",
+        what: "same with 256 MiB of WAL to replay",
+        reach: "≤ 1.0 s",
+        goal: "0.5 s",
+        judge: |row| at_most(row, "floe", "s", 1.0, 0.5),
+    },
+    Asked { id: "E11", what: "memory: idle", reach: "≤ 30 MiB", goal: "15 MiB", judge: |row| at_most(row, "floe", "MiB", 30.0, 15.0) },
+    Asked {
+        id: "E12",
+        what: "memory: during E1",
+        reach: "≤ 250 MiB",
+        goal: "150 MiB",
+        judge: |row| at_most(row, "floe none", "MiB", 250.0, 150.0),
+    },
+    Asked {
+        id: "E13",
+        what: "store requests a minute, 10,000 idle partitions",
+        reach: "0",
+        goal: "0",
+        judge: |row| at_most(row, "floe", "", 0.0, 0.0),
+    },
+];
+
+/// Three digits that mean something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        small if small >= 0.0995 || small == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+pub(crate) fn markdown(samples: &Samples, notes: &str) -> anyhow::Result<String> {
+    let mut out = String::from(
+        "# Benchmarks\n\nWritten by `cargo xtask bench`; the notes at the end are kept by hand in `benches/notes.md`. Floe, the machine's own limits and\n\
+         Apache Kafka 4.1.1 run in turn in the same run, with the same librdkafka client on the same cores. Medians; nothing here is an estimate.\n\n\
+         ## Rows\n\n| row | what | measured (median) | reach | goal | verdict |\n|---|---|---|---|---|---|\n",
+    );
+    for asked in &ASKED {
+        let judged = samples.rows.get(asked.id).and_then(|row| (asked.judge)(row));
+        let (measured, verdict) = match judged {
+            None => ("-".to_owned(), "open"),
+            Some(Judged { measured, goal: true, .. }) => (measured, "goal"),
+            Some(Judged { measured, reached: true, .. }) => (measured, "reached"),
+            Some(Judged { measured, .. }) => (measured, "**not reached**"),
+        };
+        writeln!(out, "| {} | {} | {measured} | {} | {} | {verdict} |", asked.id, asked.what, asked.reach, asked.goal)?;
+    }
+    out.push_str("\n## Everything measured\n\n| row | series | median | range | n | unit |\n|---|---|---|---|---|---|\n");
+    let measured = |id: &str| samples.rows.get(id).filter(|row| !row.series.is_empty());
+    for (asked, row) in ASKED.iter().filter_map(|asked| Some((asked, measured(asked.id)?))) {
+        for series in &row.series {
+            let (low, high) = series.range();
+            let (median, low, high) = (number(series.median()), number(low), number(high));
+            writeln!(out, "| {} | {} | {median} | {low} - {high} | {} | {} |", asked.id, series.name, series.values.len(), series.unit)?;
+        }
+    }
+    out.push_str("\n## Circumstances\n\n");
+    out.push_str(&machine());
+    for (asked, row) in ASKED.iter().filter_map(|asked| Some((asked, measured(asked.id)?))) {
+        writeln!(out, "- {}: {}", asked.id, row.circumstances)?;
+    }
+    out.push('\n');
+    out.push_str(notes);
+    Ok(out)
+}
+
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).map_or("?", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let cores = info.lines().filter(|line| line.starts_with("processor")).count();
+    let memory = read("/proc/meminfo");
+    let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or("?").trim().to_owned();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("- Machine: {cores} cores ({model}), {memory} memory, Linux {}\n", kernel.trim())
+}

@@ -1,0 +1,56 @@
+//! The rows of the report, one file per family. Each measures one round for all candidates in turn.
+
+pub(crate) mod idle;
+pub(crate) mod latency;
+pub(crate) mod produce;
+pub(crate) mod shaped;
+pub(crate) mod start;
+
+use crate::candidate::Programs;
+use crate::samples::Samples;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) programs: Programs,
+    /// Data directories are made here, on the disk under measurement.
+    pub(crate) folder: PathBuf,
+    pub(crate) quick: bool,
+    pub(crate) rows: BTreeSet<String>,
+    pub(crate) samples: Samples,
+}
+
+impl Bench {
+    pub(crate) fn wants(&self, rows: &[&str]) -> bool {
+        rows.iter().any(|row| self.rows.contains(*row))
+    }
+
+    /// A number that a quick run makes smaller.
+    pub(crate) fn sized(&self, full: u64, quick: u64) -> u64 {
+        if self.quick { quick } else { full }
+    }
+
+    /// An empty folder, and a disk that has written what it was given: nobody pays for the candidate before.
+    pub(crate) fn fresh(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.folder.join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        Command::new("sync").status()?;
+        Ok(folder)
+    }
+
+    /// A row that was not asked for is measured on the way at times; it is not reported.
+    pub(crate) fn add(&mut self, row: &str, name: &str, unit: &str, value: f64) {
+        if self.rows.contains(row) {
+            self.samples.add(row, name, unit, value);
+        }
+    }
+}
+
+/// All rows of this program, in the order of the report.
+pub(crate) const ALL: [&str; 12] = ["E1", "E2", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13"];
