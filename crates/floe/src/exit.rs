@@ -115,6 +115,7 @@ impl From<OpenError> for Failure {
             | OpenError::ClusterStore
             | OpenError::LocalElsewhere { .. }
             | OpenError::WalDamaged { .. }
+            | OpenError::UnsafeStore(_)
             | OpenError::Format { .. } => Exit::DataRefused,
             OpenError::Store(error) | OpenError::Metadata(MetadataError::Store(error)) => of_store(error),
             OpenError::Metadata(MetadataError::Format { .. } | MetadataError::Gap { .. }) => Exit::DataRefused,

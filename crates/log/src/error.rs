@@ -3,7 +3,7 @@
 use crate::Ended;
 use floe_formats::FormatError;
 use floe_metadata::MetadataError;
-use floe_objstore::StoreError;
+use floe_objstore::{ProbeError, StoreError};
 use floe_types::{DiskId, ErrorKind, Incarnation, Offset};
 use floe_wal::WalError;
 
@@ -103,6 +103,8 @@ pub enum OpenError {
     RowNotStopped(Incarnation),
     #[error("{key}: {source}")]
     Format { key: String, source: FormatError },
+    #[error("the store is not safe for Floe: {0}. `floe store check` says more")]
+    UnsafeStore(#[from] ProbeError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -121,6 +123,7 @@ impl OpenError {
             Self::Disk(_) | Self::RowNotStopped(_) => ErrorKind::Retry,
             Self::DataInUse | Self::OtherCluster { .. } | Self::ClusterStore | Self::LocalElsewhere { .. } => ErrorKind::Invalid,
             Self::WalDamaged { .. } => ErrorKind::Corrupt,
+            Self::UnsafeStore(e) => e.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::Store(e) => e.kind(),
             Self::Metadata(e) => e.kind(),

@@ -5,7 +5,7 @@ use crate::{EngineOptions, OpenError};
 use floe_env::{Disk, Env};
 use floe_formats::{Claim, ClaimState, Cluster, DiskIdentity, End, Mode, WalKind, Writer, keys};
 use floe_metadata::{Catalog, View};
-use floe_objstore::{Created, Payload, Store, StoreError};
+use floe_objstore::{Created, Payload, Store, StoreError, prove_create_only};
 use floe_types::{ClusterId, DiskId, Generation, Incarnation, WriteId};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -94,9 +94,16 @@ pub(crate) async fn join_cluster(env: &Env, store: &Store, disk: &Arc<dyn Disk>,
         Some(cluster) => cluster,
         None => {
             let cluster = Cluster { cluster: ClusterId(env.random_u128()), mode: Mode::Single, created_ms: env.now_ms() };
-            let writer = Writer { write_id: WriteId(env.random_u128()), incarnation: Incarnation(0), revision: 0 };
-            match store.create(&keys::cluster(), &Payload::from(floe_formats::encode(&writer, &cluster))).await? {
-                Created::Won => cluster,
+            let body = || {
+                let writer = Writer { write_id: WriteId(env.random_u128()), incarnation: Incarnation(0), revision: 0 };
+                Payload::from(floe_formats::encode(&writer, &cluster))
+            };
+            match store.create(&keys::cluster(), &body()).await? {
+                Created::Won => {
+                    // A new store shows that it keeps what was created: everything rests on that.
+                    prove_create_only(store, &keys::cluster(), &body()).await?;
+                    cluster
+                }
                 Created::Lost => read_cluster(store).await?.ok_or(StoreError::NotFound { key: keys::cluster() })?,
             }
         }

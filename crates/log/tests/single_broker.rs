@@ -325,3 +325,50 @@ fn offsets_are_found_by_time_and_epochs_by_number() {
         assert_eq!(partition.end_of_epoch(3), None);
     });
 }
+
+/// Says yes to every create, as stores without conditional writes do.
+#[derive(Debug)]
+struct Overwriting(MemoryBackend);
+
+#[async_trait::async_trait]
+impl Backend for Overwriting {
+    async fn create(&self, key: &str, body: floe_objstore::Payload) -> Result<(), floe_objstore::BackendError> {
+        self.0.delete(key).await?;
+        self.0.create(key, body).await
+    }
+    async fn get(&self, key: &str) -> Result<Bytes, floe_objstore::BackendError> {
+        self.0.get(key).await
+    }
+    async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, floe_objstore::BackendError> {
+        self.0.get_range(key, range).await
+    }
+    async fn get_start(&self, key: &str, len: u64) -> Result<(u64, Bytes), floe_objstore::BackendError> {
+        self.0.get_start(key, len).await
+    }
+    async fn get_tail(&self, key: &str, len: u64) -> Result<(u64, Bytes), floe_objstore::BackendError> {
+        self.0.get_tail(key, len).await
+    }
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<floe_objstore::ObjectInfo>, floe_objstore::BackendError> {
+        self.0.list(prefix, after, limit).await
+    }
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, floe_objstore::BackendError> {
+        self.0.list_folders(prefix).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), floe_objstore::BackendError> {
+        self.0.delete(key).await
+    }
+}
+
+#[test]
+fn a_new_store_that_overwrites_is_refused() {
+    run(async {
+        let world = World { backend: Arc::new(Overwriting(MemoryBackend::default())), ..World::new(11) };
+        let refused = world.start(local()).await.err().expect("refused");
+        assert!(matches!(refused, OpenError::UnsafeStore(_)), "{refused}");
+    });
+}
