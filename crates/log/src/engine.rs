@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 /// What this process has and keeps for as long as the engine lives.
 #[derive(Debug)]
 pub(crate) struct Owned {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) disk_id: DiskId,
     pub(crate) cluster: ClusterId,
@@ -24,20 +25,26 @@ pub(crate) struct Owned {
     pub(crate) producers: AtomicU64,
 }
 
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Partitions hold on to what they share: without this neither would ever be freed.
+        self.shared.let_go();
+    }
+}
+
 /// One incarnation's log. Clones are handles on the same one; when the last is dropped, its tasks end.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
     owned: Arc<Owned>,
 }
 
 impl Engine {
-    pub(crate) fn new(shared: Arc<Shared>, owned: Owned) -> Self {
-        Self { shared, owned: Arc::new(owned) }
+    pub(crate) fn new(owned: Owned) -> Self {
+        Self { owned: Arc::new(owned) }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.owned.shared
     }
 
     pub(crate) fn owned(&self) -> &Owned {
@@ -53,7 +60,7 @@ impl Engine {
     /// A partition that this broker leads.
     #[must_use]
     pub fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.shared.partition(id)
+        self.owned.shared.partition(id)
     }
 
     #[must_use]
@@ -63,42 +70,42 @@ impl Engine {
 
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.shared.incarnation
+        self.owned.shared.incarnation
     }
 
     #[must_use]
     pub fn options(&self) -> &EngineOptions {
-        &self.shared.options
+        &self.owned.shared.options
     }
 
     /// A producer id that was never given and never will be: (incarnation, counter), R23.
     #[must_use]
     pub fn allocate_producer_id(&self) -> i64 {
         let counter = self.owned.producers.fetch_add(1, Relaxed);
-        i64::try_from(self.shared.incarnation.0 << 32 | counter & 0xffff_ffff).unwrap_or(i64::MAX)
+        i64::try_from(self.owned.shared.incarnation.0 << 32 | counter & 0xffff_ffff).unwrap_or(i64::MAX)
     }
 
     /// Waits, up to `limit`, until something was flushed: an append that was refused for lack of room may succeed then.
     pub async fn wait_for_room(&self, limit: Duration) {
         // Either way the caller tries again.
-        let _waited = self.shared.env.timeout(limit, self.shared.room()).await;
+        let _waited = self.owned.shared.env.timeout(limit, self.owned.shared.room()).await;
     }
 
     /// How this incarnation ended, once it has.
     #[must_use]
     pub fn has_ended(&self) -> Option<Ended> {
-        self.shared.ended.get()
+        self.owned.shared.ended.get()
     }
 
     /// Waits for the end of this incarnation.
     pub async fn ended(&self) -> Ended {
-        self.shared.ended.wait().await
+        self.owned.shared.ended.wait().await
     }
 
     /// Accepts nothing more, flushes everything, and closes the chain (SIGTERM). Waits for the store for as long as it
     /// takes; the caller bounds it.
     pub async fn drain(&self) -> Ended {
-        for partition in self.shared.partitions() {
+        for partition in self.owned.shared.partitions() {
             partition.stop_appending();
         }
         let (done, finished) = oneshot::channel();
@@ -106,13 +113,13 @@ impl Engine {
             // Answered, or the flusher has ended for another reason: either way the end is told.
             let _answer = finished.await;
         }
-        self.shared.ended.wait().await
+        self.owned.shared.ended.wait().await
     }
 
     /// Whether the data directory is still this process's, and the flusher runs.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         let _held: &DiskLock = &self.owned.lock;
-        self.shared.ended.get().is_none() && !self.owned.flusher.is_finished()
+        self.owned.shared.ended.get().is_none() && !self.owned.flusher.is_finished()
     }
 }

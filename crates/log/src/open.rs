@@ -56,6 +56,7 @@ impl Engine {
         let (drains, receiver) = mpsc::channel(1);
         let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver).run());
         let owned = Owned {
+            shared: shared.clone(),
             disk: start.disk.clone(),
             disk_id: identity.disk,
             cluster,
@@ -65,7 +66,7 @@ impl Engine {
             drains,
             producers: AtomicU64::new(0),
         };
-        Ok(Engine::new(shared, owned))
+        Ok(Engine::new(owned))
     }
 }
 

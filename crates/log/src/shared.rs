@@ -109,6 +109,13 @@ impl Shared {
         self.partitions.write().remove(&id)
     }
 
+    /// The engine is gone: nobody reaches its partitions any more but by handles of their own.
+    pub(crate) fn let_go(&self) {
+        self.dirty.partitions.lock().clear();
+        self.partitions.write().clear();
+        self.wal.write().1 = None;
+    }
+
     pub(crate) fn wal(&self) -> Option<Arc<Wal>> {
         self.wal.read().1.clone()
     }
