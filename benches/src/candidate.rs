@@ -29,6 +29,8 @@ pub(crate) struct Programs {
     /// Folder with Kafka's jars; none: no Java here.
     pub(crate) kafka: Option<PathBuf>,
     pub(crate) shaped_store: PathBuf,
+    /// SeaweedFS, where it is.
+    pub(crate) seaweed: Option<PathBuf>,
 }
 
 impl Programs {

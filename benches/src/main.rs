@@ -35,6 +35,9 @@ struct Arguments {
     /// Folder with the jars of Apache Kafka; without it Kafka is left out
     #[arg(long)]
     kafka: Option<PathBuf>,
+    /// SeaweedFS' `weed`; without it E3 stays open
+    #[arg(long)]
+    seaweed: Option<PathBuf>,
     /// Where data directories are made: the disk under measurement
     #[arg(long)]
     folder: PathBuf,
@@ -65,7 +68,8 @@ fn main() -> anyhow::Result<()> {
     let rows = if arguments.rows.is_empty() { ALL.map(str::to_owned).into() } else { arguments.rows.iter().cloned().collect() };
     std::fs::create_dir_all(&arguments.folder)?;
     let file = arguments.folder.join(if arguments.quick { "samples-quick.json" } else { "samples.json" });
-    let programs = Programs { floe: arguments.floe, kafka: arguments.kafka, shaped_store: arguments.shaped_store };
+    let programs =
+        Programs { floe: arguments.floe, kafka: arguments.kafka, shaped_store: arguments.shaped_store, seaweed: arguments.seaweed };
     let samples = Samples::load(&file)?;
     let mut bench = Bench { programs, folder: arguments.folder, quick: arguments.quick, rows, samples };
     let mut failed = Vec::new();
@@ -89,8 +93,9 @@ fn main() -> anyhow::Result<()> {
 /// One way to measure rows, and the rows that it measures.
 type Step = (&'static [&'static str], fn(&mut Bench) -> anyhow::Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     (&["E1", "E2", "E4", "E12"], rows::produce::round),
+    (&["E3"], rows::s3::round),
     (&["E5"], rows::latency::round),
     (&["E6", "E7"], rows::shaped::round),
     (&["E8"], rows::start::empty),

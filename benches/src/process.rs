@@ -77,6 +77,20 @@ impl Process {
         Ok(())
     }
 
+    /// SIGTERM, then wait as [`Process::terminate`] does; what it had used when it was last seen alive.
+    pub(crate) fn terminate_and_measure(mut self) -> anyhow::Result<Usage> {
+        signal(self.id(), "TERM")?;
+        let (began, mut last) = (Instant::now(), self.usage()?);
+        while self.child.try_wait()?.is_none() {
+            if began.elapsed() > Duration::from_secs(60) {
+                bail!("did not end within a minute of SIGTERM");
+            }
+            last = self.usage().unwrap_or(last);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(last)
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;

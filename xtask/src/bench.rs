@@ -52,6 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     command.arg("--floe").arg(built.join("floe")).arg("--shaped-store").arg(built.join("shaped-store"));
     command.arg("--folder").arg(&folder).arg("--notes").arg(root().join("benches/notes.md"));
     command.arg("--report").arg(if arguments.quick { folder.join("benchmarks-quick.md") } else { root().join("docs/benchmarks.md") });
+    let seaweed = root().join("target/venv/bin/weed");
+    if seaweed.exists() {
+        command.arg("--seaweed").arg(seaweed);
+    }
     if let Some(libs) = kafka(arguments)? {
         command.arg("--kafka").arg(libs);
     }

@@ -28,6 +28,7 @@ pub(crate) fn round(bench: &mut Bench) -> anyhow::Result<()> {
     let responder = wire::start_responder(TOPIC, 1)?;
     let times = load::paced(&responder.to_string(), &load, RATE)?;
     add(bench, "responder", &times);
+    bench.fresh("raw")?;
     let times = raw::paced_syncs(&bench.folder, RAW_LEN, records, RATE)?;
     add(bench, "raw fdatasync", &times);
     Ok(())

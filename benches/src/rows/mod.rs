@@ -3,6 +3,7 @@
 pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod produce;
+pub(crate) mod s3;
 pub(crate) mod shaped;
 pub(crate) mod start;
 
@@ -53,4 +54,4 @@ impl Bench {
 }
 
 /// All rows of this program, in the order of the report.
-pub(crate) const ALL: [&str; 12] = ["E1", "E2", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13"];
+pub(crate) const ALL: [&str; 13] = ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13"];
