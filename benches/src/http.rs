@@ -15,8 +15,8 @@ pub(crate) fn post(url: &str, path: &str, json: &str) -> anyhow::Result<String> 
 fn exchange(url: &str, line: &str, body: &str) -> anyhow::Result<String> {
     let host = url.strip_prefix("http://").context("not http")?.trim_end_matches('/');
     let mut stream = TcpStream::connect(host)?;
-    let len = body.len();
-    write!(stream, "{line}\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n{body}")?;
+    let (len, kind) = (body.len(), if body.is_empty() { "" } else { "Content-Type: application/json\r\n" });
+    write!(stream, "{line}\r\nHost: {host}\r\nConnection: close\r\n{kind}Content-Length: {len}\r\n\r\n{body}")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("not HTTP")?;

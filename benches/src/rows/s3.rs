@@ -71,15 +71,21 @@ fn start_seaweed(bench: &Bench, folder: &Path) -> anyhow::Result<(Process, Strin
     command.stderr(Stdio::null());
     let process = Process::spawn(&mut command)?;
     let (filer, s3) = (format!("http://127.0.0.1:{}", ports[2]), format!("http://127.0.0.1:{}", ports[3]));
-    let began = Instant::now();
     // A bucket is a folder of the filer.
-    while let Err(error) = crate::http::post(&filer, &format!("/buckets/{BUCKET}/"), "").and_then(|_| crate::http::get(&s3, "/healthz")) {
+    until_answered(|| crate::http::post(&filer, &format!("/buckets/{BUCKET}/"), ""))?;
+    until_answered(|| crate::http::get(&s3, "/healthz"))?;
+    Ok((process, s3))
+}
+
+fn until_answered(ask: impl Fn() -> anyhow::Result<String>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while let Err(error) = ask() {
         if began.elapsed() > Duration::from_secs(30) {
             return Err(error).context("SeaweedFS does not start");
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Ok((process, s3))
+    Ok(())
 }
 
 /// Seconds for so many bytes, in objects and a window as Floe's, while the client produces to nobody.
