@@ -24,6 +24,9 @@ pub struct FileEntry {
     pub is_dir: bool,
 }
 
+/// What a write may touch of a file beyond its own end: see [`DiskFile::write_at`].
+pub const BLOCK: usize = 4_096;
+
 /// A folder on a local disk. Errors are the operating system's, with the path in the message.
 #[async_trait]
 pub trait Disk: Debug + Send + Sync {
@@ -64,7 +67,8 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Bytes from the start to the end of what was ever written.
     fn len(&self) -> u64;
 
-    /// Writes the parts one behind the other at `offset`. Visible to readers afterwards, but not durable.
+    /// Writes the parts one behind the other at `offset`. Visible to readers afterwards, but not durable. Files are written front to
+    /// back: bytes of the file behind the write, up to the next multiple of [`BLOCK`], may become zero.
     async fn write_at(&self, offset: u64, parts: Vec<Bytes>) -> io::Result<()>;
 
     /// [`DiskFile::write_at`], then [`DiskFile::sync_data`], in one hop.

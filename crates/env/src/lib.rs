@@ -27,7 +27,7 @@ pub mod sim;
 mod tasks;
 
 pub use clock::Elapsed;
-pub use disk::{Disk, DiskFile, DiskLock, FileEntry};
+pub use disk::{BLOCK, Disk, DiskFile, DiskLock, FileEntry};
 pub use env::Env;
 #[cfg(feature = "mutants")]
 pub use mutants::set_mutant;

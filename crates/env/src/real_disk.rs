@@ -1,8 +1,12 @@
 //! [`RealDisk`]: files of the operating system, on tokio's blocking pool.
 
+mod direct;
+
 use crate::disk::{self, Disk, DiskFile, DiskLock, FileEntry, check_dir, check_path, named};
 use async_trait::async_trait;
 use bytes::Bytes;
+use direct::{Aligned, Direct};
+use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, FlockOperation};
 use std::{
     fs::{File, OpenOptions},
@@ -17,19 +21,21 @@ use std::{
 
 /// Most parts that one vectored write takes (`IOV_MAX` on Linux).
 const MOST_PARTS: usize = 1_024;
-/// How much a new file is zeroed at a time.
+/// How much of a new file is zeroed at a time where that goes through the page cache.
 const ZEROES: usize = 1 << 20;
 
 /// A folder of the operating system. It need not exist before [`Disk::create_dir_all`].
 #[derive(Debug, Clone)]
 pub struct RealDisk {
     root: PathBuf,
+    /// What files made by [`Disk::create`] are written from.
+    buffer: Arc<Mutex<Aligned>>,
 }
 
 impl RealDisk {
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, buffer: Arc::default() }
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -118,16 +124,18 @@ impl Disk for RealDisk {
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     async fn create(&self, path: &str, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         check_path(path)?;
-        let place = self.place(path);
+        let (place, buffer) = (self.place(path), Arc::clone(&self.buffer));
         self.run("create", path, move || {
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&place)?;
-            let filled = allocate(&file, len).and_then(|()| file.sync_all()).and_then(|()| sync_parent(&place));
-            if let Err(error) = filled {
-                // Space is what is usually missing: give back what was taken of it.
-                let _ = remove(&place);
-                return Err(error);
+            let direct = allocate(&file, len).and_then(|()| fill(&file, &place, len, &buffer));
+            match direct.and_then(|direct| sync_parent(&place).map(|()| direct)) {
+                Ok(direct) => Ok(RealFile::shared(file, place, len, direct)),
+                Err(error) => {
+                    // Space is what is usually missing: give back what was taken of it.
+                    let _ = remove(&place);
+                    Err(error)
+                }
             }
-            Ok(RealFile::shared(file, place, len))
         })
         .await
     }
@@ -139,7 +147,7 @@ impl Disk for RealDisk {
         self.run("open", path, move || {
             let file = OpenOptions::new().read(true).write(true).open(&place)?;
             let len = file.metadata()?.len();
-            Ok(RealFile::shared(file, place, len))
+            Ok(RealFile::shared(file, place, len, None))
         })
         .await
     }
@@ -165,13 +173,14 @@ struct RealFile {
 #[derive(Debug)]
 struct Opened {
     file: File,
+    direct: Option<Direct>,
     place: PathBuf,
     len: AtomicU64,
 }
 
 impl RealFile {
-    fn shared(file: File, place: PathBuf, len: u64) -> Arc<dyn DiskFile> {
-        Arc::new(Self { inner: Arc::new(Opened { file, place, len: AtomicU64::new(len) }) })
+    fn shared(file: File, place: PathBuf, len: u64, direct: Option<Direct>) -> Arc<dyn DiskFile> {
+        Arc::new(Self { inner: Arc::new(Opened { file, direct, place, len: AtomicU64::new(len) }) })
     }
 
     async fn run<T: Send + 'static>(
@@ -213,6 +222,14 @@ impl DiskFile for RealFile {
 
 impl Opened {
     fn write(&self, offset: u64, parts: &[Bytes]) -> io::Result<()> {
+        let end = offset.saturating_add(parts.iter().map(|part| part.len() as u64).sum());
+        match &self.direct {
+            Some(direct) if end <= self.len.load(Ordering::Acquire) => direct.write(&self.file, offset, parts),
+            _ => self.write_cached(offset, parts),
+        }
+    }
+
+    fn write_cached(&self, offset: u64, parts: &[Bytes]) -> io::Result<()> {
         let mut at = offset;
         let mut rest: &[Bytes] = parts;
         let mut skip = 0; // bytes of rest[0] that are written
@@ -324,18 +341,25 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
         return Ok(());
     }
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        Err(error) => return Err(error.into()),
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    // Allocated extents are marked unwritten; the first write to one changes metadata, which a later fdatasync pays for.
-    let zeroes = vec![0; ZEROES];
-    let mut at = 0;
-    while at < len {
-        let step = usize::try_from(len - at).unwrap_or(ZEROES).min(ZEROES);
-        file.write_all_at(&zeroes[..step], at)?;
-        at += step as u64;
+}
+
+/// Zeroes and syncs a new file. Allocated extents are marked unwritten: the first write to one changes metadata, which a later fdatasync pays for.
+fn fill(file: &File, place: &Path, len: u64, buffer: &Arc<Mutex<Aligned>>) -> io::Result<Option<Direct>> {
+    let direct = Direct::zeroed(place, len, buffer)?;
+    if direct.is_none() {
+        let zeroes = vec![0; ZEROES];
+        let mut at = 0;
+        while at < len {
+            let step = usize::try_from(len - at).unwrap_or(ZEROES).min(ZEROES);
+            file.write_all_at(&zeroes[..step], at)?;
+            at += step as u64;
+        }
     }
-    Ok(())
+    file.sync_all()?;
+    Ok(direct)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the door")]

@@ -82,7 +82,7 @@ impl Default for EngineOptions {
             window: 4,
             index_every_slots: 64,
             wal_budget: 1 << 30,
-            wal_file_bytes: 64 << 20,
+            wal_file_bytes: 16 << 20,
             tail_bytes: 64 << 20,
             object_unflushed_bytes: 64 << 20,
             cache_bytes: 32 << 20,

@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 
 pub(crate) const FILE_HEADER: u64 = WAL_FILE_HEADER_LEN as u64;
 /// Bytes of the first file.
-const FIRST_FILE_BYTES: u64 = 1 << 20;
+const FIRST_FILE_BYTES: u64 = 256 << 10;
 /// How long to wait before space is asked for again.
 const NO_SPACE_PAUSE: Duration = Duration::from_millis(200);
 /// Files are a whole number of these.

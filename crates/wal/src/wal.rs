@@ -45,14 +45,14 @@ pub struct WalOptions {
 }
 
 impl WalOptions {
-    /// Files of 64 MiB, a budget of 1 GiB, 256 MiB pending, chunks of 1 MiB, groups of 4 MiB.
+    /// Files of 16 MiB, a budget of 1 GiB, 256 MiB pending, chunks of 1 MiB, groups of 4 MiB.
     #[must_use]
     pub fn new(incarnation: Incarnation, generation: Generation, dir: impl Into<String>) -> Self {
         Self {
             incarnation,
             generation,
             dir: dir.into(),
-            file_bytes: 64 << 20,
+            file_bytes: 16 << 20,
             budget: 1 << 30,
             pending_bytes: 256 << 20,
             chunk_bytes: 1 << 20,
@@ -74,7 +74,7 @@ impl WalOptions {
 
     /// Trimmed files that are kept to be used again.
     pub(crate) fn most_spares(&self) -> usize {
-        usize::try_from(self.budget / self.file_bytes / 4).unwrap_or(usize::MAX).clamp(1, 16)
+        usize::try_from(self.budget / self.file_bytes / 4).unwrap_or(usize::MAX).clamp(1, 64)
     }
 }
 

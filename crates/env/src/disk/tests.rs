@@ -68,8 +68,8 @@ async fn files_are_written_in_place(disk: &dyn Disk) {
 
     let many: Vec<Bytes> = (0..3_000_u32).map(|n| Bytes::from(n.to_le_bytes()[..2 * (n as usize % 2)].to_vec())).collect();
     let joined = many.concat();
-    file.write_at(5_000, many).await.unwrap();
     file.write_and_sync(4_090, vec![Bytes::from_static(b"across "), Bytes::new(), Bytes::from_static(b"pages")]).await.unwrap();
+    file.write_at(5_000, many).await.unwrap();
     file.write_at(100, vec![]).await.unwrap();
     file.sync_data().await.unwrap();
     assert_eq!(file.read_at(4_090, 12).await.unwrap(), "across pages");

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Env,
-    disk::{self, FileEntry},
+    disk::{self, BLOCK, FileEntry},
 };
 use bytes::Bytes;
 use std::{
@@ -187,7 +187,14 @@ impl State {
             self.counts.failed_writes += 1;
             return Err(broken());
         }
-        if fits < bytes.len() { Err(self.full()) } else { Ok(()) }
+        if fits < bytes.len() {
+            return Err(self.full());
+        }
+        // As the contract allows: nobody may rely on what lies there.
+        let end = offset + written as u64;
+        let rest = if bytes.is_empty() { 0 } else { end.next_multiple_of(BLOCK as u64).min(self.inode(id).len()).saturating_sub(end) };
+        self.inode(id).write(end, &vec![0; usize::try_from(rest).unwrap_or(0)]);
+        Ok(())
     }
 
     /// Makes a new file `len` zeroes long.
