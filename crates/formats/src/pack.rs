@@ -6,7 +6,8 @@
 //!
 //! The footer lists every segment and block with checksums; the trailer says where the footer begins. A reader needs the tail
 //! (or, by a [`crate::SegmentRef`], exactly the footer) and then the blocks it wants; the header's body checksum covers all of
-//! it for `floe verify`. Batches are stored as they came from the producer.
+//! it for `floe verify`. Batches come out as they came from the producer: blocks of uncompressed ones may be
+//! compressed as a whole.
 
 mod builder;
 mod footer;
@@ -54,14 +55,14 @@ pub fn verify_block(block: &Block, stored: &[u8]) -> Result<(), FormatError> {
 /// A block's batches, from its stored bytes: checked, and not copied where the block is not compressed.
 ///
 /// # Errors
-/// As [`verify_block`]; `Unsupported` for the codecs that are foreseen.
+/// As [`verify_block`]; `Malformed` when it does not decompress to its length.
 pub fn open_block(block: &Block, stored: &Bytes) -> Result<Bytes, FormatError> {
     verify_block(block, stored)?;
-    match block.codec {
-        BlockCodec::None => Ok(stored.clone()),
-        BlockCodec::Lz4 | BlockCodec::Zstd => {
-            Err(FormatError::Unsupported { what: "pack block", detail: "lz4 and zstd blocks are foreseen, nothing writes them yet" })
-        }
+    let Some(codec) = block.codec.of_records() else { return Ok(stored.clone()) };
+    let raw_len = usize::try_from(block.raw_len).unwrap_or(usize::MAX);
+    match codec.decompress(stored, raw_len) {
+        Ok(raw) if raw.len() == raw_len => Ok(raw),
+        _ => Err(FormatError::Malformed { what: "pack block", at: block.position, problem: "it does not decompress to the length it had" }),
     }
 }
 

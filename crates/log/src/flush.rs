@@ -6,7 +6,7 @@ use crate::drain::Drain;
 use crate::ended::Ended;
 use crate::partition::{Partition, PlannedSegment};
 use crate::shared::Shared;
-use floe_env::{Mutant, mutated};
+use floe_env::{Mutant, TaskFailed, mutated};
 use floe_formats::{BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, SegmentMeta, WalPosition};
 use floe_objstore::{Created, Payload};
 use floe_types::{Lsn, SlotNumber};
@@ -27,6 +27,8 @@ enum PackError {
     Format(#[from] FormatError),
     #[error("a batch is neither in memory nor in the WAL")]
     Nowhere,
+    #[error("building a pack: {0}")]
+    Task(#[from] TaskFailed),
 }
 
 /// What one pack will hold.
@@ -35,7 +37,7 @@ type Contents = Vec<PlannedSegment>;
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     chain: Chain,
-    uploads: FuturesUnordered<BoxFuture<'static, Landed>>,
+    uploads: FuturesUnordered<BoxFuture<'static, Result<Landed, PackError>>>,
     index_upload: Option<BoxFuture<'static, Created>>,
     /// When what waits has to be on its way, on the monotonic clock.
     due: Option<Duration>,
@@ -63,9 +65,7 @@ impl Flusher {
         let mut ended = std::pin::pin!(ended);
         loop {
             self.look_at_the_clock();
-            if let Err(error) = self.flush_due().await {
-                return shared.end(Ended::Failed { why: error.to_string() });
-            }
+            self.flush_due();
             if self.is_drained() {
                 let drain = self.drain.take();
                 return crate::drain::finish(&shared, &self.chain, drain).await;
@@ -73,7 +73,10 @@ impl Flusher {
             tokio::select! {
                 biased;
                 _ = &mut ended => return,
-                Some(landed) = self.uploads.next(), if !self.uploads.is_empty() => self.landed(landed).await,
+                Some(landed) = self.uploads.next(), if !self.uploads.is_empty() => match landed {
+                    Ok(landed) => self.landed(landed).await,
+                    Err(error) => return shared.end(Ended::Failed { why: error.to_string() }),
+                },
                 created = pending_or(self.index_upload.as_mut()) => self.index_landed(created),
                 Some(drain) = self.drains.recv(), if self.drain.is_none() => {
                     self.drain = Some(drain);
@@ -110,22 +113,22 @@ impl Flusher {
     }
 
     /// Sends what is due, as far as slots are free.
-    async fn flush_due(&mut self) -> Result<(), PackError> {
+    fn flush_due(&mut self) {
         if !self.has_a_free_slot() || self.due.is_none_or(|due| due > self.shared.env.monotonic()) {
-            return Ok(());
+            return;
         }
         // Before looking: what comes in while we look starts the clock again.
         self.shared.dirty.clear_since();
         let (packs, complete) = self.plan();
         let wal_from = self.wal_from_of(&packs);
         for (contents, wal_from) in packs.into_iter().zip(wal_from) {
-            self.send(contents, wal_from).await?;
+            let slot = self.chain.take_slot();
+            self.uploads.push(send(self.shared.clone(), slot, contents, wal_from).boxed());
         }
         if complete {
             let again = self.shared.env.monotonic() + self.shared.options.object_flush_age;
             self.due = self.drain.as_ref().map(|_| again);
         }
-        Ok(())
     }
 
     /// Takes what waits, as many packs as slots are free; false if something is left. A partition with much gets a
@@ -185,16 +188,6 @@ impl Flusher {
         positions
     }
 
-    async fn send(&mut self, contents: Contents, wal_from: Option<WalPosition>) -> Result<(), PackError> {
-        let slot = self.chain.take_slot();
-        let pack = build(&self.shared, slot, contents, wal_from).await?;
-        if mutated(Mutant::TrimBeforeCertain) {
-            trim(&self.shared, wal_from).await;
-        }
-        self.uploads.push(chain::upload(self.shared.clone(), slot, pack).boxed());
-        Ok(())
-    }
-
     async fn landed(&mut self, landed: Landed) {
         match landed {
             Landed::Ours(slot, pack) => {
@@ -222,31 +215,53 @@ impl Flusher {
     }
 }
 
-async fn build(shared: &Shared, slot: SlotNumber, contents: Contents, wal_from: Option<WalPosition>) -> Result<BuiltPack, PackError> {
+/// Builds a slot's pack and puts it there. Several are built and sent at once; they are counted in the order of their slots.
+async fn send(shared: Arc<Shared>, slot: SlotNumber, contents: Contents, wal_from: Option<WalPosition>) -> Result<Landed, PackError> {
     let kind = if contents.len() == 1 { PackKind::Own } else { PackKind::Shared };
-    let mut pack = PackBuilder::new(Chain::writer(shared), kind, shared.incarnation, Some(slot));
+    let mut segments = Vec::with_capacity(contents.len());
     for segment in contents {
-        let meta = SegmentMeta {
-            partition: segment.partition,
-            epoch: segment.epoch,
-            base_offset: segment.batches.first().map_or(0, |batch| batch.base_offset),
-            log_start: segment.log_start,
-            events: segment.events,
-            producers: segment.producers,
+        segments.push(read_back(&shared, segment).await?);
+    }
+    let pack = PackBuilder::new(Chain::writer(&shared), kind, shared.incarnation, Some(slot)).compression(shared.options.block_codec);
+    let built = shared.env.compute("build a pack", move || build(pack, segments, wal_from)).await??;
+    if mutated(Mutant::TrimBeforeCertain) {
+        trim(&shared, wal_from).await;
+    }
+    Ok(chain::upload(shared, slot, built).await)
+}
+
+/// A segment with the bytes of all its batches, also of those that memory let go.
+async fn read_back(shared: &Shared, segment: PlannedSegment) -> Result<(SegmentMeta, Vec<BatchSlice>), PackError> {
+    let meta = SegmentMeta {
+        partition: segment.partition,
+        epoch: segment.epoch,
+        base_offset: segment.batches.first().map_or(0, |batch| batch.base_offset),
+        log_start: segment.log_start,
+        events: segment.events,
+        producers: segment.producers,
+    };
+    let mut batches = Vec::with_capacity(segment.batches.len());
+    for batch in segment.batches {
+        let bytes = match (batch.bytes, batch.wal, shared.wal()) {
+            (Some(bytes), ..) => bytes,
+            (None, Some((start, end)), Some(wal)) => wal.read(start, end).await?,
+            _ => return Err(PackError::Nowhere),
         };
-        let mut batches = Vec::with_capacity(segment.batches.len());
-        for batch in segment.batches {
-            let bytes = match (batch.bytes, batch.wal, shared.wal()) {
-                (Some(bytes), ..) => bytes,
-                (None, Some((start, end)), Some(wal)) => wal.read(start, end).await?,
-                _ => return Err(PackError::Nowhere),
-            };
-            let (base_offset, end_offset) = (batch.base_offset, batch.end_offset);
-            batches.push(BatchSlice { bytes, base_offset, end_offset, max_timestamp: batch.max_timestamp, records: batch.records });
-        }
+        let (base_offset, end_offset) = (batch.base_offset, batch.end_offset);
+        batches.push(BatchSlice { bytes, base_offset, end_offset, max_timestamp: batch.max_timestamp, records: batch.records });
+    }
+    Ok((meta, batches))
+}
+
+fn build(
+    mut pack: PackBuilder,
+    segments: Vec<(SegmentMeta, Vec<BatchSlice>)>,
+    wal_from: Option<WalPosition>,
+) -> Result<BuiltPack, FormatError> {
+    for (meta, batches) in segments {
         pack.add_segment(meta, batches)?;
     }
-    Ok(pack.finish(wal_from, SlotNumber(0))?)
+    pack.finish(wal_from, SlotNumber(0))
 }
 
 /// The WAL is needed no more below this position: only certain slots say so (T06).

@@ -1,5 +1,6 @@
 //! What an engine is told at its start. The composition root fills it from flags, environment and file.
 
+use floe_formats::BlockCodec;
 use floe_types::BrokerId;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct EngineOptions {
     pub pack_bytes: u64,
     /// A partition with this many unflushed bytes gets a pack of its own.
     pub own_pack_bytes: u64,
+    /// How blocks of batches that producers did not compress are stored.
+    pub block_codec: BlockCodec,
     /// Uploads in flight; also how far behind the first free slot a recoverer has to look.
     pub window: u32,
     /// Slots between two index objects: bounds how many footers a recovery reads.
@@ -79,6 +82,7 @@ impl Default for EngineOptions {
             object_flush_age: Duration::from_millis(50),
             pack_bytes: 16 << 20,
             own_pack_bytes: 8 << 20,
+            block_codec: BlockCodec::Lz4,
             window: 4,
             index_every_slots: 64,
             wal_budget: 1 << 30,

@@ -163,6 +163,8 @@ own! {
         c => show_bytes(c.engine.pack_bytes), v => c.engine.pack_bytes, bytes(v);
     "floe.own.pack.bytes", "A partition with this many unflushed bytes gets an object of its own.",
         c => show_bytes(c.engine.own_pack_bytes), v => c.engine.own_pack_bytes, bytes(v);
+    "floe.pack.compression", "How records that producers did not compress are stored: lz4, zstd or none. Clients get the bytes they sent.",
+        c => Some(c.engine.block_codec.to_string()), v => c.engine.block_codec, read(v);
     "floe.upload.window", "Uploads under way at once.",
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
     "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",

@@ -1,4 +1,6 @@
-//! Builds packs without copying a batch: the result is a list of byte strings to be written one behind the other.
+//! Builds packs: the result is a list of byte strings to be written one behind the other. Batches are not copied, except into compressed blocks.
+//!
+//! A block is compressed only if no producer has compressed its batches, and only if that saves an eighth.
 
 use super::{
     PACK_VERSION, TRAILER_LEN,
@@ -12,7 +14,7 @@ use crate::{
     segment::{PackRef, PartitionEvent, ProducerUpdate, Segment, SegmentRef},
 };
 use bytes::Bytes;
-use floe_records::{CRC_START, HEADER_LEN};
+use floe_records::{BatchHeader, CRC_START, Codec, HEADER_LEN};
 use floe_types::{Incarnation, LeaderEpoch, Offset, PartitionId, SlotNumber};
 
 /// A block takes batches up to this many bytes; a batch that is larger alone is a block of its own.
@@ -86,6 +88,7 @@ pub struct PackBuilder {
     incarnation: Incarnation,
     slot: Option<SlotNumber>,
     block_target: usize,
+    codec: BlockCodec,
     /// What lies behind the header, so far.
     body: Vec<Bytes>,
     /// Where the next block begins.
@@ -104,6 +107,7 @@ impl PackBuilder {
             incarnation,
             slot,
             block_target: DEFAULT_BLOCK_TARGET,
+            codec: BlockCodec::None,
             body: Vec::new(),
             position: OBJECT_HEADER_LEN as u64,
             body_crc: crc32c(&[]),
@@ -115,6 +119,13 @@ impl PackBuilder {
     #[must_use]
     pub fn block_target(mut self, bytes: usize) -> Self {
         self.block_target = bytes;
+        self
+    }
+
+    /// Sets how blocks of uncompressed batches are compressed; [`BlockCodec::None`] otherwise.
+    #[must_use]
+    pub fn compression(mut self, codec: BlockCodec) -> Self {
+        self.codec = codec;
         self
     }
 
@@ -136,10 +147,22 @@ impl PackBuilder {
     /// `Unencodable` when batches are shorter than a batch's header, out of offset order, or larger together than a block can be; the pack is then as before.
     pub fn add_segment(&mut self, meta: SegmentMeta, batches: Vec<BatchSlice>) -> Result<(), FormatError> {
         let end_offset = check_batches(meta.base_offset, &batches)?;
-        let mut blocks = Vec::new();
+        let (mut blocks, mut body) = (Vec::new(), Vec::new());
         let (mut position, mut body_crc) = (self.position, self.body_crc);
         for group in group(&batches, self.block_target) {
-            let block = block(position, group)?;
+            let mut block = block(position, group)?;
+            match compressed(self.codec, group) {
+                Some(stored) => {
+                    block.compress(self.codec, &stored);
+                    body.push(stored);
+                }
+                None => {
+                    for batch in group {
+                        block.crc = extend_by_batch(block.crc, &batch.bytes)?;
+                    }
+                    body.extend(group.iter().map(|batch| batch.bytes.clone()));
+                }
+            }
             position = block.range().end;
             body_crc = combine(body_crc, block.crc, block.len.into());
             blocks.push(block);
@@ -151,14 +174,14 @@ impl PackBuilder {
             end_offset,
             max_timestamp: batches.iter().map(|batch| batch.max_timestamp).max().unwrap_or(-1),
             log_start: meta.log_start,
-            bytes: position.saturating_sub(self.position),
+            bytes: blocks.iter().map(|block| u64::from(block.raw_len)).fold(0, u64::saturating_add),
             records: batches.iter().map(|batch| u64::from(batch.records)).fold(0, u64::saturating_add),
             blocks,
             events: meta.events,
             producers: meta.producers,
         });
         (self.position, self.body_crc) = (position, body_crc);
-        self.body.extend(batches.into_iter().map(|batch| batch.bytes));
+        self.body.extend(body);
         Ok(())
     }
 
@@ -214,12 +237,12 @@ fn check_batches(base_offset: Offset, batches: &[BatchSlice]) -> Result<Offset, 
     Ok(offset)
 }
 
-/// Splits batches into runs of at most `target` bytes, but of one batch at least.
+/// Splits batches into runs of at most `target` bytes, but of one batch at least; all of a run are compressed by their producers, or none.
 fn group(batches: &[BatchSlice], target: usize) -> impl Iterator<Item = &[BatchSlice]> {
     let mut filled = batches.first().map_or(0, |batch| batch.bytes.len());
-    batches.chunk_by(move |_, next| {
+    batches.chunk_by(move |before, next| {
         filled = filled.saturating_add(next.bytes.len());
-        let fits = filled <= target;
+        let fits = filled <= target && is_compressed(before) == is_compressed(next);
         if !fits {
             filled = next.bytes.len();
         }
@@ -227,20 +250,29 @@ fn group(batches: &[BatchSlice], target: usize) -> impl Iterator<Item = &[BatchS
     })
 }
 
+fn is_compressed(batch: &BatchSlice) -> bool {
+    BatchHeader::parse(&batch.bytes).and_then(|header| header.codec()).is_ok_and(|codec| codec != Codec::None)
+}
+
+/// A run's batches compressed; `None` where that would gain nothing.
+fn compressed(codec: BlockCodec, batches: &[BatchSlice]) -> Option<Bytes> {
+    let codec = codec.of_records().filter(|_| !batches.iter().any(is_compressed))?;
+    let raw = batches.iter().map(|batch| batch.bytes.as_ref()).collect::<Vec<_>>().concat();
+    let stored = codec.compress(&raw);
+    (stored.len() <= raw.len().saturating_sub(raw.len() / 8)).then_some(stored)
+}
+
+/// A block of these batches, uncompressed, with the checksum of nothing.
 fn block(position: u64, batches: &[BatchSlice]) -> Result<Block, FormatError> {
     let too_large = FormatError::Unencodable { what: "pack block", problem: "it is larger than 4 GiB" };
     let len = batches.iter().map(|batch| batch.bytes.len()).fold(0, usize::saturating_add);
     let len = u32::try_from(len).map_err(|_| too_large)?;
-    let mut crc = crc32c(&[]);
-    for batch in batches {
-        crc = extend_by_batch(crc, &batch.bytes)?;
-    }
     Ok(Block {
         position,
         len,
         raw_len: len,
         codec: BlockCodec::None,
-        crc,
+        crc: crc32c(&[]),
         base_offset: batches.first().map_or(0, |batch| batch.base_offset),
         end_offset: batches.last().map_or(0, |batch| batch.end_offset),
         max_timestamp: batches.iter().map(|batch| batch.max_timestamp).max().unwrap_or(-1),

@@ -10,6 +10,7 @@ use crate::{
     read::Fields,
     segment::{ProducerUpdate, Segment},
 };
+use floe_records::Codec;
 use floe_types::{Generation, Incarnation, Lsn, PartitionId, SlotNumber, WriteId};
 use std::ops::Range;
 
@@ -92,14 +93,48 @@ persisted! {
     pub enum BlockCodec {
         /// As the batches came.
         None,
-        /// LZ4 frame. Foreseen: refused as unsupported until something writes it.
+        /// LZ4 frame.
         Lz4,
-        /// Zstandard frame. Foreseen: refused as unsupported until something writes it.
+        /// Zstandard frame.
         Zstd,
     }
 }
 
+impl BlockCodec {
+    /// The codec of batches that does the same; none for [`BlockCodec::None`].
+    pub(super) fn of_records(self) -> Option<Codec> {
+        match self {
+            Self::None => None,
+            Self::Lz4 => Some(Codec::Lz4),
+            Self::Zstd => Some(Codec::Zstd),
+        }
+    }
+}
+
+impl std::str::FromStr for BlockCodec {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "lz4" => Ok(Self::Lz4),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(format!("{text:?} is not one of none, lz4, zstd")),
+        }
+    }
+}
+
+impl std::fmt::Display for BlockCodec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.of_records().map_or("none", Codec::name))
+    }
+}
+
 impl Block {
+    /// Makes it a block that is stored as `stored`, at the same position. Of less than 4 GiB: compressing never adds to an eighth saved.
+    pub(super) fn compress(&mut self, codec: BlockCodec, stored: &[u8]) {
+        (self.codec, self.len, self.crc) = (codec, u32::try_from(stored.len()).unwrap_or(u32::MAX), crc32c(stored));
+    }
+
     /// The bytes of the object that hold it.
     #[must_use]
     pub fn range(&self) -> Range<u64> {

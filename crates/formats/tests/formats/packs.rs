@@ -80,23 +80,54 @@ fn a_block_is_found_by_offset_and_in_a_gap_the_next_one_is() {
 }
 
 #[test]
-fn compressed_blocks_are_refused_as_not_supported_yet() {
-    let stored = Bytes::from_static(b"compressed");
-    let block = |codec| Block {
-        position: 64,
-        len: 10,
-        raw_len: 99,
-        codec,
-        crc: floe_formats::checksum::crc32c(&stored),
-        base_offset: 0,
-        end_offset: 1,
-        max_timestamp: -1,
-    };
+fn a_block_that_does_not_decompress_to_its_length_is_damaged() {
     for codec in [BlockCodec::Lz4, BlockCodec::Zstd] {
-        let error = open_block(&block(codec), &stored).expect_err("nothing writes them yet");
-        assert!(matches!(error, FormatError::Unsupported { .. }), "{error:?}");
-        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let pack = samples::compressed_pack(codec);
+        let (bytes, block) = (whole(&pack), pack.footer.segments[0].blocks[0].clone());
+        let stored = bytes.slice(block.position as usize..block.range().end as usize);
+        assert_eq!(block.codec, codec);
+        assert_eq!(open_block(&block, &stored).expect("sound").len(), block.raw_len as usize);
+        for raw_len in [block.raw_len - 1, block.raw_len + 1] {
+            let error = open_block(&Block { raw_len, ..block.clone() }, &stored).expect_err("another length");
+            assert!(matches!(error, FormatError::Malformed { .. }), "{error:?}");
+        }
+        let garbage = Bytes::from_static(b"compressed");
+        let crc = floe_formats::checksum::crc32c(&garbage);
+        let error = open_block(&Block { len: 10, crc, ..block }, &garbage).expect_err("no frame");
+        assert!(matches!(error, FormatError::Malformed { .. }), "{error:?}");
     }
+}
+
+#[test]
+fn only_batches_that_no_producer_compressed_are_compressed() {
+    let raw = |offset| samples::slice(offset, 7, 1, &[b'r'; 400]);
+    let mut zstd = raw(101);
+    let mut bytes = zstd.bytes.to_vec();
+    bytes[22] |= 4;
+    let crc = floe_formats::checksum::crc32c(&bytes[floe_records::CRC_START..]);
+    bytes[floe_records::CRC_START - 4..floe_records::CRC_START].copy_from_slice(&crc.to_be_bytes());
+    zstd.bytes = bytes.into();
+    let mut state = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(400)
+    .collect();
+    let batches = vec![raw(100), zstd, raw(102), samples::slice(103, 7, 1, &noise)];
+    let mut pack = builder().compression(BlockCodec::Lz4).block_target(470);
+    pack.add_segment(samples::meta(0, 100), batches.clone()).expect("in order");
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    let bytes = whole(&built);
+    verify_pack(&bytes).expect("sound");
+    let blocks = &built.footer.segments[0].blocks;
+    let codecs: Vec<BlockCodec> = blocks.iter().map(|block| block.codec).collect();
+    assert_eq!(codecs, [BlockCodec::Lz4, BlockCodec::None, BlockCodec::Lz4, BlockCodec::None], "the last one would gain nothing");
+    let raw: Vec<Bytes> =
+        blocks.iter().map(|b| open_block(b, &bytes.slice(b.position as usize..b.range().end as usize)).expect("sound")).collect();
+    assert_eq!(raw, batches.iter().map(|batch| batch.bytes.clone()).collect::<Vec<_>>());
+    let expected: u64 = batches.iter().map(|batch| batch.bytes.len() as u64).sum();
+    assert_eq!(built.footer.segments[0].bytes, expected, "a segment's bytes are what readers get");
 }
 
 #[test]
@@ -134,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn packs_read_back_as_built_from_any_length_of_tail(plan in strategies::pack_plan(), tail in 0usize..4096) {
-        let mut pack = builder().block_target(plan.block_target);
+        let mut pack = builder().block_target(plan.block_target).compression(plan.codec);
         for (meta, batches) in plan.segments.clone() {
             pack.add_segment(meta, batches).expect("strategies give what a pack can hold");
         }

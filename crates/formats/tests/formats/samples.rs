@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use floe_formats::{
-    BatchSlice, BuiltPack, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity, End,
-    EntryHeader, EpochStart, FormatError, Index, Manifest, Mode, Object, PackBuilder, PackKind, PackRef, PartitionEvent, PartitionIndex,
-    ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer, decode,
-    encode, verify_pack, wal_entry,
+    BatchSlice, BlockCodec, BuiltPack, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity,
+    End, EntryHeader, EpochStart, FormatError, Index, Manifest, Mode, Object, PackBuilder, PackKind, PackRef, PartitionEvent,
+    PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition,
+    Writer, decode, encode, verify_pack, wal_entry,
 };
 use floe_records::BatchHeader;
 use floe_types::{
@@ -65,6 +65,8 @@ pub(crate) fn all() -> Vec<Sample> {
         pack_sample("pack-shared-v1", shared_pack()),
         pack_sample("pack-own-v1", small_pack(PackKind::Own, None)),
         pack_sample("pack-recovery-v1", small_pack(PackKind::Recovery, None)),
+        pack_sample("pack-lz4-v1", compressed_pack(BlockCodec::Lz4)),
+        pack_sample("pack-zstd-v1", compressed_pack(BlockCodec::Zstd)),
         wal_sample("wal-file-v1"),
     ]
 }
@@ -236,6 +238,14 @@ pub(crate) fn shared_pack() -> BuiltPack {
 pub(crate) fn small_pack(kind: PackKind, slot: Option<SlotNumber>) -> BuiltPack {
     let mut pack = PackBuilder::new(WRITER, kind, Incarnation(7), slot);
     pack.add_segment(meta(0, 10), vec![slice(10, 7, 3, b"some records")]).expect("one batch");
+    pack.finish(None, SlotNumber(0)).expect("a small footer")
+}
+
+/// One segment in a compressed block.
+pub(crate) fn compressed_pack(codec: BlockCodec) -> BuiltPack {
+    let mut pack = PackBuilder::new(WRITER, PackKind::Own, Incarnation(7), Some(SlotNumber(4))).compression(codec);
+    let batches = vec![slice(10, 7, 3, &[b'a'; 300]), slice(13, 7, 1, &[b'b'; 200])];
+    pack.add_segment(meta(0, 10), batches).expect("in order");
     pack.finish(None, SlotNumber(0)).expect("a small footer")
 }
 

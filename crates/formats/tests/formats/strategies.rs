@@ -3,9 +3,9 @@
 use crate::samples;
 use bytes::Bytes;
 use floe_formats::{
-    BatchSlice, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity, End, EntryHeader,
-    EpochStart, Index, Manifest, Mode, PackRef, PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta,
-    SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer,
+    BatchSlice, BlockCodec, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity, End,
+    EntryHeader, EpochStart, Index, Manifest, Mode, PackRef, PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Seal,
+    SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer,
 };
 use floe_types::{BrokerId, ClusterId, DiskId, Generation, Incarnation, Lsn, Offset, PartitionId, SlotNumber, TopicId, WriteId};
 use proptest::{collection::btree_map, collection::vec, option, prelude::*};
@@ -213,13 +213,15 @@ pub(crate) fn catalog_version() -> impl Strategy<Value = CatalogVersion> {
 #[derive(Debug, Clone)]
 pub(crate) struct PackPlan {
     pub(crate) block_target: usize,
+    pub(crate) codec: BlockCodec,
     pub(crate) segments: Vec<(SegmentMeta, Vec<BatchSlice>)>,
     pub(crate) wal_from: Option<WalPosition>,
     pub(crate) front: SlotNumber,
 }
 
 fn segment() -> impl Strategy<Value = (SegmentMeta, Vec<BatchSlice>)> {
-    let batches = vec((0i64..3, 1u32..5, vec(any::<u8>(), 0..200)), 0..6);
+    let batches =
+        vec((0i64..3, 1u32..5, prop_oneof![vec(any::<u8>(), 0..200), (any::<u8>(), 0usize..400).prop_map(|(b, n)| vec![b; n])]), 0..6);
     let state = (vec(event(), 0..3), vec(producer(), 0..3));
     (partition(), 0i64..1 << 40, any::<i64>(), batches, state).prop_map(
         |(partition, base_offset, log_start, batches, (events, producers))| {
@@ -238,8 +240,10 @@ pub(crate) fn pack_plan() -> impl Strategy<Value = PackPlan> {
     let wal_from = option::of(
         (any::<u32>(), any::<u64>()).prop_map(|(generation, lsn)| WalPosition { generation: Generation(generation), lsn: Lsn(lsn) }),
     );
-    (0usize..600, vec(segment(), 0..5), wal_from, slot()).prop_map(|(block_target, segments, wal_from, front)| PackPlan {
+    let codec = prop_oneof![Just(BlockCodec::None), Just(BlockCodec::Lz4), Just(BlockCodec::Zstd)];
+    (0usize..600, codec, vec(segment(), 0..5), wal_from, slot()).prop_map(|(block_target, codec, segments, wal_from, front)| PackPlan {
         block_target,
+        codec,
         segments,
         wal_from,
         front,

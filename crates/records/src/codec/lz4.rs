@@ -1,18 +1,19 @@
 //! The lz4 frame format, with the right header checksum that message format v2 asks for (KIP-57).
 //!
-//! Reading is done here, over lz4_flex's block decoder, and not by its frame decoder, because that allocates up to 12 MiB by a byte of
-//! the frame's header and copies twice. Source: lz4_Frame_format.md 1.6.4. Not supported, as in Kafka: dictionaries, legacy frames.
+//! Frames are read and written here, over lz4_flex's block codec. Its frame decoder allocates up to 12 MiB by a byte of
+//! the frame's header, and it copies twice, as the encoder does. Source: lz4_Frame_format.md 1.6.4. Not supported, as in Kafka: dictionaries, legacy frames.
 
-use std::io::Write;
-
-use lz4_flex::{
-    block::{DecompressError, decompress_into, decompress_into_with_dict},
-    frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo},
+use lz4_flex::block::{
+    CompressTable, DecompressError, compress_into_with_table, decompress_into, decompress_into_with_dict, get_maximum_output_size,
 };
 
 use super::{Failure, output::Output, xxhash::xxh32};
 
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+/// Version 1, independent blocks, no checksums; blocks of at most 64 KiB.
+const DESCRIPTOR: [u8; 2] = [0x60, 0x40];
+/// Most bytes of a block that is written.
+const BLOCK: usize = 64 * 1024;
 /// How far back a block that is linked to its predecessors may refer.
 const WINDOW: usize = 64 * 1024;
 /// A block grows by at most this: each byte of a match length adds 255.
@@ -22,10 +23,22 @@ const UNCOMPRESSED: u32 = 1 << 31;
 
 /// Independent blocks of 64 KiB without checksums, as Kafka's `Lz4BlockOutputStream` writes: the batch has its own checksum.
 pub(super) fn compress(raw: &[u8]) -> Vec<u8> {
-    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-    let mut encoder = FrameEncoder::with_frame_info(info, Vec::with_capacity(raw.len() / 2));
-    encoder.write_all(raw).expect("writing to a Vec cannot fail");
-    encoder.finish().expect("writing to a Vec cannot fail")
+    let mut stored = Vec::with_capacity((raw.len() / 8).saturating_mul(5).saturating_add(64));
+    stored.extend_from_slice(&MAGIC);
+    stored.extend_from_slice(&DESCRIPTOR);
+    stored.push(xxh32(&DESCRIPTOR).to_le_bytes()[1]);
+    let mut table = CompressTable::large();
+    let mut block = vec![0; get_maximum_output_size(BLOCK.min(raw.len()))];
+    for chunk in raw.chunks(BLOCK) {
+        let len = compress_into_with_table(chunk, &mut block, &mut table).ok();
+        let smaller = len.and_then(|len| block.get(..len)).filter(|bytes| bytes.len() < chunk.len());
+        let (bytes, flag) = smaller.map_or((chunk, UNCOMPRESSED), |bytes| (bytes, 0));
+        stored.extend_from_slice(&(u32::try_from(bytes.len()).unwrap_or(0) | flag).to_le_bytes());
+        stored.extend_from_slice(bytes);
+    }
+    stored.extend_from_slice(&[0; 4]);
+    stored.shrink_to_fit();
+    stored
 }
 
 pub(super) fn decompress(stored: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
