@@ -99,6 +99,7 @@ pub(crate) fn log_read(partition: PartitionId, at: i64, error: &ReadError) {
 pub(crate) fn of_topic(error: &TopicError) -> ErrorCode {
     match error {
         TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
+        TopicError::Collides { .. } => ErrorCode::InvalidTopicException,
         TopicError::NotFound(_) => ErrorCode::UnknownTopicOrPartition,
         TopicError::Invalid(_) => ErrorCode::InvalidRequest,
         TopicError::Metadata(e) => of_change(e.kind()),

@@ -6,6 +6,7 @@ use crate::{Ended, EngineOptions, Partition};
 use floe_env::{Disk, DiskLock, Task};
 use floe_metadata::Catalog;
 use floe_types::{ClusterId, DiskId, Incarnation, PartitionId};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -23,6 +24,17 @@ pub(crate) struct Owned {
     pub(crate) flusher: Task<()>,
     pub(crate) drains: mpsc::Sender<Drain>,
     pub(crate) producers: AtomicU64,
+    /// Held by whoever opens or closes partitions.
+    pub(crate) followed: Mutex<Followed>,
+}
+
+/// What the open partitions follow.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    /// A version of the catalog.
+    pub(crate) version: u64,
+    /// What is opened from now on takes nothing.
+    pub(crate) draining: bool,
 }
 
 impl Drop for Owned {
@@ -105,8 +117,10 @@ impl Engine {
     /// Accepts nothing more, flushes everything, and closes the chain (SIGTERM). Waits for the store for as long as it
     /// takes; the caller bounds it.
     pub async fn drain(&self) -> Ended {
-        for partition in self.owned.shared.partitions() {
-            partition.stop_appending();
+        {
+            let mut followed = self.owned.followed.lock();
+            followed.draining = true;
+            self.owned.shared.partitions().iter().for_each(|partition| partition.stop_appending());
         }
         let (done, finished) = oneshot::channel();
         if self.owned.drains.send(Drain(done)).await.is_ok() {

@@ -138,6 +138,8 @@ impl OpenError {
 pub enum TopicError {
     #[error("topic {0} exists already")]
     Exists(String),
+    #[error("topic '{name}' collides with existing topic '{with}': names that differ by '.' and '_' alone would share their metrics")]
+    Collides { name: String, with: String },
     #[error("there is no topic {0}")]
     NotFound(String),
     #[error("{0}")]
@@ -157,7 +159,7 @@ impl TopicError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Exists(_) | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Exists(_) | Self::Collides { .. } | Self::Invalid(_) => ErrorKind::Invalid,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Metadata(e) => e.kind(),
             Self::Wal(e) => e.kind(),

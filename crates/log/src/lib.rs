@@ -33,4 +33,4 @@ pub use error::{AppendError, OpenError, ReadError, TopicError};
 pub use options::{Durability, EngineOptions};
 pub use partition::{Appended, Offsets, Partition, ReadRequest, ReadResult, Registration};
 pub use status::{EngineStatus, PartitionStatus};
-pub use topics::{DURABILITY, NewTopic};
+pub use topics::{DURABILITY, MIN_INSYNC, NewTopic};

@@ -1,7 +1,7 @@
 //! A start, step by step. Nothing is written before everything that can be refused has been refused, and no slot is
 //! created before the predecessor's `end` stands.
 
-use crate::engine::{Engine, Owned};
+use crate::engine::{Engine, Followed, Owned};
 use crate::flush::Flusher;
 use crate::partition::{Line, Partition};
 use crate::shared::Shared;
@@ -14,6 +14,7 @@ use floe_metadata::Catalog;
 use floe_objstore::Store;
 use floe_types::{Generation, Incarnation, LeaderEpoch, PartitionId};
 use floe_wal::{Wal, WalOptions};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -45,7 +46,8 @@ impl Engine {
             shared.set_generation(Generation(0), Some(wal));
         }
         let epoch = epoch_of(incarnation);
-        for topic in start.catalog_view().topics() {
+        let view = start.catalog_view();
+        for topic in view.topics() {
             let durability = durability_of(topic, &start.options);
             for index in 0..topic.partitions {
                 let id = PartitionId { topic: topic.id, index };
@@ -65,6 +67,7 @@ impl Engine {
             flusher,
             drains,
             producers: AtomicU64::new(0),
+            followed: Mutex::new(Followed { version: view.version, draining: false }),
         };
         Ok(Engine::new(owned))
     }

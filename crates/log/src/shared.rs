@@ -8,7 +8,7 @@ use crate::tail_memory::TailMemory;
 use crate::{AppendError, EngineOptions};
 use floe_env::Env;
 use floe_objstore::{Payload, Store};
-use floe_types::{Generation, Incarnation, PartitionId};
+use floe_types::{Generation, Incarnation, PartitionId, TopicId};
 use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -105,8 +105,12 @@ impl Shared {
         self.partitions.write().insert(partition.id(), partition);
     }
 
-    pub(crate) fn remove_partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.partitions.write().remove(&id)
+    /// Takes out all partitions of a topic.
+    pub(crate) fn remove_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {
+        let mut partitions = self.partitions.write();
+        let of_topic = PartitionId { topic, index: 0 }..=PartitionId { topic, index: i32::MAX };
+        let ids: Vec<PartitionId> = partitions.range(of_topic).map(|(id, _)| *id).collect();
+        ids.iter().filter_map(|id| partitions.remove(id)).collect()
     }
 
     /// The engine is gone: nobody reaches its partitions any more but by handles of their own.

@@ -7,13 +7,18 @@ use crate::shared::SentClaim;
 use crate::start;
 use crate::{Durability, Ended, EngineOptions, OpenError, TopicError};
 use floe_formats::{CatalogChange, ClaimState, Topic, keys};
+use floe_metadata::View;
 use floe_objstore::{Created, Payload};
 use floe_types::{Generation, PartitionId, TopicId, check_topic_name};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The topic setting that says when a record counts as committed.
 pub const DURABILITY: &str = "floe.durability";
+/// The topic setting that says how many copies a record must have. A certain slot satisfies any number.
+pub const MIN_INSYNC: &str = "min.insync.replicas";
+/// Copies that a `local` record has: this disk's.
+const LOCAL_COPIES: i64 = 1;
 /// Partitions of one topic: what one index line each still makes a small object.
 const MAX_PARTITIONS: i32 = 100_000;
 
@@ -25,9 +30,20 @@ pub struct NewTopic {
     pub configs: BTreeMap<String, String>,
 }
 
-/// What a topic's settings say; one that cannot be read counts as the default.
+/// What a topic's settings say; one that cannot be read counts as the default. Where more copies are asked for than a
+/// WAL has here, records wait for their slot instead: slower, never weaker.
 pub(crate) fn durability_of(topic: &Topic, options: &EngineOptions) -> Durability {
-    topic.configs.get(DURABILITY).and_then(|text| text.parse().ok()).unwrap_or(options.durability)
+    let copies = topic.configs.get(MIN_INSYNC).and_then(|text| text.trim().parse().ok()).unwrap_or(LOCAL_COPIES);
+    if copies > LOCAL_COPIES {
+        return Durability::Object;
+    }
+    topic.configs.get(DURABILITY).and_then(|text| text.trim().parse().ok()).unwrap_or(options.durability)
+}
+
+/// Why a change was not written.
+enum NotYet {
+    /// It needs a WAL, and there is none.
+    Wal,
 }
 
 impl Engine {
@@ -36,25 +52,39 @@ impl Engine {
     /// # Errors
     /// A name that is taken or against the rules, a setting that is wrong, or a store that does not answer.
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, TopicError> {
-        check(&new)?;
-        self.check_running()?;
-        let topic = Topic {
-            id: TopicId(self.shared().env.random_u128()),
-            name: new.name,
-            partitions: new.partitions,
-            configs: new.configs,
-            created_ms: self.shared().env.now_ms(),
-        };
-        if durability_of(&topic, &self.shared().options) == Durability::Local {
-            self.ensure_wal().await?;
-        }
-        let plan = |view: &floe_metadata::View| match view.by_name(&topic.name) {
-            Some(_) => Err(TopicError::Exists(topic.name.clone())),
-            None => Ok((vec![CatalogChange::CreateTopic(topic.clone())], ())),
-        };
-        self.catalog().change(self.shared().incarnation, plan).await??;
-        self.open_partitions();
-        Ok(Arc::new(topic))
+        let mut created = self.create_topics(vec![new]).await?;
+        created.pop().expect("one topic was asked for, so there is one answer")
+    }
+
+    /// Creates topics in one version of the catalog: all that can be are there, and their partitions take records, when
+    /// this returns. One answer for each, in order.
+    ///
+    /// # Errors
+    /// A store that does not answer, or an engine that has ended; then none is answered for. The answers' own errors are
+    /// a name that is taken, collides or is against the rules, and a setting that is wrong.
+    pub async fn create_topics(&self, new: Vec<NewTopic>) -> Result<Vec<Result<Arc<Topic>, TopicError>>, TopicError> {
+        let topics: Vec<Arc<Topic>> = new.into_iter().map(|new| Arc::new(self.make(new))).collect();
+        self.change_topics(|view| {
+            let mut names = Names::of(view);
+            let answers: Vec<_> = topics.iter().map(|topic| names.take(topic).map(|()| topic.clone())).collect();
+            let created = answers.iter().filter_map(|answer| answer.as_ref().ok());
+            (created.map(|topic| CatalogChange::CreateTopic(topic.as_ref().clone())).collect(), answers)
+        })
+        .await
+    }
+
+    /// What [`Engine::create_topics`] would answer now, without creating anything.
+    #[must_use]
+    pub fn validate_topics(&self, new: Vec<NewTopic>) -> Vec<Result<(), TopicError>> {
+        let view = self.catalog().view();
+        let mut names = Names::of(&view);
+        new.into_iter().map(|new| names.take(&self.make(new))).collect()
+    }
+
+    fn make(&self, new: NewTopic) -> Topic {
+        let env = &self.shared().env;
+        let (id, created_ms) = (TopicId(env.random_u128()), env.now_ms());
+        Topic { id, name: new.name, partitions: new.partitions, configs: new.configs, created_ms }
     }
 
     /// Deletes a topic: it is gone from the catalog, and its partitions refuse everything, when this returns. Its
@@ -63,19 +93,12 @@ impl Engine {
     /// # Errors
     /// No such topic, or a store that does not answer.
     pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
-        self.check_running()?;
         let deleted_ms = self.shared().env.now_ms();
-        let plan = |view: &floe_metadata::View| match view.by_id(id) {
-            None => Err(TopicError::NotFound(id.to_string())),
-            Some(topic) => Ok((vec![CatalogChange::DeleteTopic { id, deleted_ms }], topic.partitions)),
-        };
-        let partitions = self.catalog().change(self.shared().incarnation, plan).await??;
-        for index in 0..partitions {
-            if let Some(partition) = self.shared().remove_partition(PartitionId { topic: id, index }) {
-                partition.close_deleted();
-            }
-        }
-        Ok(())
+        self.change_topics(|view| match view.by_id(id) {
+            None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
+            Some(_) => (vec![CatalogChange::DeleteTopic { id, deleted_ms }], Ok(())),
+        })
+        .await?
     }
 
     /// Sets one of a topic's settings, or puts its default back. A new durability counts from the next batch on.
@@ -83,43 +106,81 @@ impl Engine {
     /// # Errors
     /// No such topic, a durability that does not exist, or a store that does not answer.
     pub async fn set_topic_config(&self, id: TopicId, key: &str, value: Option<String>) -> Result<(), TopicError> {
-        self.check_running()?;
-        let options = &self.shared().options;
-        if key == DURABILITY {
-            let durability = value.as_deref().map_or(Ok(options.durability), str::parse).map_err(TopicError::Invalid)?;
-            if durability == Durability::Local {
-                self.ensure_wal().await?;
-            }
+        if let (DURABILITY, Some(text)) = (key, &value) {
+            text.parse::<Durability>().map_err(TopicError::Invalid)?;
         }
-        let plan = |view: &floe_metadata::View| match view.by_id(id) {
-            None => Err(TopicError::NotFound(id.to_string())),
-            Some(_) => Ok((vec![CatalogChange::SetTopicConfig { id, key: key.to_owned(), value: value.clone() }], ())),
-        };
-        self.catalog().change(self.shared().incarnation, plan).await??;
-        if let Some(topic) = self.catalog().view().by_id(id) {
-            for index in 0..topic.partitions {
-                if let Some(partition) = self.shared().partition(PartitionId { topic: id, index }) {
-                    partition.set_durability(durability_of(topic, options));
-                }
-            }
-        }
-        Ok(())
+        self.change_topics(|view| match view.by_id(id) {
+            None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
+            Some(_) => (vec![CatalogChange::SetTopicConfig { id, key: key.to_owned(), value: value.clone() }], Ok(())),
+        })
+        .await?
     }
 
-    /// Opens what the catalog has and this engine does not: new topics, and those that others created.
-    fn open_partitions(&self) {
-        let shared = self.shared();
-        let view = self.catalog().view();
-        for topic in view.topics() {
+    /// Changes the catalog, and then what this engine has open: partitions are opened, closed, and told their
+    /// durability, which counts from the next batch on. `plan` looks at the newest catalog and says what to change and
+    /// what to answer; it is asked again when another change came first. All its changes stand in one version of the
+    /// catalog, and count, when this returns; a plan without changes writes nothing. What it changes is `plan`'s to check.
+    ///
+    /// # Errors
+    /// A store that does not answer, or an engine that has ended: the changes may or may not stand.
+    pub async fn change_topics<T>(&self, plan: impl Fn(&View) -> (Vec<CatalogChange>, T)) -> Result<T, TopicError> {
+        self.check_running()?;
+        loop {
+            let shared = self.shared();
+            let changed = |view: &View| {
+                let (changes, answer) = plan(view);
+                let touched: BTreeSet<TopicId> = changes.iter().map(touched).collect();
+                if shared.wal().is_none() && self.wants_wal(&view.after(&changes), &touched) {
+                    return Err(NotYet::Wal);
+                }
+                Ok((changes, (touched, answer)))
+            };
+            match self.catalog().change(shared.incarnation, changed).await? {
+                Ok((touched, answer)) => {
+                    self.follow_catalog(touched);
+                    return Ok(answer);
+                }
+                Err(NotYet::Wal) => self.ensure_wal().await?,
+            }
+        }
+    }
+
+    fn wants_wal(&self, view: &View, touched: &BTreeSet<TopicId>) -> bool {
+        let local = |topic: &Arc<Topic>| durability_of(topic, &self.shared().options) == Durability::Local;
+        touched.iter().filter_map(|id| view.by_id(*id)).any(local)
+    }
+
+    /// Makes what is open what the newest catalog says, for the topics that were changed; for all, where the catalog has
+    /// moved by more than this change. One at a time, so that nobody opens a partition twice or follows an older view.
+    fn follow_catalog(&self, mut touched: BTreeSet<TopicId>) {
+        let mut followed = self.owned().followed.lock();
+        let (shared, view) = (self.shared(), self.catalog().view());
+        if view.version > followed.version + 1 {
+            touched.extend(view.topics().map(|topic| topic.id));
+            touched.extend(shared.partitions().iter().map(|partition| partition.id().topic));
+        }
+        for id in touched {
+            let Some(topic) = view.by_id(id) else {
+                shared.remove_topic(id).iter().for_each(|partition| partition.close_deleted());
+                continue;
+            };
             let durability = durability_of(topic, &shared.options);
             for index in 0..topic.partitions {
                 let id = PartitionId { topic: topic.id, index };
-                if shared.partition(id).is_none() {
-                    let left = Line::empty(id).to_index();
-                    shared.add_partition(Partition::open(shared.clone(), left, epoch_of(shared.incarnation), durability));
+                match shared.partition(id) {
+                    Some(partition) => partition.set_durability(durability),
+                    None => {
+                        let left = Line::empty(id).to_index();
+                        let partition = Partition::open(shared.clone(), left, epoch_of(shared.incarnation), durability);
+                        if followed.draining {
+                            partition.stop_appending();
+                        }
+                        shared.add_partition(partition);
+                    }
                 }
             }
         }
+        followed.version = view.version;
     }
 
     /// The first use of a WAL is a new generation: its claim names this disk before anything relies on it (R2).
@@ -163,12 +224,54 @@ impl Engine {
     }
 }
 
-fn check(new: &NewTopic) -> Result<(), TopicError> {
+/// The topic that a change is about.
+fn touched(change: &CatalogChange) -> TopicId {
+    match change {
+        CatalogChange::CreateTopic(topic) => topic.id,
+        CatalogChange::DeleteTopic { id, .. } | CatalogChange::SetTopicConfig { id, .. } | CatalogChange::SetPartitions { id, .. } => *id,
+    }
+}
+
+/// The names that are taken, while topics are created.
+struct Names<'a> {
+    view: &'a View,
+    /// Names that differ by `.` and `_` alone would share a metric's name, so they are one here; the first is shown.
+    metrics: BTreeMap<String, String>,
+}
+
+impl<'a> Names<'a> {
+    fn of(view: &'a View) -> Self {
+        let metrics = view.topics().map(|topic| (as_metric(&topic.name), topic.name.clone())).collect();
+        Self { view, metrics }
+    }
+
+    /// Gives the topic its name, or says why it cannot be.
+    fn take(&mut self, topic: &Topic) -> Result<(), TopicError> {
+        check(topic)?;
+        let (name, metric) = (topic.name.clone(), as_metric(&topic.name));
+        match self.metrics.get(&metric) {
+            _ if self.view.by_name(&name).is_some() => Err(TopicError::Exists(name)),
+            Some(taken) if *taken == name => Err(TopicError::Exists(name)),
+            Some(taken) => Err(TopicError::Collides { name, with: taken.clone() }),
+            None => {
+                self.metrics.insert(metric, name);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Kafka's rule (`Topic.unifyCollisionChars`).
+fn as_metric(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+fn check(new: &Topic) -> Result<(), TopicError> {
     check_topic_name(&new.name).map_err(|e| TopicError::Invalid(e.to_string()))?;
     if !(1..=MAX_PARTITIONS).contains(&new.partitions) {
         return Err(TopicError::Invalid(format!("{} partitions; a topic has 1 to {MAX_PARTITIONS}", new.partitions)));
     }
-    match new.configs.get(DURABILITY).map(|text| text.parse::<Durability>()) {
+    match new.configs.get(DURABILITY).map(|text| text.trim().parse::<Durability>()) {
         Some(Err(why)) => Err(TopicError::Invalid(why)),
         _ => Ok(()),
     }

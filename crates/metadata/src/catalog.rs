@@ -67,7 +67,8 @@ impl Catalog {
     }
 
     /// Makes one change: `plan` looks at the newest view and says what to write, or refuses. It is asked again on the
-    /// newer view when another writer came first. The change is in the store before this returns (R16).
+    /// newer view when another writer came first. The change is in the store before this returns (R16). No changes are
+    /// no version.
     ///
     /// # Errors
     /// `Ok(Err(_))` is `plan`'s own refusal.
@@ -83,7 +84,10 @@ impl Catalog {
                 Ok(planned) => planned,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            let after = before.apply(before.version + 1, &changes);
+            if changes.is_empty() {
+                return Ok(Ok(answer));
+            }
+            let after = before.after(&changes);
             if self.create(incarnation, &after, changes).await? {
                 self.install(after);
                 return Ok(Ok(answer));

@@ -59,6 +59,12 @@ impl View {
         self.topics.insert(topic.id, Arc::new(topic));
     }
 
+    /// The view of the next version, if these are its changes.
+    #[must_use]
+    pub fn after(&self, changes: &[CatalogChange]) -> Self {
+        self.apply(self.version + 1, changes)
+    }
+
     /// The view after these changes. A change to a topic that is not there changes nothing: the catalog was rebased
     /// over its deletion.
     pub(crate) fn apply(&self, version: u64, changes: &[CatalogChange]) -> Self {

@@ -70,6 +70,16 @@ async fn a_refusal_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_plan_without_changes_writes_nothing_and_is_answered() {
+    let (env, backend) = world();
+    let catalog = open(&env, &backend).await;
+    create(&catalog, 1, "a").await.expect("created");
+    let before = backend.peek_keys("").len();
+    let answer = catalog.change(ME, |view| Ok::<_, String>((vec![], view.topics().count()))).await.expect("the store is not asked");
+    assert_eq!((answer, backend.peek_keys("").len(), catalog.view().version), (Ok(1), before, 1));
+}
+
+#[tokio::test]
 async fn loading_reads_back_to_a_checkpoint_and_no_further() {
     let (env, backend) = world();
     let catalog = open(&env, &backend).await;

@@ -1,4 +1,5 @@
-//! CreateTopics: checked here, created by the engine. When a topic is answered it is in the catalog and takes records.
+//! CreateTopics: checked here, created by the engine, all topics of a request at once. When a topic is answered it is in
+//! the catalog and takes records.
 //!
 //! Copies are the object store's business: any replication factor is accepted and shown as the live brokers, unless
 //! `floe.strict.replication` asks for Kafka's refusal.
@@ -6,7 +7,7 @@
 use crate::broker::Broker;
 use crate::errors::{self, Refusal};
 use crate::topic_config::{TOPIC_SETTINGS, check_topic_setting};
-use floe_log::NewTopic;
+use floe_log::{NewTopic, TopicError};
 use floe_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use floe_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use floe_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, StrBytes, uuid};
@@ -26,23 +27,27 @@ const LIVE_BROKERS: i16 = 1;
 
 pub(super) async fn handle(broker: &Broker, _version: i16, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).min(MAX_TIMEOUT);
-    let deadline = broker.env.monotonic() + timeout;
     let doubled = doubled(&request.topics);
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let name = topic.name.clone();
-        let created = if doubled.contains(&name) {
+    let mut planned = 0;
+    let mut checked = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
+        checked.push(if doubled.contains(&topic.name) {
             Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
         } else {
-            let remaining = deadline.saturating_sub(broker.env.monotonic());
-            create(broker, &topic, request.validate_only, remaining).await
-        };
-        topics.push(match created {
-            Ok(created) => show(broker, name, created),
-            Err(Refusal { code, message }) => refuse(name, code, message),
+            check(broker, topic, &mut planned)
         });
     }
-    message!(CreateTopicsResponse { topics })
+    let new: Vec<NewTopic> = checked.iter().flatten().cloned().collect();
+    let mut created = if request.validate_only { validate(broker, new) } else { create(broker, new, timeout).await }.into_iter();
+    let topics = request.topics.into_iter().zip(checked).map(|(topic, checked)| {
+        let unanswered = Err(Refusal::new(ErrorCode::UnknownServerError, "the topic was not answered for"));
+        let made = checked.and_then(|new| created.next().unwrap_or(unanswered).map(|id| Made { id, new }));
+        match made {
+            Ok(made) => show(broker, topic.name, made),
+            Err(Refusal { code, message }) => refuse(topic.name, code, message),
+        }
+    });
+    message!(CreateTopicsResponse { topics: topics.collect() })
 }
 
 /// Names that the request holds more than once.
@@ -57,29 +62,37 @@ struct Made {
     new: NewTopic,
 }
 
-async fn create(broker: &Broker, topic: &CreatableTopic, validate_only: bool, timeout: Duration) -> Result<Made, Refusal> {
-    let new = check(broker, topic)?;
-    if broker.view().by_name(&new.name).is_some() {
-        return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", new.name)));
-    }
-    if validate_only {
-        return Ok(Made { id: TopicId::default(), new });
-    }
-    let (engine, work) = (broker.engine.clone(), new.clone());
-    match broker.run_to_end("create-topic", timeout, async move { engine.create_topic(work).await }).await {
-        Some(Ok(created)) => Ok(Made { id: created.id, new }),
-        Some(Err(error)) => Err(Refusal::new(errors::of_topic(&error), error.to_string())),
-        None => Err(Refusal::new(ErrorCode::RequestTimedOut, "the topic may be there a moment later")),
-    }
+/// Creates all that can be at once. One answer for each, in order.
+async fn create(broker: &Broker, new: Vec<NewTopic>, timeout: Duration) -> Vec<Result<TopicId, Refusal>> {
+    let (engine, count) = (broker.engine.clone(), new.len());
+    let refusal = match broker.run_to_end("create-topics", timeout, async move { engine.create_topics(new).await }).await {
+        Some(Ok(created)) => return created.into_iter().map(|topic| topic.map(|topic| topic.id).map_err(|e| refusal(&e))).collect(),
+        Some(Err(error)) => refusal(&error),
+        None => Refusal::new(ErrorCode::RequestTimedOut, "the topic may be there a moment later"),
+    };
+    vec![Err(refusal); count]
 }
 
-/// Everything that can be said without the store.
-fn check(broker: &Broker, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
+fn validate(broker: &Broker, new: Vec<NewTopic>) -> Vec<Result<TopicId, Refusal>> {
+    let answers = broker.engine.validate_topics(new);
+    answers.into_iter().map(|answer| answer.map(|()| TopicId::default()).map_err(|e| refusal(&e))).collect()
+}
+
+fn refusal(error: &TopicError) -> Refusal {
+    let message = match error {
+        TopicError::Exists(name) => format!("Topic '{name}' already exists."),
+        other => other.to_string(),
+    };
+    Refusal::new(errors::of_topic(error), message)
+}
+
+/// Everything that can be said without the store; `planned` counts the partitions of this request.
+fn check(broker: &Broker, topic: &CreatableTopic, planned: &mut i32) -> Result<NewTopic, Refusal> {
     let name = topic.name.to_string();
     check_topic_name(&name).map_err(|e| Refusal::new(ErrorCode::InvalidTopicException, e.to_string()))?;
     let partitions = partitions(broker, topic)?;
     check_replication(broker, topic)?;
-    if !broker.has_room_for(partitions) {
+    if !broker.has_room_for(planned.saturating_add(partitions)) {
         let message = format!("{partitions} partitions more would exceed floe.max.partitions={}", broker.config.max_partitions);
         return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
     }
@@ -89,6 +102,7 @@ fn check(broker: &Broker, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
         check_topic_setting(&config.name, value).map_err(|e| Refusal::new(errors::of_topic_config(&e), e.to_string()))?;
         configs.insert(config.name.to_string(), value.unwrap_or_default().to_owned());
     }
+    *planned = planned.saturating_add(partitions);
     Ok(NewTopic { name, partitions, configs })
 }
 

@@ -113,6 +113,8 @@ async fn append(
     };
     let Prepared { batch, header, log_append_time } = prepare::prepare(broker, settings, version, records).await?;
     let appended = broker.append(&partition, &batch, &header).await.map_err(|e| Refusal::new(errors::of_append(&e), e.to_string()))?;
+    // A repeat is answered with the time that its original got.
+    let log_append_time = if log_append_time < 0 { log_append_time } else { appended.max_timestamp };
     Ok(Waiting { partition, appended, log_append_time, committed: None })
 }
 

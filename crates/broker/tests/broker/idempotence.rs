@@ -31,6 +31,21 @@ async fn repeats_of_the_last_five_batches_get_their_first_offsets() {
 }
 
 #[tokio::test]
+async fn a_repeat_on_a_topic_of_append_times_gets_the_time_of_its_original() {
+    let world = World::new();
+    let broker = world.start(BrokerConfig::default(), Durability::Local).await;
+    let mut client = broker.client().await;
+    client.create_topic("t", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+    let id = client.call(4, &message!(InitProducerIdRequest { transactional_id: None })).await.producer_id;
+    let first = client.produce("t", &sequenced(id, 0, 0, "v")).await;
+    assert!(first.log_append_time_ms > 0);
+    broker.kill().await;
+    let broker = world.start(BrokerConfig::default(), Durability::Local).await;
+    let again = broker.client().await.produce("t", &sequenced(id, 0, 0, "v")).await;
+    assert_eq!((again.error_code, again.base_offset, again.log_append_time_ms), (0, 0, first.log_append_time_ms));
+}
+
+#[tokio::test]
 async fn t40_a_retry_of_an_older_batch_after_a_restart_is_a_duplicate_and_not_out_of_order() {
     for kill in [true, false] {
         let world = World::new();

@@ -91,6 +91,39 @@ async fn topics_that_cannot_be_are_refused_each_for_its_own_reason() {
 }
 
 #[tokio::test]
+async fn names_that_differ_by_dots_and_underscores_alone_collide() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.create_topic("a.b_c", 1, &[]).await;
+    client.create_topic("plain", 1, &[]).await;
+    let topics = || ["a_b.c", "a.b_c", "a.b-c", "x.y", "x_y", "plain"].map(|name| topic(name, 1, 1)).to_vec();
+    let validated =
+        client.call(7, &message!(CreateTopicsRequest { topics: topics(), timeout_ms: 30_000, validate_only: true })).await.topics;
+    let created = create(&mut client, topics()).await;
+    for results in [validated, created] {
+        assert_eq!(results.iter().map(|t| t.error_code).collect::<Vec<_>>(), [17, 36, 0, 0, 17, 36]);
+        assert!(results[0].error_message.as_ref().is_some_and(|why| why.contains("collides with existing topic 'a.b_c'")));
+    }
+    let asked = metadata(&mut client, 12, &["a_b_c"], true).await;
+    assert_eq!(asked[0].error_code, 17, "nor is it created by asking for it");
+}
+
+#[tokio::test]
+async fn all_topics_of_a_request_are_one_change_of_the_catalog() {
+    let broker = TestBroker::with(BrokerConfig { max_partitions: 1_003, ..BrokerConfig::default() }).await;
+    let mut client = broker.client().await;
+    let version = broker.engine.catalog().view().version;
+    let topics = (0..1_001).map(|n| topic(&format!("t{n}"), if n == 1_000 { 4 } else { 1 }, 1)).collect();
+    let results = create(&mut client, topics).await;
+    assert!(results[..1_000].iter().all(|t| t.error_code == 0));
+    assert_eq!(results[1_000].error_code, 37, "no room beside the others");
+    assert_eq!(broker.engine.catalog().view().version, version + 1);
+    for n in [0, 999] {
+        assert_eq!(client.produce(&format!("t{n}"), &batch(&["x"])).await.error_code, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_validated_topic_is_not_there_and_an_assigned_one_is() {
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;

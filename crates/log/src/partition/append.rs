@@ -7,6 +7,7 @@ use super::{Partition, State};
 use crate::shared::Reserved;
 use crate::{AppendError, Durability};
 use bytes::{Bytes, BytesMut};
+use floe_formats::ProducerBatch;
 use floe_records::BatchHeader;
 use floe_types::{Lsn, Offset};
 use floe_wal::{Durable, Entry, WalError};
@@ -18,6 +19,8 @@ pub struct Appended {
     pub base_offset: Offset,
     pub end_offset: Offset,
     pub log_start: Offset,
+    /// The greatest timestamp of the batch, as it was appended first.
+    pub max_timestamp: i64,
     /// The same batch came before; its first offsets are given again, and its commit has to be awaited as well (R23).
     pub duplicate: bool,
 }
@@ -32,8 +35,14 @@ impl Partition {
         let appended = {
             let mut state = self.state.lock();
             state.check_appendable()?;
-            if let Verdict::Duplicate { base_offset, end_offset } = state.producers.check(header)? {
-                return Ok(Appended { base_offset, end_offset, log_start: state.line.log_start, duplicate: true });
+            if let Verdict::Duplicate(ProducerBatch { base_offset, end_offset, timestamp, .. }) = state.producers.check(header)? {
+                return Ok(Appended {
+                    base_offset,
+                    end_offset,
+                    log_start: state.line.log_start,
+                    max_timestamp: timestamp,
+                    duplicate: true,
+                });
             }
             let reserved = self.shared.reserve(len)?;
             self.append_next(&mut state, batch, header, reserved)?
@@ -74,7 +83,8 @@ impl Partition {
         state.end = end_offset;
         reserved.keep(wal.is_none());
         self.shared.dirty.mark(wal.is_none());
-        Ok(Appended { base_offset, end_offset, log_start: state.line.log_start, duplicate: false })
+        let (log_start, max_timestamp) = (state.line.log_start, header.max_timestamp);
+        Ok(Appended { base_offset, end_offset, log_start, max_timestamp, duplicate: false })
     }
 
     /// The stamped batch, and where its WAL entry lies.

@@ -158,6 +158,12 @@ impl Partition {
         self.state.lock().line.epochs.clone()
     }
 
+    /// The idempotent producers that it remembers, by id.
+    #[must_use]
+    pub fn producers(&self) -> Vec<floe_formats::ProducerUpdate> {
+        self.state.lock().producers.all()
+    }
+
     pub(crate) fn close_deleted(&self) {
         let released = {
             let mut state = self.state.lock();

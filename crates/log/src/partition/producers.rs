@@ -16,7 +16,7 @@ const MAX_PRODUCERS: usize = 20_000;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Next,
-    Duplicate { base_offset: Offset, end_offset: Offset },
+    Duplicate(ProducerBatch),
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Producers {
         }
         let same = |batch: &&ProducerBatch| (batch.base_sequence, batch.last_sequence) == (found, header.last_sequence());
         if let Some(batch) = state.batches.iter().find(same) {
-            return Ok(Verdict::Duplicate { base_offset: batch.base_offset, end_offset: batch.end_offset });
+            return Ok(Verdict::Duplicate(*batch));
         }
         let expected = state.batches.last().map_or(0, |last| next_sequence(last.last_sequence));
         if found == expected {
@@ -98,6 +98,10 @@ impl Producers {
             return Err(AppendError::DuplicateSequence { producer_id, found });
         }
         Err(AppendError::OutOfOrderSequence { producer_id, expected, found })
+    }
+
+    pub(super) fn all(&self) -> Vec<ProducerUpdate> {
+        self.0.values().cloned().collect()
     }
 
     pub(super) fn record(&mut self, update: &ProducerUpdate) {
