@@ -1,14 +1,20 @@
 //! One file per Kafka API: a request to a response. Handlers know the protocol's rules; sockets, order and budgets of
 //! connections are not theirs.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -47,6 +53,12 @@ pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, request: Req
         Request::OffsetForLeaderEpoch(request) => offset_for_leader_epoch::handle(broker, request).into(),
         Request::DescribeConfigs(request) => describe_configs::handle(broker, request).into(),
         Request::DescribeCluster(request) => describe_cluster::handle(broker, &request).into(),
+        Request::AlterConfigs(request) => alter_configs::handle(broker, request).await.into(),
+        Request::CreatePartitions(request) => create_partitions::handle(broker, request).await.into(),
+        Request::IncrementalAlterConfigs(request) => incremental_alter_configs::handle(broker, request).await.into(),
+        Request::DescribeProducers(request) => describe_producers::handle(broker, request).into(),
+        Request::ListConfigResources(request) => list_config_resources::handle(broker, version, &request).into(),
+        Request::DescribeTopicPartitions(request) => describe_topic_partitions::handle(broker, &request).into(),
     }
 }
 
@@ -80,5 +92,16 @@ pub(crate) fn count_errors(metrics: &BrokerMetrics, response: &Response) {
         Response::OffsetForLeaderEpoch(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
         Response::DescribeConfigs(r) => r.results.iter().for_each(|r| count(r.error_code)),
         Response::DescribeCluster(r) => count(r.error_code),
+        Response::AlterConfigs(r) => r.responses.iter().for_each(|r| count(r.error_code)),
+        Response::CreatePartitions(r) => r.results.iter().for_each(|t| count(t.error_code)),
+        Response::IncrementalAlterConfigs(r) => r.responses.iter().for_each(|r| count(r.error_code)),
+        Response::DescribeProducers(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
+        Response::ListConfigResources(r) => count(r.error_code),
+        Response::DescribeTopicPartitions(r) => {
+            for topic in &r.topics {
+                count(topic.error_code);
+                topic.partitions.iter().for_each(|p| count(p.error_code));
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@
 mod broker;
 mod budget;
 pub mod config;
+mod config_change;
 mod connection;
 mod errors;
 mod handlers;

@@ -9,6 +9,14 @@ use crate::{ErrorCode, message};
 use floe_types::TopicId;
 
 pub use kafka_wire::{
+    AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse, DescribeProducersRequest,
+    DescribeProducersResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, ListConfigResourcesRequest, ListConfigResourcesResponse, alter_configs_request,
+    alter_configs_response, create_partitions_request, create_partitions_response, describe_producers_request, describe_producers_response,
+    describe_topic_partitions_request, describe_topic_partitions_response, incremental_alter_configs_request,
+    incremental_alter_configs_response, list_config_resources_request, list_config_resources_response,
+};
+pub use kafka_wire::{
     ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
     DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse, FetchRequest, FetchResponse,
     FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,

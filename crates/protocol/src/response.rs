@@ -4,6 +4,8 @@
 //! (`fit`), because the encoder underneath refuses a field that a version does not have. Fields are dropped only
 //! where Kafka's own schema calls that harmless, or where an older field says the same.
 
+mod admin;
+
 use crate::{
     fetch,
     frame::{Frame, RequestHeader, SIZE_LEN},

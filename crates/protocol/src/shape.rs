@@ -60,6 +60,12 @@ pub(crate) static CREATE_TOPICS: [Part; 1] = [Structs(&[Text, Skip(6), Structs(&
 pub(crate) static DELETE_TOPICS: [Part; 2] = [From(6, &Structs(&[Text, Skip(16)])), UpTo(5, &Values(&Text))];
 pub(crate) static OFFSET_FOR_LEADER_EPOCH: [Part; 2] = [From(3, &Skip(4)), Structs(&[Text, Structs(&[Skip(12)])])];
 pub(crate) static DESCRIBE_CONFIGS: [Part; 1] = [Structs(&[Skip(1), Text, Values(&Text)])];
+pub(crate) static ALTER_CONFIGS: [Part; 1] = [Structs(&[Skip(1), Text, Structs(&[Text, Text])])];
+pub(crate) static INCREMENTAL_ALTER_CONFIGS: [Part; 1] = [Structs(&[Skip(1), Text, Structs(&[Text, Skip(1), Text])])];
+pub(crate) static LIST_CONFIG_RESOURCES: [Part; 1] = [From(1, &Values(&Skip(1)))];
+pub(crate) static CREATE_PARTITIONS: [Part; 1] = [Structs(&[Text, Skip(4), Structs(&[Values(&Skip(4))])])];
+pub(crate) static DESCRIBE_TOPIC_PARTITIONS: [Part; 1] = [Structs(&[Text])];
+pub(crate) static DESCRIBE_PRODUCERS: [Part; 1] = [Structs(&[Text, Values(&Skip(4))])];
 
 /// A body's walk: its decoder, and how many elements are left of the budget.
 struct Walk {

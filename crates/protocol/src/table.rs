@@ -31,7 +31,13 @@ macro_rules! with_apis {
                 "A transactional id is refused with a fatal error until transactions are served.";
             OffsetForLeaderEpoch = 23, advertised 2..=4, served 2, flexible 4, OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, shape OFFSET_FOR_LEADER_EPOCH, "";
             DescribeConfigs = 32, advertised 1..=4, served 1, flexible 4, DescribeConfigsRequest => DescribeConfigsResponse, shape DESCRIBE_CONFIGS, "";
+            AlterConfigs = 33, advertised 0..=2, served 0, flexible 2, AlterConfigsRequest => AlterConfigsResponse, shape ALTER_CONFIGS, "";
+            CreatePartitions = 37, advertised 0..=3, served 0, flexible 2, CreatePartitionsRequest => CreatePartitionsResponse, shape CREATE_PARTITIONS, "";
+            IncrementalAlterConfigs = 44, advertised 0..=1, served 0, flexible 1, IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, shape INCREMENTAL_ALTER_CONFIGS, "";
             DescribeCluster = 60, advertised 0..=2, served 0, flexible 0, DescribeClusterRequest => DescribeClusterResponse, shape FLAT, "";
+            DescribeProducers = 61, advertised 0..=0, served 0, flexible 0, DescribeProducersRequest => DescribeProducersResponse, shape DESCRIBE_PRODUCERS, "";
+            ListConfigResources = 74, advertised 0..=1, served 0, flexible 0, ListConfigResourcesRequest => ListConfigResourcesResponse, shape LIST_CONFIG_RESOURCES, "";
+            DescribeTopicPartitions = 75, advertised 0..=0, served 0, flexible 0, DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, shape DESCRIBE_TOPIC_PARTITIONS, "";
         }
     };
 }

@@ -2,6 +2,7 @@
 
 use crate::broker::Broker;
 use crate::config::{BROKER_SETTINGS, ConfigType};
+use crate::config_change::{BROKER, BROKER_LOGGER, CLIENT_METRICS, TOPIC, check_broker_name};
 use crate::errors::Refusal;
 use crate::topic_config::{Origin, Source, TOPIC_SETTINGS};
 use floe_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -9,10 +10,6 @@ use floe_protocol::messages::describe_configs_response::{DescribeConfigsResource
 use floe_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use floe_protocol::{ErrorCode, message};
 use floe_types::check_topic_name;
-
-/// Kinds of resources (`ConfigResource.Type`).
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 
 /// A setting with all its values.
 struct Described {
@@ -53,11 +50,13 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<D
         TOPIC => describe_topic(broker, name),
         // Settings of the whole cluster that can be changed while it runs: there are none.
         BROKER if name.is_empty() => Ok(Vec::new()),
-        BROKER if name == broker.id().to_string() => Ok(describe_broker(broker)),
-        BROKER => {
-            let message = format!("Unexpected broker id, expected {} or empty string, but received {name}", broker.id());
-            Err(Refusal::new(ErrorCode::InvalidRequest, message))
+        BROKER => check_broker_name(broker.id(), name).map(|()| describe_broker(broker)),
+        // Levels of single loggers are not to be changed while the broker runs.
+        BROKER_LOGGER => check_broker_name(broker.id(), name).map(|()| Vec::new()),
+        CLIENT_METRICS if name.is_empty() => {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "Client metrics subscription name must not be empty"))
         }
+        CLIENT_METRICS => Ok(Vec::new()),
         other => Err(Refusal::new(ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
     }
 }

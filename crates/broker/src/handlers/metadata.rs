@@ -135,12 +135,17 @@ fn describe(broker: &Broker, topic: &Topic) -> MetadataResponseTopic {
     message!(MetadataResponseTopic {
         name: Some(topic.name.as_str().into()),
         topic_id: uuid(topic.id),
-        is_internal: matches!(topic.name.as_str(), "__consumer_offsets" | "__transaction_state"),
+        is_internal: is_internal(&topic.name),
         partitions,
     })
 }
 
-fn describe_partition(broker: &Broker, id: PartitionId) -> MetadataResponsePartition {
+/// Topics that brokers keep their own records in.
+pub(super) fn is_internal(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state")
+}
+
+pub(super) fn describe_partition(broker: &Broker, id: PartitionId) -> MetadataResponsePartition {
     let this = vec![broker.id()];
     match broker.engine.partition(id) {
         Some(partition) => message!(MetadataResponsePartition {

@@ -13,6 +13,13 @@ fn not_negative_int(text: &str) -> Result<(), String> {
     }
 }
 
+fn positive_int(text: &str) -> Result<(), String> {
+    match i32::read(text)? {
+        1.. => Ok(()),
+        _ => Err("must be at least 1".to_owned()),
+    }
+}
+
 fn not_negative_long(text: &str) -> Result<(), String> {
     match i64::read(text)? {
         0.. => Ok(()),
@@ -101,7 +108,13 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
     ),
     ignored("min.cleanable.dirty.ratio", Double, &["0.5"], "How dirty a log must be to be compacted. Compaction is not there yet."),
     ignored("min.compaction.lag.ms", Long, &["0"], "Shortest time a record stays uncompacted. Compaction is not there yet."),
-    ignored("min.insync.replicas", Int, &["1"], "Copies that must acknowledge a write. A single broker is one."),
+    used(
+        "min.insync.replicas",
+        Int,
+        Default::Fixed("1"),
+        positive_int,
+        "Copies that a record has before it counts as committed. Where there are fewer, records count once they are in the object store, which satisfies any number.",
+    ),
     ignored("preallocate", Boolean, &["false"], "Floe has no log files of a partition to allocate."),
     ignored("remote.log.copy.disable", Boolean, &["false"], "Floe's log always lives in the object store."),
     ignored("remote.log.delete.on.disable", Boolean, &["false"], "Floe's log always lives in the object store."),

@@ -6,6 +6,10 @@ use floe_protocol::client::{ClientRequest, decode_response};
 use floe_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use floe_protocol::messages::find_coordinator_request;
 use floe_protocol::messages::{
+    AlterConfigsRequest, CreatePartitionsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest,
+};
+use floe_protocol::messages::{
     ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, FetchRequest,
     FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
@@ -81,6 +85,13 @@ async fn t42_every_advertised_api_answers_in_every_advertised_version() {
     asks(client, message!(OffsetForLeaderEpochRequest { replica_id: -1 }), asked).await;
     asks(client, message!(DescribeConfigsRequest {}), asked).await;
     asks(client, message!(DescribeClusterRequest {}), asked).await;
+    asks(client, message!(AlterConfigsRequest {}), asked).await;
+    asks(client, message!(CreatePartitionsRequest {}), asked).await;
+    asks(client, message!(IncrementalAlterConfigsRequest {}), asked).await;
+    asks(client, message!(DescribeProducersRequest {}), asked).await;
+    asks(client, message!(ListConfigResourcesRequest {}), asked).await;
+    asks(client, message!(DescribeTopicPartitionsRequest {}), asked).await;
+    asked.sort_by_key(|api| api.key());
     assert_eq!(*asked, table::ROWS.iter().map(|row| row.api).collect::<Vec<_>>(), "none was left out");
 }
 

@@ -7,6 +7,8 @@ mod handshake;
 mod hostile;
 mod idempotence;
 mod offsets;
+mod partitions;
 mod produce;
+mod settings;
 mod support;
 mod topics;

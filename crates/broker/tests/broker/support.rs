@@ -45,13 +45,22 @@ impl World {
         Self { backend: Arc::new(MemoryBackend::new()), folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
+    /// The same store, and a disk that is empty.
+    pub(crate) fn on_another_disk(&self) -> Self {
+        Self { backend: self.backend.clone(), ..Self::new() }
+    }
+
     pub(crate) async fn start(&self, config: BrokerConfig, durability: Durability) -> TestBroker {
+        let options = EngineOptions { durability, wal_file_bytes: 1 << 20, ..EngineOptions::default() };
+        self.start_with(config, options).await
+    }
+
+    pub(crate) async fn start_with(&self, config: BrokerConfig, options: EngineOptions) -> TestBroker {
         let env = Env::real();
         let server = Server::bind(env.clone(), "127.0.0.1:0", None, config).await.expect("a free port");
         let (addr, metrics) = (server.local_addr().expect("bound"), server.metrics().clone());
         let store = Store::new(env.clone(), self.backend.clone(), StoreOptions::default());
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(self.folder.path().to_path_buf()));
-        let options = EngineOptions { durability, wal_file_bytes: 1 << 20, ..EngineOptions::default() };
         let engine = Engine::open(env.clone(), store, disk, options).await.expect("the engine opens");
         let shutdown = Shutdown::new();
         let serving = env.spawn("server", server.run(engine.clone(), shutdown.clone()));

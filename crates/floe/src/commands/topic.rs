@@ -1,4 +1,6 @@
-//! `floe topic`: create, list, describe, delete.
+//! `floe topic`: create, list, describe, alter, delete.
+
+mod alter;
 
 use super::Broker;
 use crate::exit::{Exit, Failure};
@@ -61,6 +63,13 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+    /// Change settings of a topic, or its number of partitions
+    Alter {
+        #[command(flatten)]
+        changes: alter::Changes,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Delete topics with all their records
     Delete {
         #[arg(required = true)]
@@ -89,6 +98,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         }
         Action::List { common } => list(&mut Kafka::connect(&env, &common.broker).await?, common.json).await,
         Action::Describe { names, common } => describe(&mut Kafka::connect(&env, &common.broker).await?, &names, common.json).await,
+        Action::Alter { changes, common } => alter::run(&mut Kafka::connect(&env, &common.broker).await?, &changes, &common).await,
         Action::Delete { names, common } => delete(&mut Kafka::connect(&env, &common.broker).await?, &names, &common).await,
     }
 }

@@ -44,6 +44,43 @@ fn topics_are_created_listed_described_and_deleted() {
 }
 
 #[test]
+fn a_topic_is_altered_and_what_cannot_be_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    let at = broker.kafka();
+    good(&["topic", "create", "a", "-b", &at, "--config", "compression.type=zstd"]);
+    let alter = |more: &[&str]| run(&[&["topic", "alter", "a", "-b", &at], more].concat());
+    let described = || serde_json::from_str::<Value>(&good(&["topic", "describe", "a", "-b", &at, "--json"])).unwrap();
+    let tried = alter(&["--set", "floe.durability=object", "--dry-run"]);
+    assert_eq!(stdout(&tried), "could alter a\n", "{}", stderr(&tried));
+    assert_eq!(described()[0]["configs"]["floe.durability"], "local");
+    let done =
+        alter(&["--set", "floe.durability=object", "--set", "max.message.bytes=777", "--delete", "compression.type", "--partitions", "3"]);
+    assert_eq!(stdout(&done), "altered a\n", "{}", stderr(&done));
+    let now = described();
+    assert_eq!(now[0]["partitions"].as_array().map(Vec::len), Some(3));
+    let configs = &now[0]["configs"];
+    assert_eq!(
+        (&configs["floe.durability"], &configs["compression.type"], &configs["max.message.bytes"]),
+        (&"object".into(), &"producer".into(), &"777".into())
+    );
+    let listed = alter(&["--append", "cleanup.policy=delete", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&stdout(&listed)).unwrap()["altered"], true);
+    for (more, code, why) in [
+        (&["--set", "compression.type=brotli"][..], 1, "INVALID_CONFIG"),
+        (&["--subtract", "compression.type=gzip"], 1, "not LIST"),
+        (&["--partitions", "2"], 1, "would not be an increase"),
+        (&["--set", "compression.type"], 2, "is not KEY=VALUE"),
+        (&[], 2, "nothing to alter"),
+    ] {
+        let refused = alter(more);
+        assert!(stderr(&refused).contains(why), "{more:?}: {}", stderr(&refused));
+        assert_eq!(refused.status.code(), Some(code), "{more:?}");
+    }
+    broker.drain();
+}
+
+#[test]
 fn what_is_produced_is_consumed_with_keys_headers_and_every_codec() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(folder.path(), &[]);

@@ -122,6 +122,10 @@ fn a_decoded_element_takes_less_than_200_bytes() {
         size_of::<m::create_topics_request::CreatableTopicConfig>(),
         size_of::<m::delete_topics_request::DeleteTopicState>(),
         size_of::<m::describe_configs_request::DescribeConfigsResource>(),
+        size_of::<m::alter_configs_request::AlterConfigsResource>(),
+        size_of::<m::incremental_alter_configs_request::AlterableConfig>(),
+        size_of::<m::create_partitions_request::CreatePartitionsTopic>(),
+        size_of::<m::describe_producers_request::TopicRequest>(),
         size_of::<kafka_wire_core::TaggedField>(),
     ];
     assert!(sizes.iter().all(|size| *size < 200), "{sizes:?}");

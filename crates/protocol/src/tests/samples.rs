@@ -1,5 +1,7 @@
 //! One full request and one full response per API: every field set that the version has, arrays within arrays filled.
 
+mod admin;
+
 use crate::{
     Api, Request, Response, fetch, message,
     messages::{self, StrBytes, Uuid, *},
@@ -57,6 +59,12 @@ pub(crate) fn request(api: Api, version: i16) -> Request {
         })),
         Api::OffsetForLeaderEpoch => Request::OffsetForLeaderEpoch(offset_for_leader_epoch(version)),
         Api::DescribeConfigs => Request::DescribeConfigs(describe_configs(version)),
+        Api::AlterConfigs => Request::AlterConfigs(admin::alter_configs()),
+        Api::CreatePartitions => Request::CreatePartitions(admin::create_partitions()),
+        Api::IncrementalAlterConfigs => Request::IncrementalAlterConfigs(admin::incremental_alter_configs()),
+        Api::DescribeProducers => Request::DescribeProducers(admin::describe_producers()),
+        Api::ListConfigResources => Request::ListConfigResources(admin::list_config_resources(version)),
+        Api::DescribeTopicPartitions => Request::DescribeTopicPartitions(admin::describe_topic_partitions()),
         Api::DescribeCluster => Request::DescribeCluster(message!(DescribeClusterRequest {
             include_cluster_authorized_operations: true,
             endpoint_type: from(version, 1, 2, 1),
@@ -193,6 +201,12 @@ pub(crate) fn elements(request: &Request) -> usize {
         Request::DeleteTopics(r) => r.topics.len() + r.topic_names.len(),
         Request::OffsetForLeaderEpoch(r) => each(&r.topics, |t| t.partitions.len()),
         Request::DescribeConfigs(r) => each(&r.resources, |t| t.configuration_keys.iter().flatten().count()),
+        Request::AlterConfigs(r) => each(&r.resources, |t| t.configs.len()),
+        Request::CreatePartitions(r) => each(&r.topics, |t| t.assignments.iter().flatten().map(|a| 1 + a.broker_ids.len()).sum()),
+        Request::IncrementalAlterConfigs(r) => each(&r.resources, |t| t.configs.len()),
+        Request::DescribeProducers(r) => each(&r.topics, |t| t.partition_indexes.len()),
+        Request::ListConfigResources(r) => r.resource_types.len(),
+        Request::DescribeTopicPartitions(r) => r.topics.len(),
         Request::ApiVersions(_) | Request::InitProducerId(_) | Request::DescribeCluster(_) => 0,
     }
 }
@@ -219,6 +233,12 @@ pub(crate) fn response(api: Api) -> Response {
         Api::OffsetForLeaderEpoch => offset_for_leader_epoch_response().into(),
         Api::DescribeConfigs => describe_configs_response().into(),
         Api::DescribeCluster => describe_cluster_response().into(),
+        Api::AlterConfigs => admin::alter_configs_response().into(),
+        Api::CreatePartitions => admin::create_partitions_response().into(),
+        Api::IncrementalAlterConfigs => admin::incremental_alter_configs_response().into(),
+        Api::DescribeProducers => admin::describe_producers_response().into(),
+        Api::ListConfigResources => admin::list_config_resources_response().into(),
+        Api::DescribeTopicPartitions => admin::describe_topic_partitions_response().into(),
     }
 }
 
