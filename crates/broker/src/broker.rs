@@ -2,6 +2,7 @@
 
 use crate::budget::ByteBudget;
 use crate::config::BrokerConfig;
+use crate::handlers::FetchSessions;
 use crate::metrics::BrokerMetrics;
 use bytes::Bytes;
 use floe_env::{Env, Shutdown};
@@ -63,6 +64,7 @@ pub(crate) struct Broker {
     /// reads the tail (P9). Whoever needs both takes this one first.
     pub(crate) replays: ByteBudget,
     pub(crate) conversions: Semaphore,
+    pub(crate) sessions: FetchSessions,
     /// Waiting for room in the log was in vain, and nothing has been appended since.
     full: AtomicBool,
 }
@@ -82,6 +84,7 @@ impl Broker {
             answers: ByteBudget::new(half),
             replays: ByteBudget::new(half),
             conversions: Semaphore::new(CONVERSIONS),
+            sessions: FetchSessions::new(env.clone(), usize::try_from(config.fetch_sessions).unwrap_or(usize::MAX)),
             full: AtomicBool::new(false),
             env,
             engine,

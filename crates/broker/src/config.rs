@@ -98,6 +98,8 @@ settings! {
         "How far a record's timestamp may lie ahead of the broker's clock, in milliseconds. Topics override it with message.timestamp.after.max.ms.";
     "fetch.max.bytes" fetch_max_bytes: ByteSize = ByteSize(57_671_680),
         "Most bytes of records in one fetch answer; a single larger batch is still given alone.";
+    "max.incremental.fetch.session.cache.slots" fetch_sessions: u32 = 1_000,
+        "Fetch sessions kept at once; a consumer without one sends all its partitions with each fetch.";
     "max.connections" max_connections: u32 = 10_000,
         "Connections held open at once; further ones wait in the listener's backlog.";
     "connections.max.idle.ms" connections_max_idle: Millis = Millis(600_000),

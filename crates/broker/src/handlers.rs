@@ -20,6 +20,8 @@ mod metadata;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
 
+pub(crate) use fetch::session::FetchSessions;
+
 use crate::broker::Broker;
 use crate::budget::Held;
 use crate::metrics::BrokerMetrics;

@@ -17,7 +17,7 @@ macro_rules! with_apis {
             Produce = 0, advertised 0..=13, served 3, flexible 9, ProduceRequest => ProduceResponse, shape PRODUCE,
                 "Versions 0-2 are advertised, because older librdkafka reads a minimum of 3 as \"no gzip, snappy or lz4\"; a request at one of them closes the connection, as Apache Kafka does. A transactional id is refused with a fatal error until transactions are served.";
             Fetch = 1, advertised 4..=18, served 4, flexible 12, FetchRequest => FetchResponse, shape FETCH,
-                "No fetch sessions are kept: the session id in an answer is 0, which clients take for \"full fetches only\" (KIP-227). Followers do not fetch.";
+                "Followers do not fetch.";
             ListOffsets = 2, advertised 1..=10, served 1, flexible 6, ListOffsetsRequest => ListOffsetsResponse, shape LIST_OFFSETS, "";
             Metadata = 3, advertised 0..=13, served 0, flexible 9, MetadataRequest => MetadataResponse, shape METADATA, "";
             FindCoordinator = 10, advertised 0..=6, served 0, flexible 3, FindCoordinatorRequest => FindCoordinatorResponse, shape FIND_COORDINATOR,

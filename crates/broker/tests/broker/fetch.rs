@@ -1,8 +1,10 @@
 //! Fetch: sizes, positions, waiting, errors.
 
 use crate::support::{TestBroker, batch, fetch_request, produce_request, values};
-use floe_protocol::ErrorCode;
-use floe_protocol::messages::{FetchRequest, Uuid};
+use floe_broker::BrokerConfig;
+use floe_protocol::messages::fetch_request::ForgottenTopic;
+use floe_protocol::messages::{DeleteTopicsRequest, FetchRequest, Uuid};
+use floe_protocol::{ErrorCode, message};
 use floe_records::BatchHeader;
 
 #[tokio::test]
@@ -123,17 +125,108 @@ async fn an_error_is_answered_at_once_even_with_other_partitions_to_wait_for() {
     }
 }
 
+/// A request of a session, by names.
+fn session_request(id: i32, epoch: i32, partitions: &[(i32, i64)]) -> FetchRequest {
+    let mut request = fetch_request("t", partitions, 0);
+    (request.session_id, request.session_epoch) = (id, epoch);
+    if partitions.is_empty() {
+        request.topics.clear();
+    }
+    request
+}
+
 #[tokio::test]
-async fn sessions_are_not_kept_and_unknown_ids_are_named() {
+async fn a_session_asks_and_answers_only_what_has_changed_in_every_version() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.create_topic("t", 3, &[]).await;
+    let mut end = 0;
+    for version in 7..=12 {
+        let opened = client.call(version, &session_request(0, 0, &[(0, end), (1, 0), (2, 0)])).await;
+        let id = opened.session_id;
+        assert!(id > 0 && opened.error_code == 0);
+        assert_eq!(opened.responses[0].partitions.len(), 3, "a full answer lists every partition");
+        let quiet = client.call(version, &session_request(id, 1, &[])).await;
+        assert_eq!((quiet.error_code, quiet.session_id, quiet.responses.len()), (0, id, 0));
+        client.produce("t", &batch(&["news"])).await;
+        let news = client.call(version, &session_request(id, 2, &[])).await;
+        assert_eq!(news.responses.len(), 1);
+        let [partition] = &news.responses[0].partitions[..] else { panic!("one partition has news") };
+        assert_eq!((partition.partition_index, partition.high_watermark), (0, end + 1));
+        assert_eq!(values(&partition.records), [(end, "news".to_owned())]);
+        end += 1;
+        let read = client.call(version, &session_request(id, 3, &[(0, end)])).await;
+        assert_eq!(read.responses.len(), 0, "the watermark was told with the records");
+        let mut forget = session_request(id, 4, &[]);
+        forget.forgotten_topics_data = vec![message!(ForgottenTopic { topic: "t".into(), partitions: vec![0, 1] })];
+        client.call(version, &forget).await;
+        client.produce("t", &batch(&["unheard"])).await;
+        end += 1;
+        assert_eq!(client.call(version, &session_request(id, 5, &[])).await.responses.len(), 0);
+        // Out of turn, then closed.
+        let wrong = client.call(version, &session_request(id, 5, &[])).await;
+        assert_eq!((wrong.error_code, wrong.session_id), (ErrorCode::InvalidFetchSessionEpoch.code(), 0));
+        let closed = client.call(version, &session_request(id, -1, &[(0, end)])).await;
+        assert_eq!((closed.error_code, closed.session_id), (0, 0));
+        let gone = client.call(version, &session_request(id, 6, &[])).await;
+        assert_eq!(gone.error_code, ErrorCode::FetchSessionIdNotFound.code());
+    }
+}
+
+#[tokio::test]
+async fn a_session_by_topic_id_outlives_its_topic_and_does_not_meet_the_next_of_its_name() {
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;
     let id = client.create_topic("t", 1, &[]).await;
-    let mut request = fetch_request("t", &[(0, 0)], 0);
-    for (session_id, session_epoch, code) in [(0, 0, 0), (0, -1, 0), (7, -1, 0), (7, 1, 70), (0, 5, 70)] {
-        (request.session_id, request.session_epoch) = (session_id, session_epoch);
-        let response = client.call(12, &request).await;
-        assert_eq!((response.error_code, response.session_id), (code, 0), "session {session_id} epoch {session_epoch}");
+    for version in 13..=18 {
+        let mut request = session_request(0, 0, &[(0, 0)]);
+        (request.topics[0].topic, request.topics[0].topic_id) = ("".into(), id);
+        let opened = client.call(version, &request).await;
+        assert!(opened.session_id > 0);
+        assert_eq!(opened.responses[0].topic_id, id);
+        let by_name = client.call(12, &session_request(opened.session_id, 1, &[])).await;
+        assert_eq!(by_name.error_code, ErrorCode::FetchSessionTopicIdError.code());
+        if version == 18 {
+            let request = message!(DeleteTopicsRequest { topic_names: vec!["t".into()], timeout_ms: 30_000 });
+            assert_eq!(client.call(5, &request).await.responses[0].error_code, 0);
+            client.create_topic("t", 1, &[]).await;
+            let gone = client.call(version, &session_request(opened.session_id, 1, &[])).await;
+            assert_eq!(gone.responses[0].partitions[0].error_code, ErrorCode::UnknownTopicId.code());
+        }
     }
+}
+
+#[tokio::test]
+async fn a_long_poll_of_a_session_wakes_for_a_partition_that_the_request_does_not_name() {
+    let broker = TestBroker::start().await;
+    let (mut reader, mut writer) = (broker.client().await, broker.client().await);
+    writer.create_topic("t", 2, &[]).await;
+    let opened = reader.call(12, &session_request(0, 0, &[(0, 0), (1, 0)])).await;
+    let mut waiting = session_request(opened.session_id, 1, &[]);
+    waiting.max_wait_ms = 59_000;
+    reader.send(12, &waiting).await;
+    writer.call(9, &produce_request("t", 1, -1, &batch(&["news"]))).await;
+    let (_, response) = reader.receive::<FetchRequest>(12).await;
+    assert_eq!(values(&response.responses[0].partitions[0].records), [(0, "news".to_owned())]);
+}
+
+#[tokio::test]
+async fn without_a_free_slot_a_consumer_goes_on_without_a_session() {
+    let broker = TestBroker::with(BrokerConfig { fetch_sessions: 1, ..BrokerConfig::default() }).await;
+    let mut client = broker.client().await;
+    client.create_topic("t", 1, &[]).await;
+    client.produce("t", &batch(&["a"])).await;
+    assert!(client.call(12, &session_request(0, 0, &[(0, 0)])).await.session_id > 0);
+    let second = client.call(12, &session_request(0, 0, &[(0, 0)])).await;
+    assert_eq!((second.error_code, second.session_id), (0, 0));
+    assert_eq!(values(&second.responses[0].partitions[0].records).len(), 1);
+}
+
+#[tokio::test]
+async fn unknown_topic_ids_are_named() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    let id = client.create_topic("t", 1, &[]).await;
     let mut request = fetch_request("", &[(0, 0)], i32::MAX);
     request.topics[0].topic_id = Uuid::from_bytes([7; 16]);
     let response = client.call(16, &request).await;

@@ -1,16 +1,53 @@
 //! What a fetch asks for, with every partition looked up once. Partitions that cannot be read are refused here; the
 //! others are read as often as the long poll needs.
 
+use super::session::Run;
 use crate::broker::{Broker, check_leader_epoch, find_topic};
 use floe_formats::Topic;
 use floe_log::Partition;
 use floe_protocol::ErrorCode;
-use floe_protocol::messages::fetch_request::{FetchPartition as Asked, FetchTopic as AskedTopic};
-use floe_protocol::messages::{FetchRequest, StrBytes, Uuid};
+use floe_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use floe_protocol::messages::{StrBytes, Uuid};
 use std::sync::Arc;
 
-/// First version that names topics by id.
-const TOPIC_IDS: i16 = 13;
+/// What is asked of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AskedPartition {
+    pub(super) index: i32,
+    pub(super) offset: i64,
+    pub(super) max_bytes: i32,
+    /// The epoch that the client knows; -1 if it knows none.
+    pub(super) leader_epoch: i32,
+    pub(super) last_fetched_epoch: i32,
+}
+
+impl From<&FetchPartition> for AskedPartition {
+    fn from(asked: &FetchPartition) -> Self {
+        Self {
+            index: asked.partition,
+            offset: asked.fetch_offset,
+            max_bytes: asked.partition_max_bytes,
+            leader_epoch: asked.current_leader_epoch,
+            last_fetched_epoch: asked.last_fetched_epoch,
+        }
+    }
+}
+
+impl From<&FetchTopic> for Run {
+    fn from(asked: &FetchTopic) -> Self {
+        Self { name: asked.topic.clone(), id: asked.topic_id, partitions: asked.partitions.iter().map(AskedPartition::from).collect() }
+    }
+}
+
+/// What a request says besides its partitions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) by_id: bool,
+    pub(super) is_follower: bool,
+    /// Bytes of records in the whole answer, as the client wants it.
+    pub(super) max_bytes: i32,
+    pub(super) read_committed: bool,
+}
 
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -46,24 +83,19 @@ pub(super) struct Refused {
 }
 
 impl Plan {
-    pub(super) fn new(broker: &Broker, version: i16, request: FetchRequest) -> Self {
+    pub(super) fn new(broker: &Broker, terms: Terms, runs: &[Run]) -> Self {
         let limit = usize::try_from(broker.config.fetch_max_bytes.0).unwrap_or(usize::MAX);
-        let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(limit);
-        let is_follower = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
+        let max_bytes = usize::try_from(terms.max_bytes).unwrap_or(0).min(limit);
         let view = broker.view();
-        let topics = request
-            .topics
-            .into_iter()
-            .map(|asked| {
-                let topic = if is_follower {
-                    Err(ErrorCode::NotLeaderOrFollower)
-                } else {
-                    find_topic(&view, &asked.topic, asked.topic_id, version >= TOPIC_IDS)
-                };
-                PlannedTopic::new(broker, topic, asked)
+        let topics = runs
+            .iter()
+            .map(|run| {
+                let topic =
+                    if terms.is_follower { Err(ErrorCode::NotLeaderOrFollower) } else { find_topic(&view, &run.name, run.id, terms.by_id) };
+                PlannedTopic::new(broker, topic, run)
             })
             .collect();
-        Self { topics, max_bytes, read_committed: request.isolation_level == 1 }
+        Self { topics, max_bytes, read_committed: terms.read_committed }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,17 +113,17 @@ impl Plan {
 }
 
 impl PlannedTopic {
-    fn new(broker: &Broker, topic: Result<Arc<Topic>, ErrorCode>, asked: AskedTopic) -> Self {
-        let partitions = asked.partitions.iter().map(|asked| Planned::new(broker, &topic, asked)).collect();
-        Self { name: asked.topic, id: asked.topic_id, partitions }
+    fn new(broker: &Broker, topic: Result<Arc<Topic>, ErrorCode>, run: &Run) -> Self {
+        let partitions = run.partitions.iter().map(|asked| Planned::new(broker, &topic, *asked)).collect();
+        Self { name: run.name.clone(), id: run.id, partitions }
     }
 }
 
 impl Planned {
-    fn new(broker: &Broker, topic: &Result<Arc<Topic>, ErrorCode>, asked: &Asked) -> Self {
+    fn new(broker: &Broker, topic: &Result<Arc<Topic>, ErrorCode>, asked: AskedPartition) -> Self {
         let refused = |code| Refused { code, leader_epoch: None };
-        let partition = topic.as_ref().map_err(|code| *code).and_then(|topic| broker.partition(topic, asked.partition)).map_err(refused);
-        let partition = partition.and_then(|partition| match check_leader_epoch(&partition, asked.current_leader_epoch) {
+        let partition = topic.as_ref().map_err(|code| *code).and_then(|topic| broker.partition(topic, asked.index)).map_err(refused);
+        let partition = partition.and_then(|partition| match check_leader_epoch(&partition, asked.leader_epoch) {
             Ok(()) => Ok(partition),
             Err(code) => {
                 let fenced = code == ErrorCode::FencedLeaderEpoch;
@@ -99,9 +131,9 @@ impl Planned {
             }
         });
         Self {
-            index: asked.partition,
-            offset: asked.fetch_offset,
-            max_bytes: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
+            index: asked.index,
+            offset: asked.offset,
+            max_bytes: usize::try_from(asked.max_bytes).unwrap_or(0),
             last_fetched_epoch: asked.last_fetched_epoch,
             partition,
         }

@@ -1,10 +1,11 @@
 //! Passes over partitions of a simulated broker: what is charged, what fits, what is not there yet.
 
+use super::super::plan::Terms;
+use super::super::session::Run;
 use super::*;
 use crate::testing::{World, batch, create_topic};
 use floe_log::{Durability, EngineOptions};
 use floe_protocol::message;
-use floe_protocol::messages::FetchRequest;
 use floe_protocol::messages::fetch_request::{FetchPartition as Asked, FetchTopic as AskedTopic};
 use floe_records::BatchHeader;
 use futures::FutureExt;
@@ -21,7 +22,8 @@ fn plan(broker: &Broker, topic: &str, partitions: &[(i32, i64)], partition_max_b
         message!(Asked { partition: *partition, fetch_offset: *fetch_offset, partition_max_bytes })
     };
     let topic = message!(AskedTopic { topic: topic.into(), partitions: partitions.iter().map(asked).collect() });
-    Plan::new(broker, 12, message!(FetchRequest { replica_id: -1, max_bytes, topics: vec![topic] }))
+    let terms = Terms { by_id: false, is_follower: false, max_bytes, read_committed: false };
+    Plan::new(broker, terms, &[Run::from(&topic)])
 }
 
 #[tokio::test(start_paused = true)]
