@@ -1,15 +1,22 @@
 //! One file per Kafka API: a request to a response. Handlers know the protocol's rules; sockets, order and budgets of
 //! connections are not theirs.
 
+mod acls;
 mod alter_configs;
 mod api_versions;
+mod client_quotas;
+mod count_admin;
 mod create_partitions;
 mod create_topics;
+mod delegation_tokens;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod incremental_alter_configs;
@@ -18,7 +25,10 @@ mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
+mod partition_reassignments;
 pub(crate) mod produce;
+mod scram_credentials;
+mod update_features;
 
 pub(crate) use fetch::session::FetchSessions;
 
@@ -48,13 +58,30 @@ pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, request: Req
         Request::ListOffsets(request) => list_offsets::handle(broker, version, request).await.into(),
         Request::Metadata(request) => metadata::handle(broker, version, request).await.into(),
         Request::FindCoordinator(request) => find_coordinator::handle(version, &request).into(),
-        Request::ApiVersions(request) => api_versions::handle(version, &request).into(),
+        Request::ApiVersions(request) => api_versions::handle(broker, version, &request).into(),
         Request::CreateTopics(request) => create_topics::handle(broker, version, request).await.into(),
         Request::DeleteTopics(request) => delete_topics::handle(broker, version, request).await.into(),
         Request::InitProducerId(request) => init_producer_id::handle(broker, &request).into(),
         Request::OffsetForLeaderEpoch(request) => offset_for_leader_epoch::handle(broker, request).into(),
         Request::DescribeConfigs(request) => describe_configs::handle(broker, request).into(),
         Request::DescribeCluster(request) => describe_cluster::handle(broker, &request).into(),
+        Request::DescribeAcls(_) => acls::describe().into(),
+        Request::CreateAcls(request) => acls::create(&request).into(),
+        Request::DeleteAcls(request) => acls::delete(&request).into(),
+        Request::DescribeLogDirs(request) => describe_log_dirs::handle(broker, &request).into(),
+        Request::CreateDelegationToken(_) => delegation_tokens::create().into(),
+        Request::RenewDelegationToken(_) => delegation_tokens::renew().into(),
+        Request::ExpireDelegationToken(_) => delegation_tokens::expire().into(),
+        Request::DescribeDelegationToken(_) => delegation_tokens::describe().into(),
+        Request::ElectLeaders(request) => elect_leaders::handle(broker, request).into(),
+        Request::AlterPartitionReassignments(request) => partition_reassignments::alter(broker, request).into(),
+        Request::ListPartitionReassignments(_) => partition_reassignments::list().into(),
+        Request::DescribeClientQuotas(request) => client_quotas::describe(&request).into(),
+        Request::AlterClientQuotas(request) => client_quotas::alter(request).into(),
+        Request::DescribeUserScramCredentials(request) => scram_credentials::describe(request).into(),
+        Request::AlterUserScramCredentials(request) => scram_credentials::alter(request).into(),
+        Request::DescribeQuorum(request) => describe_quorum::handle(broker, request).into(),
+        Request::UpdateFeatures(request) => update_features::handle(version, request).into(),
         Request::AlterConfigs(request) => alter_configs::handle(broker, request).await.into(),
         Request::CreatePartitions(request) => create_partitions::handle(broker, request).await.into(),
         Request::IncrementalAlterConfigs(request) => incremental_alter_configs::handle(broker, request).await.into(),
@@ -94,16 +121,6 @@ pub(crate) fn count_errors(metrics: &BrokerMetrics, response: &Response) {
         Response::OffsetForLeaderEpoch(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
         Response::DescribeConfigs(r) => r.results.iter().for_each(|r| count(r.error_code)),
         Response::DescribeCluster(r) => count(r.error_code),
-        Response::AlterConfigs(r) => r.responses.iter().for_each(|r| count(r.error_code)),
-        Response::CreatePartitions(r) => r.results.iter().for_each(|t| count(t.error_code)),
-        Response::IncrementalAlterConfigs(r) => r.responses.iter().for_each(|r| count(r.error_code)),
-        Response::DescribeProducers(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
-        Response::ListConfigResources(r) => count(r.error_code),
-        Response::DescribeTopicPartitions(r) => {
-            for topic in &r.topics {
-                count(topic.error_code);
-                topic.partitions.iter().for_each(|p| count(p.error_code));
-            }
-        }
+        administration => count_admin::count_errors(administration, &count),
     }
 }

@@ -13,6 +13,7 @@ pub mod config;
 mod config_change;
 mod connection;
 mod errors;
+mod features;
 mod handlers;
 mod metrics;
 pub mod server;

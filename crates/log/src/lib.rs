@@ -31,6 +31,6 @@ pub use ended::Ended;
 pub use engine::Engine;
 pub use error::{AppendError, OpenError, ReadError, TopicError};
 pub use options::{Durability, EngineOptions};
-pub use partition::{Appended, Offsets, Partition, ReadRequest, ReadResult, Registration};
+pub use partition::{Appended, Offsets, Partition, PartitionSizes, ReadRequest, ReadResult, Registration};
 pub use status::{EngineStatus, PartitionStatus};
 pub use topics::{DURABILITY, MIN_INSYNC, NewTopic};

@@ -9,6 +9,25 @@ use crate::{ErrorCode, message};
 use floe_types::TopicId;
 
 pub use kafka_wire::{
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse,
+    CreateDelegationTokenRequest, CreateDelegationTokenResponse, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest,
+    DescribeAclsResponse, DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeDelegationTokenRequest,
+    DescribeDelegationTokenResponse, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeQuorumRequest, DescribeQuorumResponse,
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, ElectLeadersRequest, ElectLeadersResponse,
+    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    RenewDelegationTokenRequest, RenewDelegationTokenResponse, UpdateFeaturesRequest, UpdateFeaturesResponse, alter_client_quotas_request,
+    alter_client_quotas_response, alter_partition_reassignments_request, alter_partition_reassignments_response,
+    alter_user_scram_credentials_request, alter_user_scram_credentials_response, create_acls_request, create_acls_response,
+    create_delegation_token_request, create_delegation_token_response, delete_acls_request, delete_acls_response, describe_acls_request,
+    describe_acls_response, describe_client_quotas_request, describe_client_quotas_response, describe_delegation_token_request,
+    describe_delegation_token_response, describe_log_dirs_request, describe_log_dirs_response, describe_quorum_request,
+    describe_quorum_response, describe_user_scram_credentials_request, describe_user_scram_credentials_response, elect_leaders_request,
+    elect_leaders_response, expire_delegation_token_request, expire_delegation_token_response, list_partition_reassignments_request,
+    list_partition_reassignments_response, renew_delegation_token_request, renew_delegation_token_response, update_features_request,
+    update_features_response,
+};
+pub use kafka_wire::{
     AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse, DescribeProducersRequest,
     DescribeProducersResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse, ListConfigResourcesRequest, ListConfigResourcesResponse, alter_configs_request,

@@ -66,6 +66,21 @@ pub(crate) static LIST_CONFIG_RESOURCES: [Part; 1] = [From(1, &Values(&Skip(1)))
 pub(crate) static CREATE_PARTITIONS: [Part; 1] = [Structs(&[Text, Skip(4), Structs(&[Values(&Skip(4))])])];
 pub(crate) static DESCRIBE_TOPIC_PARTITIONS: [Part; 1] = [Structs(&[Text])];
 pub(crate) static DESCRIBE_PRODUCERS: [Part; 1] = [Structs(&[Text, Values(&Skip(4))])];
+pub(crate) static CREATE_ACLS: [Part; 1] = [Structs(&[Skip(1), Text, Skip(1), Text, Text, Skip(2)])];
+pub(crate) static DELETE_ACLS: [Part; 1] = [Structs(&[Skip(1), Text, Skip(1), Text, Text, Skip(2)])];
+pub(crate) static DESCRIBE_LOG_DIRS: [Part; 1] = [Structs(&[Text, Values(&Skip(4))])];
+pub(crate) static CREATE_DELEGATION_TOKEN: [Part; 3] = [From(3, &Text), From(3, &Text), Structs(&[Text, Text])];
+pub(crate) static DESCRIBE_DELEGATION_TOKEN: [Part; 1] = [Structs(&[Text, Text])];
+pub(crate) static ELECT_LEADERS: [Part; 2] = [From(1, &Skip(1)), Structs(&[Text, Values(&Skip(4))])];
+pub(crate) static ALTER_PARTITION_REASSIGNMENTS: [Part; 3] =
+    [Skip(4), From(1, &Skip(1)), Structs(&[Text, Structs(&[Skip(4), Values(&Skip(4))])])];
+pub(crate) static LIST_PARTITION_REASSIGNMENTS: [Part; 2] = [Skip(4), Structs(&[Text, Values(&Skip(4))])];
+pub(crate) static DESCRIBE_CLIENT_QUOTAS: [Part; 1] = [Structs(&[Text, Skip(1), Text])];
+pub(crate) static ALTER_CLIENT_QUOTAS: [Part; 1] = [Structs(&[Structs(&[Text, Text]), Structs(&[Text, Skip(9)])])];
+pub(crate) static DESCRIBE_USER_SCRAM_CREDENTIALS: [Part; 1] = [Structs(&[Text])];
+pub(crate) static ALTER_USER_SCRAM_CREDENTIALS: [Part; 2] = [Structs(&[Text, Skip(1)]), Structs(&[Text, Skip(5), Blob, Blob])];
+pub(crate) static DESCRIBE_QUORUM: [Part; 1] = [Structs(&[Text, Structs(&[Skip(4)])])];
+pub(crate) static UPDATE_FEATURES: [Part; 2] = [Skip(4), Structs(&[Text, Skip(3)])];
 
 /// A body's walk: its decoder, and how many elements are left of the budget.
 struct Walk {

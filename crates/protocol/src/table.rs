@@ -30,10 +30,36 @@ macro_rules! with_apis {
             InitProducerId = 22, advertised 0..=5, served 0, flexible 2, InitProducerIdRequest => InitProducerIdResponse, shape FLAT,
                 "A transactional id is refused with a fatal error until transactions are served.";
             OffsetForLeaderEpoch = 23, advertised 2..=4, served 2, flexible 4, OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, shape OFFSET_FOR_LEADER_EPOCH, "";
+            DescribeAcls = 29, advertised 1..=3, served 1, flexible 2, DescribeAclsRequest => DescribeAclsResponse, shape FLAT,
+                "No authoriser: answered with SECURITY_DISABLED, as Kafka does without one.";
+            CreateAcls = 30, advertised 1..=3, served 1, flexible 2, CreateAclsRequest => CreateAclsResponse, shape CREATE_ACLS,
+                "No authoriser: every creation is answered with SECURITY_DISABLED, as Kafka does without one.";
+            DeleteAcls = 31, advertised 1..=3, served 1, flexible 2, DeleteAclsRequest => DeleteAclsResponse, shape DELETE_ACLS,
+                "No authoriser: every filter is answered with SECURITY_DISABLED, as Kafka does without one.";
             DescribeConfigs = 32, advertised 1..=4, served 1, flexible 4, DescribeConfigsRequest => DescribeConfigsResponse, shape DESCRIBE_CONFIGS, "";
             AlterConfigs = 33, advertised 0..=2, served 0, flexible 2, AlterConfigsRequest => AlterConfigsResponse, shape ALTER_CONFIGS, "";
+            DescribeLogDirs = 35, advertised 1..=4, served 1, flexible 2, DescribeLogDirsRequest => DescribeLogDirsResponse, shape DESCRIBE_LOG_DIRS,
+                "Three places stand for directories: `wal` (what only the local disk has), `store` (what the object store has), and `cache`, whose bytes are not told by partition.";
             CreatePartitions = 37, advertised 0..=3, served 0, flexible 2, CreatePartitionsRequest => CreatePartitionsResponse, shape CREATE_PARTITIONS, "";
+            CreateDelegationToken = 38, advertised 1..=3, served 1, flexible 2, CreateDelegationTokenRequest => CreateDelegationTokenResponse, shape CREATE_DELEGATION_TOKEN,
+                "DELEGATION_TOKEN_REQUEST_NOT_ALLOWED, as on every listener of Kafka without authentication.";
+            RenewDelegationToken = 39, advertised 1..=2, served 1, flexible 2, RenewDelegationTokenRequest => RenewDelegationTokenResponse, shape FLAT, "As CreateDelegationToken.";
+            ExpireDelegationToken = 40, advertised 1..=2, served 1, flexible 2, ExpireDelegationTokenRequest => ExpireDelegationTokenResponse, shape FLAT, "As CreateDelegationToken.";
+            DescribeDelegationToken = 41, advertised 1..=3, served 1, flexible 2, DescribeDelegationTokenRequest => DescribeDelegationTokenResponse, shape DESCRIBE_DELEGATION_TOKEN, "As CreateDelegationToken.";
+            ElectLeaders = 43, advertised 0..=2, served 0, flexible 2, ElectLeadersRequest => ElectLeadersResponse, shape ELECT_LEADERS, "";
             IncrementalAlterConfigs = 44, advertised 0..=1, served 0, flexible 1, IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, shape INCREMENTAL_ALTER_CONFIGS, "";
+            AlterPartitionReassignments = 45, advertised 0..=1, served 0, flexible 0, AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse, shape ALTER_PARTITION_REASSIGNMENTS,
+                "There is one broker: an assignment to any other is refused, one to it is what is there already.";
+            ListPartitionReassignments = 46, advertised 0..=0, served 0, flexible 0, ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse, shape LIST_PARTITION_REASSIGNMENTS, "";
+            DescribeClientQuotas = 48, advertised 0..=1, served 0, flexible 1, DescribeClientQuotasRequest => DescribeClientQuotasResponse, shape DESCRIBE_CLIENT_QUOTAS, "";
+            AlterClientQuotas = 49, advertised 0..=1, served 0, flexible 1, AlterClientQuotasRequest => AlterClientQuotasResponse, shape ALTER_CLIENT_QUOTAS,
+                "Quotas are not enforced: setting one is refused with POLICY_VIOLATION, removing one that is not there succeeds.";
+            DescribeUserScramCredentials = 50, advertised 0..=0, served 0, flexible 0, DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse, shape DESCRIBE_USER_SCRAM_CREDENTIALS, "";
+            AlterUserScramCredentials = 51, advertised 0..=0, served 0, flexible 0, AlterUserScramCredentialsRequest => AlterUserScramCredentialsResponse, shape ALTER_USER_SCRAM_CREDENTIALS,
+                "No authentication: a new credential is refused with SECURITY_DISABLED, and there is none to delete.";
+            DescribeQuorum = 55, advertised 0..=2, served 0, flexible 0, DescribeQuorumRequest => DescribeQuorumResponse, shape DESCRIBE_QUORUM,
+                "The quorum of `__cluster_metadata` is this broker; its log is the catalog, and offsets are the catalog's versions.";
+            UpdateFeatures = 57, advertised 0..=2, served 0, flexible 0, UpdateFeaturesRequest => UpdateFeaturesResponse, shape UPDATE_FEATURES, "";
             DescribeCluster = 60, advertised 0..=2, served 0, flexible 0, DescribeClusterRequest => DescribeClusterResponse, shape FLAT, "";
             DescribeProducers = 61, advertised 0..=0, served 0, flexible 0, DescribeProducersRequest => DescribeProducersResponse, shape DESCRIBE_PRODUCERS, "";
             ListConfigResources = 74, advertised 0..=1, served 0, flexible 0, ListConfigResourcesRequest => ListConfigResourcesResponse, shape LIST_CONFIG_RESOURCES, "";

@@ -6,6 +6,12 @@ use floe_protocol::client::{ClientRequest, decode_response};
 use floe_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use floe_protocol::messages::find_coordinator_request;
 use floe_protocol::messages::{
+    AlterClientQuotasRequest, AlterPartitionReassignmentsRequest, AlterUserScramCredentialsRequest, CreateAclsRequest,
+    CreateDelegationTokenRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest, DescribeDelegationTokenRequest,
+    DescribeLogDirsRequest, DescribeQuorumRequest, DescribeUserScramCredentialsRequest, ElectLeadersRequest, ExpireDelegationTokenRequest,
+    ListPartitionReassignmentsRequest, RenewDelegationTokenRequest, UpdateFeaturesRequest,
+};
+use floe_protocol::messages::{
     AlterConfigsRequest, CreatePartitionsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest,
     ListConfigResourcesRequest,
 };
@@ -91,6 +97,23 @@ async fn t42_every_advertised_api_answers_in_every_advertised_version() {
     asks(client, message!(DescribeProducersRequest {}), asked).await;
     asks(client, message!(ListConfigResourcesRequest {}), asked).await;
     asks(client, message!(DescribeTopicPartitionsRequest {}), asked).await;
+    asks(client, message!(CreateAclsRequest {}), asked).await;
+    asks(client, message!(CreateDelegationTokenRequest {}), asked).await;
+    asks(client, message!(DeleteAclsRequest {}), asked).await;
+    asks(client, message!(DescribeAclsRequest {}), asked).await;
+    asks(client, message!(DescribeClientQuotasRequest {}), asked).await;
+    asks(client, message!(AlterClientQuotasRequest {}), asked).await;
+    asks(client, message!(DescribeDelegationTokenRequest {}), asked).await;
+    asks(client, message!(DescribeLogDirsRequest {}), asked).await;
+    asks(client, message!(DescribeQuorumRequest {}), asked).await;
+    asks(client, message!(DescribeUserScramCredentialsRequest {}), asked).await;
+    asks(client, message!(AlterUserScramCredentialsRequest {}), asked).await;
+    asks(client, message!(ElectLeadersRequest {}), asked).await;
+    asks(client, message!(ExpireDelegationTokenRequest {}), asked).await;
+    asks(client, message!(ListPartitionReassignmentsRequest {}), asked).await;
+    asks(client, message!(AlterPartitionReassignmentsRequest {}), asked).await;
+    asks(client, message!(RenewDelegationTokenRequest {}), asked).await;
+    asks(client, message!(UpdateFeaturesRequest {}), asked).await;
     asked.sort_by_key(|api| api.key());
     assert_eq!(*asked, table::ROWS.iter().map(|row| row.api).collect::<Vec<_>>(), "none was left out");
 }

@@ -1,6 +1,7 @@
 //! A whole broker behind a real socket on loopback: an engine over a store in memory and a disk in a temporary folder,
 //! and a client that speaks frames.
 
+mod administration;
 mod durability;
 mod fetch;
 mod handshake;

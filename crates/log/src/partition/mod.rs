@@ -42,6 +42,17 @@ pub struct Offsets {
     pub end: Offset,
 }
 
+/// Where a partition's batches are, in bytes as they are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionSizes {
+    /// What the local disk has and no certain slot.
+    pub wal_bytes: u64,
+    /// What certain slots have.
+    pub stored_bytes: u64,
+    /// Committed records that are in no certain slot yet.
+    pub records_not_stored: i64,
+}
+
 /// Why a partition takes nothing more.
 #[derive(Debug, Clone)]
 enum Closed {
@@ -156,6 +167,17 @@ impl Partition {
     #[must_use]
     pub fn epochs(&self) -> Vec<floe_formats::EpochStart> {
         self.state.lock().line.epochs.clone()
+    }
+
+    /// Where its records are.
+    #[must_use]
+    pub fn sizes(&self) -> PartitionSizes {
+        let state = self.state.lock();
+        PartitionSizes {
+            wal_bytes: state.tail.unflushed_wal_bytes(),
+            stored_bytes: state.line.segments.iter().map(|segment| segment.bytes).sum(),
+            records_not_stored: (state.committed - state.line.end).max(0),
+        }
     }
 
     /// The idempotent producers that it remembers, by id.

@@ -76,6 +76,12 @@ impl Tail {
         self.uncommitted -= 1;
     }
 
+    /// Bytes in the WAL of what is not in certain slots.
+    pub(super) fn unflushed_wal_bytes(&self) -> u64 {
+        let unflushed = self.batches.range(self.batches.len() - self.uncertain..);
+        unflushed.filter(|batch| batch.wal.is_some()).map(|batch| u64::from(batch.len)).sum()
+    }
+
     /// The batches from the one that holds `offset` on.
     pub(super) fn at_or_after(&self, offset: Offset) -> impl Iterator<Item = &TailBatch> {
         self.batches.range(self.batches.partition_point(|batch| batch.end_offset <= offset)..)

@@ -75,7 +75,9 @@ fn t41_damaged_requests_never_panic_and_no_element_escapes_the_count() {
         let counted = counted(header.api, header.version, body).unwrap_or_else(|error| panic!("{}: {error:?}", context()));
         assert!(counted >= samples::elements(&request), "{}: {counted} counted, {request:?}", context());
         let again = encode(&request, header.version).unwrap_or_else(|error| panic!("{}: {error}", context()));
-        assert_eq!(receive(again.to_bytes().slice(4..)), Ok(request), "{}", context());
+        // Compared as bytes: a quota may be no number, which equals nothing.
+        let second = receive(again.to_bytes().slice(4..)).unwrap_or_else(|error| panic!("{}: {error}", context()));
+        assert_eq!(encode(&second, header.version), Ok(again), "{}", context());
     }
     assert!(decoded > cases / 100 && refused > cases / 10, "no use: {decoded} decoded, {refused} refused of {cases}");
 }
