@@ -10,10 +10,14 @@ use floe_formats::{BatchSlice, BuiltPack, End, Index, PackBuilder, PackKind, Pac
 use floe_objstore::{Created, Payload};
 use floe_types::{DiskId, Incarnation, LeaderEpoch, Offset, PartitionId, SlotNumber, WriteId};
 use floe_wal::{ReplayedEntry, WalError};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
 
 /// Bytes of one recovery pack.
-const PACK_BYTES: u64 = 32 << 20;
+const PACK_BYTES: u64 = 16 << 20;
+/// Recovery packs under way at once.
+const UPLOADS: usize = 8;
 
 /// The lines of a chain's partitions, as its row and its WAL make them.
 type Lines = BTreeMap<PartitionId, Line>;
@@ -126,6 +130,7 @@ impl Start {
         by: Incarnation,
     ) -> Result<Vec<PackRef>, OpenError> {
         let mut recovery = Vec::new();
+        let mut uploads = FuturesUnordered::new();
         let mut pack = self.recovery_pack(incarnation, by);
         for (partition, kept) in kept {
             let mut rest = kept.batches.into_iter().peekable();
@@ -137,12 +142,18 @@ impl Start {
                 pack.add_segment(meta(line, epoch, &batches)?, batches).map_err(|source| self.format(by, source))?;
                 if pack.len() >= PACK_BYTES {
                     let full = std::mem::replace(&mut pack, self.recovery_pack(incarnation, by));
-                    self.store_recovery(lines, full, &mut recovery, (incarnation, by)).await?;
+                    uploads.push(self.store_recovery(lines, full, &mut recovery, (incarnation, by))?);
+                    if uploads.len() >= UPLOADS {
+                        uploads.next().await.transpose()?;
+                    }
                 }
             }
         }
         if !pack.is_empty() {
-            self.store_recovery(lines, pack, &mut recovery, (incarnation, by)).await?;
+            uploads.push(self.store_recovery(lines, pack, &mut recovery, (incarnation, by))?);
+        }
+        while let Some(uploaded) = uploads.next().await {
+            uploaded?;
         }
         Ok(recovery)
     }
@@ -151,21 +162,22 @@ impl Start {
         PackBuilder::new(self.writer(by), PackKind::Recovery, incarnation, None)
     }
 
-    async fn store_recovery(
-        &self,
+    /// Adds a recovery pack to the lines, which count once all such packs are stored; the upload is the caller's to await.
+    fn store_recovery<'a>(
+        &'a self,
         lines: &mut Lines,
         pack: PackBuilder,
         recovery: &mut Vec<PackRef>,
         (incarnation, by): (Incarnation, Incarnation),
-    ) -> Result<(), OpenError> {
+    ) -> Result<BoxFuture<'a, Result<(), OpenError>>, OpenError> {
         let pack = pack.finish(None, SlotNumber(0)).map_err(|source| self.format(by, source))?;
         // A recovery that was cut short has left packs of the same incarnation only if it was this very process.
         let number = u32::try_from(recovery.len()).unwrap_or(u32::MAX);
         let stored = PackRef::Recovery { incarnation, by, number };
-        self.create_for_sure(&stored.key(), &Payload::from(pack.payload.clone())).await?;
         apply(lines, &pack, stored);
         recovery.push(stored);
-        Ok(())
+        let body = Payload::from(pack.payload);
+        Ok(async move { self.create_for_sure(&stored.key(), &body).await }.boxed())
     }
 
     async fn create_end(&self, end: End) -> Result<End, OpenError> {
