@@ -2,6 +2,7 @@
 
 use crate::budget::ByteBudget;
 use crate::config::BrokerConfig;
+use crate::groups::Groups;
 use crate::handlers::FetchSessions;
 use crate::metrics::BrokerMetrics;
 use bytes::Bytes;
@@ -55,6 +56,7 @@ pub(crate) struct Broker {
     pub(crate) config: BrokerConfig,
     pub(crate) advertised: Advertised,
     pub(crate) metrics: BrokerMetrics,
+    pub(crate) groups: Groups,
     pub(crate) shutdown: Shutdown,
     /// Requests in memory.
     pub(crate) requests: ByteBudget,
@@ -86,6 +88,7 @@ impl Broker {
             conversions: Semaphore::new(CONVERSIONS),
             sessions: FetchSessions::new(env.clone(), usize::try_from(config.fetch_sessions).unwrap_or(usize::MAX)),
             full: AtomicBool::new(false),
+            groups: Groups::new(env.clone(), engine.clone(), &config, shutdown.clone()),
             env,
             engine,
             config,
@@ -162,14 +165,24 @@ impl Broker {
         limit: Duration,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let (done, result) = oneshot::channel();
-        let run = async move {
-            // Nobody waits any more: the work counts all the same.
-            let _nobody = done.send(work.await);
-        };
-        self.env.spawn(name, run).detach_to_group();
-        self.env.timeout(limit, result).await.ok()?.ok()
+        run_to_end(&self.env, name, limit, work).await
     }
+}
+
+/// [`Broker::run_to_end`], for those who have no broker.
+pub(crate) async fn run_to_end<T: Send + 'static>(
+    env: &Env,
+    name: &'static str,
+    limit: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let (done, result) = oneshot::channel();
+    let run = async move {
+        // Nobody waits any more: the work counts all the same.
+        let _nobody = done.send(work.await);
+    };
+    env.spawn(name, run).detach_to_group();
+    env.timeout(limit, result).await.ok()?.ok()
 }
 
 /// Finds the topic that a request names: by id where its version has ids, by name before.

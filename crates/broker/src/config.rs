@@ -120,6 +120,24 @@ settings! {
         "Longest wait of a fetch for new records, whatever the client asks for.";
     "floe.max.partitions" max_partitions: u32 = 100_000,
         "Partitions of all topics together; a topic that would exceed it is refused.";
+    "group.initial.rebalance.delay.ms" group_initial_rebalance_delay: Millis = Millis(3_000),
+        "How long the first members of an empty group are waited for, so that members that start together begin together.";
+    "group.min.session.timeout.ms" group_min_session_timeout: i32 = 6_000,
+        "Shortest session that a member of a group may ask for, in milliseconds.";
+    "group.max.session.timeout.ms" group_max_session_timeout: i32 = 1_800_000,
+        "Longest session that a member of a group may ask for, in milliseconds.";
+    "group.max.size" group_max_size: i32 = i32::MAX,
+        "Most members of a group.";
+    "offset.metadata.max.bytes" offset_metadata_max_bytes: i32 = 4_096,
+        "Longest metadata of a committed offset, in characters.";
+    "offsets.topic.num.partitions" offsets_topic_partitions: i32 = 50,
+        "Partitions of __consumer_offsets, which is created when the first group is. Not to be changed afterwards: they say where a group is kept.";
+    "offsets.commit.timeout.ms" offsets_commit_timeout: Millis = Millis(5_000),
+        "Longest wait of a commit of offsets, or of a group's assignment, for its records to be durable.";
+    "offsets.retention.minutes" offsets_retention_minutes: i32 = 10_080,
+        "How long offsets are kept once their group is empty, or, without members, since their commit.";
+    "offsets.retention.check.interval.ms" offsets_retention_check: Millis = Millis(600_000),
+        "How often offsets are looked for that have outlived their retention.";
 }
 
 impl BrokerConfig {
@@ -156,6 +174,7 @@ impl BrokerConfig {
         if self.timestamp_after_max < 0 {
             return refuse("log.message.timestamp.after.max.ms", "must not be negative");
         }
+        self.validate_groups()?;
         let request_max = self.socket_request_max_bytes.0;
         if !(1024..=i32::MAX as u64).contains(&request_max) {
             return refuse("socket.request.max.bytes", "must lie between 1 KiB and 2 GiB");
@@ -171,6 +190,32 @@ impl BrokerConfig {
         }
         if self.fetch_max_bytes.0 > i32::MAX as u64 {
             return refuse("fetch.max.bytes", "must be less than 2 GiB");
+        }
+        Ok(())
+    }
+
+    fn validate_groups(&self) -> Result<(), ConfigError> {
+        let refuse = |key, reason: &str| Err(ConfigError::Value { key, reason: reason.to_owned() });
+        if self.group_min_session_timeout < 1 {
+            return refuse("group.min.session.timeout.ms", "must be at least 1");
+        }
+        if self.group_max_session_timeout < self.group_min_session_timeout {
+            return refuse("group.max.session.timeout.ms", "must not be less than group.min.session.timeout.ms");
+        }
+        if self.group_max_size < 1 {
+            return refuse("group.max.size", "must be at least 1");
+        }
+        if self.offset_metadata_max_bytes < 0 {
+            return refuse("offset.metadata.max.bytes", "must not be negative");
+        }
+        if !(1..=10_000).contains(&self.offsets_topic_partitions) {
+            return refuse("offsets.topic.num.partitions", "must lie between 1 and 10,000");
+        }
+        if self.offsets_retention_minutes < 1 {
+            return refuse("offsets.retention.minutes", "must be at least 1");
+        }
+        if self.offsets_commit_timeout.0 < 1 || self.offsets_retention_check.0 < 1 {
+            return refuse("offsets.commit.timeout.ms", "must be at least 1, as must offsets.retention.check.interval.ms");
         }
         Ok(())
     }

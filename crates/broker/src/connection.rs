@@ -22,6 +22,7 @@ use floe_protocol::{
 use frames::{FrameLimits, Frames, ReceivedFrame};
 use futures::future::BoxFuture;
 use futures::{FutureExt, pin_mut};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,7 +47,7 @@ enum Answer {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<R, W>(broker: Arc<Broker>, reader: R, writer: W) -> Close
+pub(crate) async fn serve<R, W>(broker: Arc<Broker>, peer: IpAddr, reader: R, writer: W) -> Close
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -55,7 +56,7 @@ where
         mpsc::channel(usize::try_from(broker.config.max_pending_requests).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
     let grace = Duration::from(broker.config.response_send_timeout);
     let env = broker.env.clone();
-    let mut requests = Requests::new(broker.clone(), reader, sender);
+    let mut requests = Requests::new(broker.clone(), peer, reader, sender);
     let answers = Answers { broker, queue, writer, outbox: Outbox::default() }.run();
     pin_mut!(answers);
     let close = loop {
@@ -76,6 +77,7 @@ where
 /// The reading half.
 struct Requests<R> {
     broker: Arc<Broker>,
+    peer: IpAddr,
     frames: Frames<R>,
     queue: mpsc::Sender<Outgoing>,
     /// Held by the one answer that is not Produce's.
@@ -84,7 +86,7 @@ struct Requests<R> {
 }
 
 impl<R: AsyncRead + Unpin> Requests<R> {
-    fn new(broker: Arc<Broker>, reader: R, queue: mpsc::Sender<Outgoing>) -> Self {
+    fn new(broker: Arc<Broker>, peer: IpAddr, reader: R, queue: mpsc::Sender<Outgoing>) -> Self {
         let limits = FrameLimits {
             max_bytes: usize::try_from(broker.config.socket_request_max_bytes.0).unwrap_or(usize::MAX),
             idle: broker.config.connections_max_idle.into(),
@@ -93,7 +95,7 @@ impl<R: AsyncRead + Unpin> Requests<R> {
         };
         let frames = Frames::new(reader, broker.env.clone(), limits);
         let stopped = stopped(broker.shutdown.clone()).boxed();
-        Self { broker, frames, queue, turn: Arc::new(Semaphore::new(1)), stopped }
+        Self { broker, peer, frames, queue, turn: Arc::new(Semaphore::new(1)), stopped }
     }
 
     /// Reads one request and handles it.
@@ -156,7 +158,7 @@ impl<R: AsyncRead + Unpin> Requests<R> {
     async fn handle(&mut self, header: RequestHeader, request: Request, received: Duration) -> Result<(), Close> {
         let turn = next_turn(self.turn.clone()).await;
         let handled = {
-            let handling = handlers::handle(&self.broker, &header, request);
+            let handling = handlers::handle(&self.broker, &header, self.peer, request);
             pin_mut!(handling);
             if header.api == Api::Fetch {
                 // A long poll is for a client that is there.

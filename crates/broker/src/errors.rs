@@ -6,6 +6,7 @@
 //! written, try again"; `KAFKA_STORAGE_ERROR` for "refresh metadata and try again".
 
 use crate::topic_config::TopicConfigError;
+use floe_coordinator::GroupError;
 use floe_log::{AppendError, Ended, ReadError, TopicError};
 use floe_protocol::ErrorCode;
 use floe_records::BatchError;
@@ -116,6 +117,35 @@ pub(crate) fn of_topic_config(error: &TopicConfigError) -> ErrorCode {
             ErrorCode::InvalidConfig
         }
     }
+}
+
+/// A request about a group that was refused.
+pub(crate) fn of_group(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::CoordinatorLoadInProgress => ErrorCode::CoordinatorLoadInProgress,
+        GroupError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        GroupError::NotCoordinator => ErrorCode::NotCoordinator,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupError::UnknownMemberId => ErrorCode::UnknownMemberId,
+        GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
+        GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
+        GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,
+        GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupError::InvalidCommitOffsetSize => ErrorCode::InvalidCommitOffsetSize,
+        GroupError::InvalidRequest => ErrorCode::InvalidRequest,
+        GroupError::UnknownServerError => ErrorCode::UnknownServerError,
+    }
+}
+
+/// The code of a group's outcome.
+pub(crate) fn code_of_group(error: Option<GroupError>) -> i16 {
+    error.map_or(ErrorCode::None, of_group).code()
 }
 
 /// This broker serves nothing any more: the client looks for who does.

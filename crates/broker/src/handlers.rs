@@ -9,9 +9,11 @@ mod count_admin;
 mod create_partitions;
 mod create_topics;
 mod delegation_tokens;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -19,15 +21,23 @@ mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod partition_reassignments;
 pub(crate) mod produce;
 mod scram_credentials;
+mod sync_group;
 mod update_features;
 
 pub(crate) use fetch::session::FetchSessions;
@@ -36,6 +46,7 @@ use crate::broker::Broker;
 use crate::budget::Held;
 use crate::metrics::BrokerMetrics;
 use floe_protocol::{Request, RequestHeader, Response};
+use std::net::IpAddr;
 
 /// A response, and the budget its bytes are charged to; none if it is still to be charged.
 pub(crate) struct Handled {
@@ -50,14 +61,24 @@ impl<T: Into<Response>> From<T> for Handled {
 }
 
 /// Handles one request to its end.
-pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, request: Request) -> Handled {
+pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr, request: Request) -> Handled {
     let version = header.version;
     match request {
         Request::Produce(request) => produce::start(broker, version, request).await.finish(broker).await.into(),
         Request::Fetch(request) => fetch::handle(broker, version, request).await,
         Request::ListOffsets(request) => list_offsets::handle(broker, version, request).await.into(),
         Request::Metadata(request) => metadata::handle(broker, version, request).await.into(),
-        Request::FindCoordinator(request) => find_coordinator::handle(version, &request).into(),
+        Request::OffsetCommit(request) => offset_commit::handle(broker, version, request).await.into(),
+        Request::OffsetFetch(request) => offset_fetch::handle(broker, version, request).await.into(),
+        Request::FindCoordinator(request) => find_coordinator::handle(broker, version, request).await.into(),
+        Request::JoinGroup(request) => join_group::handle(broker, header, peer, request).await.into(),
+        Request::Heartbeat(request) => heartbeat::handle(broker, request).await.into(),
+        Request::LeaveGroup(request) => leave_group::handle(broker, version, request).await.into(),
+        Request::SyncGroup(request) => sync_group::handle(broker, request).await.into(),
+        Request::DescribeGroups(request) => describe_groups::handle(broker, version, request).await.into(),
+        Request::ListGroups(request) => list_groups::handle(broker, request).await.into(),
+        Request::DeleteGroups(request) => delete_groups::handle(broker, request).await.into(),
+        Request::OffsetDelete(request) => offset_delete::handle(broker, request).await.into(),
         Request::ApiVersions(request) => api_versions::handle(broker, version, &request).into(),
         Request::CreateTopics(request) => create_topics::handle(broker, version, request).await.into(),
         Request::DeleteTopics(request) => delete_topics::handle(broker, version, request).await.into(),
@@ -113,6 +134,22 @@ pub(crate) fn count_errors(metrics: &BrokerMetrics, response: &Response) {
         Response::FindCoordinator(r) => {
             count(r.error_code);
             r.coordinators.iter().for_each(|c| count(c.error_code));
+        }
+        Response::OffsetCommit(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
+        Response::OffsetFetch(r) => r.groups.iter().for_each(|g| count(g.error_code)),
+        Response::JoinGroup(r) => count(r.error_code),
+        Response::Heartbeat(r) => count(r.error_code),
+        Response::LeaveGroup(r) => {
+            count(r.error_code);
+            r.members.iter().for_each(|m| count(m.error_code));
+        }
+        Response::SyncGroup(r) => count(r.error_code),
+        Response::DescribeGroups(r) => r.groups.iter().for_each(|g| count(g.error_code)),
+        Response::ListGroups(r) => count(r.error_code),
+        Response::DeleteGroups(r) => r.results.iter().for_each(|g| count(g.error_code)),
+        Response::OffsetDelete(r) => {
+            count(r.error_code);
+            r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code));
         }
         Response::ApiVersions(r) => count(r.error_code),
         Response::CreateTopics(r) => r.topics.iter().for_each(|t| count(t.error_code)),

@@ -14,6 +14,7 @@ mod config_change;
 mod connection;
 mod errors;
 mod features;
+mod groups;
 mod handlers;
 mod metrics;
 pub mod server;

@@ -8,7 +8,7 @@ use floe_env::net::{Listener, listen};
 use floe_env::{Env, Shutdown};
 use floe_log::Engine;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -82,6 +82,7 @@ impl Server {
         let Self { env, listener, advertised, config, metrics } = self;
         let most = config.max_connections;
         let broker = Arc::new(Broker::new(env.clone(), engine, config, advertised, metrics, shutdown.clone()));
+        env.spawn("groups", broker.groups.clone().run()).detach_to_group();
         let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
         let cut = Shutdown::new();
         let stopped = shutdown.wait();
@@ -132,7 +133,7 @@ impl Drop for Open {
 
 async fn serve(broker: Arc<Broker>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, cut: Shutdown) {
     let (reader, writer) = stream.into_split();
-    let close = serve_counted(broker, reader, writer, place, cut).await;
+    let close = serve_counted(broker, (reader, writer), peer.ip(), place, cut).await;
     if close.is_ordinary() {
         tracing::debug!(%peer, reason = %close, "connection closed");
     } else {
@@ -140,7 +141,13 @@ async fn serve(broker: Arc<Broker>, stream: TcpStream, peer: SocketAddr, place: 
     }
 }
 
-async fn serve_counted<R, W>(broker: Arc<Broker>, reader: R, writer: W, place: OwnedSemaphorePermit, cut: Shutdown) -> Close
+async fn serve_counted<R, W>(
+    broker: Arc<Broker>,
+    (reader, writer): (R, W),
+    peer: IpAddr,
+    place: OwnedSemaphorePermit,
+    cut: Shutdown,
+) -> Close
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -151,7 +158,7 @@ where
     let mut open = Open { metrics, reason: "panic", _place: place };
     let close = tokio::select! {
         biased;
-        close = connection::serve(broker, reader, writer) => close,
+        close = connection::serve(broker, peer, reader, writer) => close,
         () = cut.wait() => Close::Shutdown,
     };
     open.reason = close.label();
@@ -162,6 +169,7 @@ where
 mod tests {
     use super::*;
     use crate::testing::World;
+    use std::net::Ipv4Addr;
     use std::pin::Pin;
     use std::task::{Context, Poll};
     use tokio::io::ReadBuf;
@@ -196,7 +204,7 @@ mod tests {
         let broker = world.broker().await;
         let places = Arc::new(Semaphore::new(1));
         let place = places.clone().acquire_owned().await.expect("open");
-        let serving = serve_counted(broker.clone(), Trap, tokio::io::sink(), place, Shutdown::new());
+        let serving = serve_counted(broker.clone(), (Trap, tokio::io::sink()), Ipv4Addr::LOCALHOST.into(), place, Shutdown::new());
         let failed = broker.env.spawn("kafka-connection", serving).join().await.expect_err("it panicked");
         assert!(failed.to_string().contains("a fault in the code"), "{failed}");
         assert_eq!((broker.metrics.open_connections(), broker.metrics.connections_closed("panic")), (0, 1));

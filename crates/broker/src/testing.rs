@@ -18,6 +18,7 @@ use floe_records::{BatchBuilder, Codec};
 use floe_testkit::sim_store::{SimFaults, SimStore};
 use floe_types::PartitionId;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -84,7 +85,10 @@ impl Pipe {
     pub(crate) fn new(broker: &Arc<Broker>, capacity: usize) -> Self {
         let (near, far) = tokio::io::duplex(capacity);
         let (reader, writer) = tokio::io::split(far);
-        Self { stream: near, serving: broker.env.spawn("connection", connection::serve(broker.clone(), reader, writer)) }
+        Self {
+            stream: near,
+            serving: broker.env.spawn("connection", connection::serve(broker.clone(), Ipv4Addr::LOCALHOST.into(), reader, writer)),
+        }
     }
 
     pub(crate) async fn send<R: ClientRequest>(&mut self, version: i16, correlation: i32, request: &R) {

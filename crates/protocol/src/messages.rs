@@ -46,6 +46,16 @@ pub use kafka_wire::{
     init_producer_id_response, list_offsets_request, list_offsets_response, metadata_request, metadata_response,
     offset_for_leader_epoch_request, offset_for_leader_epoch_response, produce_request, produce_response,
 };
+/// Consumer groups.
+pub use kafka_wire::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
+    SyncGroupResponse, delete_groups_request, delete_groups_response, describe_groups_request, describe_groups_response,
+    join_group_request, join_group_response, leave_group_request, leave_group_response, list_groups_request, list_groups_response,
+    offset_commit_request, offset_commit_response, offset_delete_request, offset_delete_response, offset_fetch_request,
+    offset_fetch_response, sync_group_request, sync_group_response,
+};
 pub use kafka_wire_core::{StrBytes, TaggedFields, Uuid};
 
 /// A topic id as Kafka writes it. The zero id means "none" on the wire.

@@ -5,6 +5,7 @@
 //! where Kafka's own schema calls that harmless, or where an older field says the same.
 
 mod admin;
+mod groups;
 
 use crate::{
     fetch,

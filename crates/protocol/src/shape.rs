@@ -81,6 +81,20 @@ pub(crate) static DESCRIBE_USER_SCRAM_CREDENTIALS: [Part; 1] = [Structs(&[Text])
 pub(crate) static ALTER_USER_SCRAM_CREDENTIALS: [Part; 2] = [Structs(&[Text, Skip(1)]), Structs(&[Text, Skip(5), Blob, Blob])];
 pub(crate) static DESCRIBE_QUORUM: [Part; 1] = [Structs(&[Text, Structs(&[Skip(4)])])];
 pub(crate) static UPDATE_FEATURES: [Part; 2] = [Skip(4), Structs(&[Text, Skip(3)])];
+/// Bare names and nothing before them.
+pub(crate) static NAMES: [Part; 1] = [Values(&Text)];
+pub(crate) static JOIN_GROUP: [Part; 7] = [Text, Skip(4), From(1, &Skip(4)), Text, From(5, &Text), Text, Structs(&[Text, Blob])];
+pub(crate) static SYNC_GROUP: [Part; 7] = [Text, Skip(4), Text, From(3, &Text), From(5, &Text), From(5, &Text), Structs(&[Text, Blob])];
+pub(crate) static LEAVE_GROUP: [Part; 3] = [Text, UpTo(2, &Text), From(3, &Structs(&[Text, Text, From(5, &Text)]))];
+pub(crate) static LIST_GROUPS: [Part; 2] = [From(4, &Values(&Text)), From(5, &Values(&Text))];
+pub(crate) static OFFSET_COMMIT: [Part; 6] =
+    [Text, Skip(4), Text, From(7, &Text), From(2, &UpTo(4, &Skip(8))), Structs(&[Text, Structs(&[Skip(12), From(6, &Skip(4)), Text])])];
+pub(crate) static OFFSET_FETCH: [Part; 3] = [
+    UpTo(7, &Text),
+    UpTo(7, &Structs(&[Text, Values(&Skip(4))])),
+    From(8, &Structs(&[Text, From(9, &Text), From(9, &Skip(4)), Structs(&[Text, Values(&Skip(4))])])),
+];
+pub(crate) static OFFSET_DELETE: [Part; 2] = [Text, Structs(&[Text, Structs(&[Skip(4)])])];
 
 /// A body's walk: its decoder, and how many elements are left of the budget.
 struct Walk {

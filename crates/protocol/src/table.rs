@@ -20,8 +20,16 @@ macro_rules! with_apis {
                 "Followers do not fetch.";
             ListOffsets = 2, advertised 1..=10, served 1, flexible 6, ListOffsetsRequest => ListOffsetsResponse, shape LIST_OFFSETS, "";
             Metadata = 3, advertised 0..=13, served 0, flexible 9, MetadataRequest => MetadataResponse, shape METADATA, "";
+            OffsetCommit = 8, advertised 2..=9, served 2, flexible 8, OffsetCommitRequest => OffsetCommitResponse, shape OFFSET_COMMIT, "";
+            OffsetFetch = 9, advertised 1..=9, served 1, flexible 6, OffsetFetchRequest => OffsetFetchResponse, shape OFFSET_FETCH, "";
             FindCoordinator = 10, advertised 0..=6, served 0, flexible 3, FindCoordinatorRequest => FindCoordinatorResponse, shape FIND_COORDINATOR,
-                "Answers with an error until groups are served.";
+                "Coordinators of transactions are answered with a fatal error until transactions are served; those of share groups with INVALID_REQUEST, as Kafka does where they are off.";
+            JoinGroup = 11, advertised 0..=9, served 0, flexible 6, JoinGroupRequest => JoinGroupResponse, shape JOIN_GROUP, "";
+            Heartbeat = 12, advertised 0..=4, served 0, flexible 4, HeartbeatRequest => HeartbeatResponse, shape FLAT, "";
+            LeaveGroup = 13, advertised 0..=5, served 0, flexible 4, LeaveGroupRequest => LeaveGroupResponse, shape LEAVE_GROUP, "";
+            SyncGroup = 14, advertised 0..=5, served 0, flexible 4, SyncGroupRequest => SyncGroupResponse, shape SYNC_GROUP, "";
+            DescribeGroups = 15, advertised 0..=6, served 0, flexible 5, DescribeGroupsRequest => DescribeGroupsResponse, shape NAMES, "";
+            ListGroups = 16, advertised 0..=5, served 0, flexible 3, ListGroupsRequest => ListGroupsResponse, shape LIST_GROUPS, "";
             ApiVersions = 18, advertised 0..=4, served 0, flexible 3, ApiVersionsRequest => ApiVersionsResponse, shape FLAT,
                 "An unknown version is answered in version 0 with UNSUPPORTED_VERSION and all ranges; the response header is always version 0.";
             CreateTopics = 19, advertised 2..=7, served 2, flexible 5, CreateTopicsRequest => CreateTopicsResponse, shape CREATE_TOPICS,
@@ -46,11 +54,13 @@ macro_rules! with_apis {
             RenewDelegationToken = 39, advertised 1..=2, served 1, flexible 2, RenewDelegationTokenRequest => RenewDelegationTokenResponse, shape FLAT, "As CreateDelegationToken.";
             ExpireDelegationToken = 40, advertised 1..=2, served 1, flexible 2, ExpireDelegationTokenRequest => ExpireDelegationTokenResponse, shape FLAT, "As CreateDelegationToken.";
             DescribeDelegationToken = 41, advertised 1..=3, served 1, flexible 2, DescribeDelegationTokenRequest => DescribeDelegationTokenResponse, shape DESCRIBE_DELEGATION_TOKEN, "As CreateDelegationToken.";
+            DeleteGroups = 42, advertised 0..=2, served 0, flexible 2, DeleteGroupsRequest => DeleteGroupsResponse, shape NAMES, "";
             ElectLeaders = 43, advertised 0..=2, served 0, flexible 2, ElectLeadersRequest => ElectLeadersResponse, shape ELECT_LEADERS, "";
             IncrementalAlterConfigs = 44, advertised 0..=1, served 0, flexible 1, IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, shape INCREMENTAL_ALTER_CONFIGS, "";
             AlterPartitionReassignments = 45, advertised 0..=1, served 0, flexible 0, AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse, shape ALTER_PARTITION_REASSIGNMENTS,
                 "There is one broker: an assignment to any other is refused, one to it is what is there already.";
             ListPartitionReassignments = 46, advertised 0..=0, served 0, flexible 0, ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse, shape LIST_PARTITION_REASSIGNMENTS, "";
+            OffsetDelete = 47, advertised 0..=0, served 0, flexible 32767, OffsetDeleteRequest => OffsetDeleteResponse, shape OFFSET_DELETE, "";
             DescribeClientQuotas = 48, advertised 0..=1, served 0, flexible 1, DescribeClientQuotasRequest => DescribeClientQuotasResponse, shape DESCRIBE_CLIENT_QUOTAS, "";
             AlterClientQuotas = 49, advertised 0..=1, served 0, flexible 1, AlterClientQuotasRequest => AlterClientQuotasResponse, shape ALTER_CLIENT_QUOTAS,
                 "Quotas are not enforced: setting one is refused with POLICY_VIOLATION, removing one that is not there succeeds.";

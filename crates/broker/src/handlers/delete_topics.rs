@@ -35,7 +35,7 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: DeleteTopicsR
             Ok(topic) if !seen.insert(topic.id) => Err(Refusal::new(ErrorCode::InvalidRequest, format!("Duplicate topic {}", topic.name))),
             Ok(topic) => {
                 let remaining = deadline.saturating_sub(broker.env.monotonic());
-                delete(broker, topic.id, remaining).await.map(|()| topic)
+                delete(broker, &topic.name, topic.id, remaining).await.map(|()| topic)
             }
             Err(refusal) => Err(refusal),
         };
@@ -68,10 +68,14 @@ fn find(broker: &Broker, asked: &DeleteTopicState) -> Result<Arc<Topic>, Refusal
     }
 }
 
-async fn delete(broker: &Broker, id: TopicId, timeout: Duration) -> Result<(), Refusal> {
+async fn delete(broker: &Broker, name: &str, id: TopicId, timeout: Duration) -> Result<(), Refusal> {
     let engine = broker.engine.clone();
     match broker.run_to_end("delete-topic", timeout, async move { engine.delete_topic(id).await }).await {
-        Some(Ok(())) => Ok(()),
+        Some(Ok(())) => {
+            // A new topic of the name is not to begin where groups were in the old one.
+            broker.groups.forget_topic(name).await;
+            Ok(())
+        }
         Some(Err(error @ TopicError::NotFound(_))) => Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, error.to_string())),
         Some(Err(error)) => Err(Refusal::new(errors::of_topic(&error), error.to_string())),
         None => Err(Refusal::new(ErrorCode::RequestTimedOut, "the topic may be gone a moment later")),

@@ -1,48 +1,65 @@
-//! FindCoordinator: there are no coordinators yet, and that is said so that clients stop at once and show why.
+//! FindCoordinator: this broker, for every group. The topic of the groups is there when it is answered.
 //!
-//! For groups, UNSUPPORTED_VERSION: not retriable in any client, shown with our message by librdkafka. For transactions,
-//! CLUSTER_AUTHORIZATION_FAILED: of the codes that both Java and librdkafka take for fatal, the one with which both show
-//! our message.
+//! For transactions, CLUSTER_AUTHORIZATION_FAILED: of the codes that both Java and librdkafka take for fatal, the one with
+//! which both show our message. For share groups, INVALID_REQUEST, as Kafka where they are off.
 
-use crate::errors::NO_TRANSACTIONS;
+use crate::broker::Broker;
+use crate::errors::{self, NO_TRANSACTIONS, Refusal};
 use floe_protocol::messages::find_coordinator_response::Coordinator;
-use floe_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+use floe_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse, StrBytes};
 use floe_protocol::{ErrorCode, message};
-
-const NO_GROUPS: &str = "Floe does not serve groups yet; assign partitions to the consumer, and keep its offsets";
 
 /// First version that asks for many at once.
 const BATCHED: i16 = 4;
 
-pub(super) fn handle(version: i16, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-    let (code, why) = match request.key_type {
-        0 => (ErrorCode::UnsupportedVersion, NO_GROUPS),
-        1 => (ErrorCode::ClusterAuthorizationFailed, NO_TRANSACTIONS),
-        _ => (ErrorCode::InvalidRequest, "no such type of coordinator"),
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+pub(super) async fn handle(broker: &Broker, version: i16, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+    let keys = if version < BATCHED { vec![request.key] } else { request.coordinator_keys };
+    let refusal = match request.key_type {
+        GROUP => {
+            let refusal = |error| Refusal::new(errors::of_group(error), "the topic of the groups is not there yet");
+            broker.groups.ensure_topic().await.err().map(refusal)
+        }
+        TRANSACTION => Some(Refusal::new(ErrorCode::ClusterAuthorizationFailed, NO_TRANSACTIONS)),
+        _ => Some(Refusal::new(ErrorCode::InvalidRequest, "no such type of coordinator")),
     };
-    let keys = if version < BATCHED { std::slice::from_ref(&request.key) } else { &request.coordinator_keys };
-    let coordinators = keys
-        .iter()
-        .map(|key| {
-            message!(Coordinator { key: key.clone(), node_id: -1, port: -1, error_code: code.code(), error_message: Some(why.into()) })
-        })
-        .collect();
+    let coordinators = keys.into_iter().map(|key| coordinator(broker, key, refusal.as_ref())).collect();
     message!(FindCoordinatorResponse { coordinators })
+}
+
+fn coordinator(broker: &Broker, key: StrBytes, refusal: Option<&Refusal>) -> Coordinator {
+    match refusal {
+        Some(Refusal { code, message }) => {
+            let error_message = Some(message.as_str().into());
+            message!(Coordinator { key, node_id: -1, port: -1, error_code: code.code(), error_message })
+        }
+        None => {
+            let endpoint = broker.endpoint();
+            message!(Coordinator { key, node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port })
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::World;
 
-    #[test]
-    fn groups_and_transactions_are_refused_with_a_reason_for_each_key() {
-        let request = message!(FindCoordinatorRequest { key_type: 1_i8, coordinator_keys: vec!["a".into(), "b".into()] });
-        let response = handle(6, &request);
-        let got: Vec<_> = response.coordinators.iter().map(|c| (c.key.as_str(), c.error_code)).collect();
-        assert_eq!(got, [("a", 31), ("b", 31)]);
-        let request = message!(FindCoordinatorRequest { key: "g".into() });
-        let response = handle(2, &request);
-        assert_eq!(response.coordinators[0].error_code, 35);
-        assert_eq!(response.coordinators[0].error_message.as_deref(), Some(NO_GROUPS));
+    #[tokio::test(start_paused = true)]
+    async fn groups_are_found_here_and_everything_else_is_refused_with_a_reason_for_each_key() {
+        let broker = World::new(1).broker().await;
+        let ask = |key_type: i8| message!(FindCoordinatorRequest { key_type, coordinator_keys: vec!["a".into(), "b".into()] });
+        let shown = |response: FindCoordinatorResponse| -> Vec<_> {
+            response.coordinators.iter().map(|c| (c.key.to_string(), c.error_code, c.node_id, c.port)).collect()
+        };
+        let found = shown(handle(&broker, 6, ask(GROUP)).await);
+        assert_eq!(found, [("a".into(), 0, 0, 9092), ("b".into(), 0, 0, 9092)]);
+        let refused = shown(handle(&broker, 6, ask(TRANSACTION)).await);
+        assert_eq!(refused, [("a".into(), 31, -1, -1), ("b".into(), 31, -1, -1)]);
+        assert_eq!(shown(handle(&broker, 6, ask(2)).await)[0].1, 42);
+        let one = handle(&broker, 2, message!(FindCoordinatorRequest { key: "g".into() })).await;
+        assert_eq!(shown(one), [("g".into(), 0, 0, 9092)]);
     }
 }

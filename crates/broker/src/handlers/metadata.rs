@@ -32,7 +32,7 @@ const EMPTY_IS_NONE: i16 = 1;
 const CREATION_FLAG: i16 = 4;
 const TOPIC_IDS: i16 = 12;
 
-const fn bits(mut operations: &[i32]) -> i32 {
+pub(super) const fn bits(mut operations: &[i32]) -> i32 {
     let mut bits = 0;
     while let [first, rest @ ..] = operations {
         bits |= 1 << *first;

@@ -1,6 +1,7 @@
 //! One full request and one full response per API: every field set that the version has, arrays within arrays filled.
 
 mod admin;
+mod groups;
 
 use crate::{
     Api, Request, Response, fetch, message,
@@ -87,6 +88,16 @@ pub(crate) fn request(api: Api, version: i16) -> Request {
             endpoint_type: from(version, 1, 2, 1),
             include_fenced_brokers: version >= 2
         })),
+        Api::OffsetCommit
+        | Api::OffsetFetch
+        | Api::JoinGroup
+        | Api::Heartbeat
+        | Api::LeaveGroup
+        | Api::SyncGroup
+        | Api::DescribeGroups
+        | Api::ListGroups
+        | Api::DeleteGroups
+        | Api::OffsetDelete => groups::request(api, version),
     }
 }
 
@@ -239,6 +250,16 @@ pub(crate) fn elements(request: &Request) -> usize {
         Request::ListPartitionReassignments(r) => r.topics.iter().flatten().map(|t| 1 + t.partition_indexes.len()).sum(),
         Request::UpdateFeatures(r) => r.feature_updates.len(),
         Request::DescribeAcls(_) | Request::RenewDelegationToken(_) | Request::ExpireDelegationToken(_) => 0,
+        Request::OffsetCommit(_)
+        | Request::OffsetFetch(_)
+        | Request::JoinGroup(_)
+        | Request::Heartbeat(_)
+        | Request::LeaveGroup(_)
+        | Request::SyncGroup(_)
+        | Request::DescribeGroups(_)
+        | Request::ListGroups(_)
+        | Request::DeleteGroups(_)
+        | Request::OffsetDelete(_) => groups::elements(request),
         Request::ApiVersions(_) | Request::InitProducerId(_) | Request::DescribeCluster(_) => 0,
     }
 }
@@ -288,6 +309,16 @@ pub(crate) fn response(api: Api) -> Response {
         Api::DescribeProducers => admin::describe_producers_response().into(),
         Api::ListConfigResources => admin::list_config_resources_response().into(),
         Api::DescribeTopicPartitions => admin::describe_topic_partitions_response().into(),
+        Api::OffsetCommit
+        | Api::OffsetFetch
+        | Api::JoinGroup
+        | Api::Heartbeat
+        | Api::LeaveGroup
+        | Api::SyncGroup
+        | Api::DescribeGroups
+        | Api::ListGroups
+        | Api::DeleteGroups
+        | Api::OffsetDelete => groups::response(api),
     }
 }
 
