@@ -2,7 +2,8 @@
 """Runs other people's Kafka clients against a broker: python3 tests/clients/run.py [python] [kcat] [node] [java]
 
 Starts a broker of its own on a temporary folder, installs what the clients need into target/, runs each client's smoke script
-(create a topic, every codec, keys, headers, reading by assignment, seek, look-up by time), and ends with one summary line.
+(create a topic, every codec, keys, headers, reading by assignment, seek, look-up by time), its group script where it has one (share,
+leave, crash, static restart, cooperative, commits, administration), and ends with one summary line.
 A client that cannot run here is skipped with the reason; the exit code is 1 if one failed. The broker: FLOE_TEST_BROKER, or target/debug/floe.
 With FLOE_BOOTSTRAP=host:port a running broker is used instead.
 """
@@ -65,11 +66,13 @@ def python():
         quiet([interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins], "pip install")
     for name in ["confluent_kafka", "kafka_python", "aiokafka"]:
         yield name.replace("_", "-"), [interpreter, HERE / "python" / f"smoke_{name}.py"]
+        yield name.replace("_", "-") + "-groups", [interpreter, HERE / "python" / f"groups_{name}.py"]
 
 
 def kcat():
     need("kcat")
     yield "kcat", ["bash", HERE / "kcat" / "smoke.sh"]
+    yield "kcat-groups", ["bash", HERE / "kcat" / "groups.sh"]
 
 
 def node():
@@ -99,6 +102,7 @@ def java():
         copy = ["dependency:copy-dependencies", f"-DoutputDirectory={lib}", f"-DbuildDirectory={JAVA}"]
         quiet(["mvn", "-q", "-B", "-f", pom, *copy], "mvn", timeout=600)
     yield "kafka-clients", ["java", "-cp", f"{lib}/*", HERE / "java" / "Smoke.java"]
+    yield "kafka-clients-groups", ["java", "-cp", f"{lib}/*", HERE / "java" / "Groups.java"]
 
 
 SUITES = {"python": python, "kcat": kcat, "node": node, "java": java}
@@ -110,6 +114,8 @@ def start_broker(folder):
         sys.exit(f"{program} is not there: cargo build -p floe")
     log = open(folder / "broker.log", "w")
     command = [program, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    # Groups are tested with short waits.
+    command += ["-o", "group.initial.rebalance.delay.ms=100", "-o", "group.min.session.timeout.ms=1000"]
     # The broker takes settings from the environment; what tests are told there is not for it.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOE_")}
     broker = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)

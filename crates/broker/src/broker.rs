@@ -6,6 +6,7 @@ use crate::groups::Groups;
 use crate::handlers::FetchSessions;
 use crate::metrics::BrokerMetrics;
 use bytes::Bytes;
+use floe_coordinator::OFFSETS_TOPIC;
 use floe_env::{Env, Shutdown};
 use floe_formats::Topic;
 use floe_log::{AppendError, Appended, Engine, Partition};
@@ -183,6 +184,11 @@ pub(crate) async fn run_to_end<T: Send + 'static>(
     };
     env.spawn(name, run).detach_to_group();
     env.timeout(limit, result).await.ok()?.ok()
+}
+
+/// Whether a topic is the broker's own.
+pub(crate) fn is_internal(topic: &str) -> bool {
+    matches!(topic, OFFSETS_TOPIC | "__transaction_state")
 }
 
 /// Finds the topic that a request names: by id where its version has ids, by name before.

@@ -102,9 +102,10 @@ impl Group {
         self.state_since_ms = Some(now.wall_ms);
     }
 
-    /// Nobody uses it, and a start would not bring it back.
+    /// Nobody has ever been in it, and the log knows nothing of it.
     pub(crate) fn is_unused(&self) -> bool {
-        self.state == GroupState::Empty && !self.is_stored && self.pending.is_empty() && self.offsets.is_empty()
+        let is_new = self.state == GroupState::Empty && self.generation == 0 && !self.is_stored;
+        is_new && self.pending.is_empty() && self.offsets.is_empty()
     }
 
     pub(crate) fn is_leader(&self, member: &Name) -> bool {

@@ -41,7 +41,8 @@ pub(crate) fn join(groups: &mut Groups, step: &mut Step<'_>, waiter: Waiter, joi
         // Who is turned away is no member any more, so that the others need not wait for it.
         rebalance::remove(group, step, &join.member, GroupError::GroupMaxSizeReached);
         forget_pending(group, step, &join.member);
-        return step.refuse(waiter, GroupError::GroupMaxSizeReached);
+        step.refuse(waiter, GroupError::GroupMaxSizeReached);
+        return rebalance::maybe_complete(group, step);
     }
     if !group.supports(join) {
         return step.refuse(waiter, GroupError::InconsistentGroupProtocol);

@@ -43,9 +43,4 @@ impl Timers {
         }
         self.queue.pop_first().map(|(_, timer)| timer)
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.queue.len()
-    }
 }

@@ -3,7 +3,7 @@
 //! A topic that is created here is in the catalog and takes records before the answer leaves, so the answer is the
 //! topic, not "try again".
 
-use crate::broker::Broker;
+use crate::broker::{Broker, is_internal};
 use crate::errors;
 use floe_formats::Topic;
 use floe_log::{NewTopic, TopicError};

@@ -8,7 +8,7 @@
 
 mod prepare;
 
-use crate::broker::{Broker, find_topic};
+use crate::broker::{Broker, find_topic, is_internal};
 use crate::errors::{self, NO_TRANSACTIONS, Refusal};
 use crate::topic_config::TopicSettings;
 use floe_formats::Topic;
@@ -69,7 +69,8 @@ pub(crate) async fn start(broker: &Broker, version: i16, request: ProduceRequest
         let topic = match &refusal {
             Some(refusal) => Err(refusal.clone()),
             None => find_topic(&view, &data.name, data.topic_id, version >= TOPIC_IDS)
-                .map_err(|code| Refusal::new(code, "This server does not host this topic-partition.")),
+                .map_err(|code| Refusal::new(code, "This server does not host this topic-partition."))
+                .and_then(refuse_internal),
         };
         topics.push(start_topic(broker, version, topic, data).await);
     }
@@ -83,6 +84,14 @@ fn refuse_all(request: &ProduceRequest) -> Option<Refusal> {
         return Some(Refusal::new(ErrorCode::InvalidRequiredAcks, message));
     }
     request.transactional_id.as_ref().map(|_| Refusal::new(ErrorCode::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS))
+}
+
+/// Internal topics are written by the broker alone: what it remembers of them is what it wrote.
+fn refuse_internal(topic: Arc<Topic>) -> Result<Arc<Topic>, Refusal> {
+    if is_internal(&topic.name) {
+        return Err(Refusal::new(ErrorCode::InvalidTopicException, format!("{} is written by the broker alone", topic.name)));
+    }
+    Ok(topic)
 }
 
 async fn start_topic(broker: &Broker, version: i16, topic: Result<Arc<Topic>, Refusal>, data: TopicProduceData) -> StartedTopic {

@@ -4,6 +4,7 @@
 mod administration;
 mod durability;
 mod fetch;
+mod groups;
 mod handshake;
 mod hostile;
 mod idempotence;

@@ -1,0 +1,10 @@
+//! The state machine, asked as a broker asks it: a log in memory whose commits come late or not at all, clocks that the test
+//! moves, and restarts that read the log back.
+
+mod expiry;
+mod histories;
+mod joins;
+mod loading;
+mod offsets;
+mod statics;
+mod support;
