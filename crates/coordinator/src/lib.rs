@@ -34,8 +34,8 @@ mod timers;
 
 pub use error::{GroupError, WriteFailed};
 pub use request::{
-    Commit, CommitPartition, CommittedOffset, DescribedMember, Description, Fetch, GroupState, Heartbeat, Join, Joined, JoinedMember,
-    Leave, LeavingMember, Listed, Name, Reply, Request, Sync, Synced, TopicPartitions,
+    ByPartition, Commit, CommitPartition, CommittedOffset, DescribedMember, Description, Fetch, GroupState, Heartbeat, Join, Joined,
+    JoinedMember, Leave, LeavingMember, Listed, Name, Reply, Request, Sync, Synced, TopicPartitions,
 };
 pub use route::{OFFSETS_TOPIC, partition_of};
 pub use shard::{Answer, Effects, GroupConfig, Now, Shard, Waiter, Write};

@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// A group, member, topic or protocol name. Shared, because one name stands in many places.
 pub type Name = Arc<str>;
 
+/// Something of each partition, by topic.
+pub type ByPartition<T> = Vec<(Name, Vec<(i32, T)>)>;
+
 /// A request about groups of one shard.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
@@ -46,11 +49,11 @@ pub enum Reply {
     Listed(Vec<Listed>),
     Deleted,
     /// In the order of the request.
-    Committed(Vec<(Name, Vec<(i32, Option<GroupError>)>)>),
+    Committed(ByPartition<Option<GroupError>>),
     /// In the order of the request, or by topic. A partition without an offset is there with none.
-    Fetched(Vec<(Name, Vec<(i32, Option<CommittedOffset>)>)>),
+    Fetched(ByPartition<Option<CommittedOffset>>),
     /// In the order of the request.
-    DeletedOffsets(Vec<(Name, Vec<(i32, Option<GroupError>)>)>),
+    DeletedOffsets(ByPartition<Option<GroupError>>),
 }
 
 /// JoinGroup.

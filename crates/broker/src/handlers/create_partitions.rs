@@ -1,8 +1,8 @@
 //! CreatePartitions: more partitions for topics that are there, never fewer. All topics of a request are one change of
 //! the catalog; new partitions take records when this answers.
 
-use super::metadata::is_internal;
 use crate::broker::Broker;
+use crate::broker::is_internal;
 use crate::errors::{self, Refusal};
 use floe_formats::CatalogChange;
 use floe_metadata::View;

@@ -1,7 +1,8 @@
 //! DescribeTopicPartitions: Metadata's partitions in pages, topics by name, with a cursor to go on from (KIP-966).
 
-use super::metadata::{TOPIC_OPERATIONS, describe_partition, is_internal};
+use super::metadata::{TOPIC_OPERATIONS, describe_partition};
 use crate::broker::Broker;
+use crate::broker::is_internal;
 use floe_formats::Topic;
 use floe_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition as Partition, DescribeTopicPartitionsResponseTopic as TopicResult,

@@ -140,11 +140,6 @@ fn describe(broker: &Broker, topic: &Topic) -> MetadataResponseTopic {
     })
 }
 
-/// Topics that brokers keep their own records in.
-pub(super) fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state")
-}
-
 pub(super) fn describe_partition(broker: &Broker, id: PartitionId) -> MetadataResponsePartition {
     let this = vec![broker.id()];
     match broker.engine.partition(id) {

@@ -109,7 +109,7 @@ impl History {
     fn join(&mut self, at: usize) {
         let client = &self.clients[at];
         let (instance, member) = (client.instance.clone(), client.member.clone());
-        let join = Join { instance, can_skip_assignment: at % 2 == 0, ..self.world.join_of(&member) };
+        let join = Join { instance, can_skip_assignment: at.is_multiple_of(2), ..self.world.join_of(&member) };
         let waiter = self.world.ask(Request::Join(join));
         self.clients[at].phase = Phase::Joining(waiter);
     }
