@@ -8,9 +8,13 @@
 //! `cargo test -p floe-models` searches the quick bounds; `cargo run --release -p floe-models -- --full` the larger ones. A rule of docs/ARCHITECTURE.md, or the
 //! code that keeps it, changes here first. What the models left open in the text of the rules: docs/decisions/0001-models.md.
 
+pub mod catalog;
+pub mod cleaning;
 pub mod embedded;
 pub mod engine;
+pub mod front;
 pub mod generations;
+pub mod publishing;
 pub mod recovery;
 pub mod runs;
 

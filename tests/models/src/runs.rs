@@ -1,6 +1,6 @@
 //! Every search by name, for the command line.
 use crate::engine::{Report, search};
-use crate::{embedded, generations, recovery};
+use crate::{catalog, cleaning, embedded, front, generations, publishing, recovery};
 
 /// One search.
 pub struct Run {
@@ -16,30 +16,46 @@ impl std::fmt::Debug for Run {
     }
 }
 
-/// The rules within the quick bounds, or within the larger ones.
-pub fn rules(full: bool) -> Vec<Run> {
+/// Adds the searches of one model: its rules within the bounds asked for, or each mutant in each quick world.
+macro_rules! add {
+    ($runs:ident, $what:ident, $module:ident, $model:ident) => {
+        let worlds = if matches!($what, What::Full) { $module::Bounds::FULL.to_vec() } else { $module::Bounds::QUICK.to_vec() };
+        let mutants = if matches!($what, What::Mutants) { $module::MUTANTS.map(Some).to_vec() } else { vec![None] };
+        for mutant in mutants {
+            for bounds in worlds.clone() {
+                let model = $module::$model { bounds, mutant };
+                let broken = mutant.map_or(String::new(), |mutant| format!(" {mutant:?} in"));
+                let name = format!("{}:{broken} {bounds:?}", stringify!($module));
+                $runs.push(Run { name, search: Box::new(move |limit| search(&model, limit)) });
+            }
+        }
+    };
+}
+
+enum What {
+    Quick,
+    Full,
+    Mutants,
+}
+
+fn all(what: &What) -> Vec<Run> {
     let mut runs = Vec::new();
-    for bounds in if full { recovery::Bounds::FULL.to_vec() } else { recovery::Bounds::QUICK.to_vec() } {
-        let model = recovery::Recovery { bounds, mutant: None };
-        runs.push(Run { name: format!("recovery: {bounds:?}"), search: Box::new(move |limit| search(&model, limit)) });
-    }
-    for bounds in if full { generations::Bounds::FULL.to_vec() } else { generations::Bounds::QUICK.to_vec() } {
-        let model = generations::Generations { bounds, mutant: None };
-        runs.push(Run { name: format!("generations: {bounds:?}"), search: Box::new(move |limit| search(&model, limit)) });
-    }
-    for bounds in if full { embedded::Bounds::FULL.to_vec() } else { embedded::Bounds::QUICK.to_vec() } {
-        let model = embedded::Embedded { bounds, mutant: None };
-        runs.push(Run { name: format!("embedded: {bounds:?}"), search: Box::new(move |limit| search(&model, limit)) });
-    }
+    add!(runs, what, recovery, Recovery);
+    add!(runs, what, generations, Generations);
+    add!(runs, what, embedded, Embedded);
+    add!(runs, what, front, Front);
+    add!(runs, what, publishing, Publishing);
+    add!(runs, what, cleaning, Cleaning);
+    add!(runs, what, catalog, Catalog);
     runs
 }
 
-/// Each mutant of the embedded model in each of its quick worlds: what breaks if a rule is left out.
+/// The rules within the quick bounds, or within the larger ones.
+pub fn rules(full: bool) -> Vec<Run> {
+    all(if full { &What::Full } else { &What::Quick })
+}
+
+/// Each mutant in each quick world of its model: what breaks if a rule is left out.
 pub fn mutants() -> Vec<Run> {
-    let worlds = embedded::MUTANTS.iter().flat_map(|mutant| embedded::Bounds::QUICK.map(|bounds| (*mutant, bounds)));
-    let run = |(mutant, bounds): (embedded::Mutant, embedded::Bounds)| {
-        let model = embedded::Embedded { bounds, mutant: Some(mutant) };
-        Run { name: format!("embedded, {}: {mutant:?}", bounds.name), search: Box::new(move |limit| search(&model, limit)) }
-    };
-    worlds.map(run).collect()
+    all(&What::Mutants)
 }
