@@ -3,10 +3,15 @@
 //! - [`recovery`]: commit, seal, stop and `end` of one generation with three copies.
 //! - [`generations`]: replica sets that change, disks that die, dead ends.
 //! - [`embedded`]: a single broker: `local` and `object` records in one partition, restart on the same disk, take-over by another disk.
+//! - [`front`]: deletion from a row while it is recovered.
+//! - [`publishing`]: merges, manifests, retention, compaction and sweeping in one partition across owners.
+//! - [`cleaning`]: a closed chain, its slots and recovery packs, late cleaners.
+//! - [`catalog`]: a topic's deletion and re-creation, with etcd and without.
 //! - [`engine`]: the search; it knows nothing of brokers. [`runs`]: all searches by name.
 //!
 //! `cargo test -p floe-models` searches the quick bounds; `cargo run --release -p floe-models -- --full` the larger ones. A rule of docs/ARCHITECTURE.md, or the
-//! code that keeps it, changes here first. What the models left open in the text of the rules: docs/decisions/0001-models.md.
+//! code that keeps it, changes here first. What the models left open in the text of the rules: docs/decisions/0001-models.md and
+//! 0002-history-models.md.
 
 pub mod catalog;
 pub mod cleaning;

@@ -11,7 +11,7 @@ struct Arguments {
     /// The larger bounds: 245 million states, 22 minutes beside other work, 4.1 GiB.
     #[arg(long)]
     full: bool,
-    /// Break each rule of the embedded model and print the shortest way to what breaks.
+    /// Break each rule in each quick world of its model and print the shortest way to what breaks.
     #[arg(long)]
     mutants: bool,
     /// Only searches whose name contains this.

@@ -8,7 +8,8 @@ impl Steps<'_> {
         let published = s.offsets_in(owner.view.packs);
         let uploaded = owner.pack.map_or(0, |pack| s.packs[pack as usize].offsets());
         let created = if owner.pack.is_some() && owner.phase == Phase::Created { s.offsets_in(owner.put.packs) } else { 0 };
-        let passed = below(model.start_to_publish(&owner).max(owner.view.log_start));
+        let certain = if model.is(Mutant::GoneByUncertainEvent) { owner.log_start } else { model.start_to_publish(&owner) };
+        let passed = below(certain.max(owner.view.log_start));
         let settled = published | passed;
         let dropped = settled | if model.is(Mutant::IndexDropsBeforeCounted) { uploaded } else { 0 };
         if owner.index & dropped != 0 {

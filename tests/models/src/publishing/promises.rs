@@ -49,9 +49,7 @@ impl Publishing {
         if knows < s.log_start {
             return Some(format!("log start {} was acknowledged, the owner has {knows}", s.log_start));
         }
-        // an event that a lost WAL might still take back hides nothing
-        let from = if self.bounds.wal_loss { s.certain_start.max(manifest.log_start) } else { s.log_start };
-        for offset in from..s.certain_end() {
+        for offset in s.log_start..s.certain_end() {
             match self.place(s, owner.index, &manifest, offset) {
                 None => return Some(format!("offset {offset} is in no index and no manifest")),
                 Some(place) if !s.is_there(place) => return Some(format!("offset {offset} is retained, its {place:?} is gone")),

@@ -35,6 +35,7 @@ crate::rules_hold_and_mutants_are_found! { Publishing
     a_sweep_of_greater_epochs_is_found: SweepHigherEpoch in OWNERS,
     t68_a_rewrite_before_its_event_is_found: RewriteBeforeEvent in COMPACTION,
     a_log_start_that_only_a_wal_holds_is_found: EventCommittedIsEnough in WAL_LOSS,
+    a_slot_gone_for_a_log_start_that_only_a_wal_holds_is_found: GoneByUncertainEvent in WAL_LOSS,
     a_rewrite_for_the_sake_of_an_uncertain_record_is_found: RewriteByUncertain in WAL_LOSS,
     a_tombstone_gone_before_its_value_is_found: TombstoneFirst in COMPACTION,
     t38_a_rewrite_that_stands_only_for_what_it_keeps_is_found: CoverShrinks in COMPACTION,
