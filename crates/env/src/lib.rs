@@ -27,6 +27,7 @@ pub mod sim;
 mod tasks;
 
 pub use clock::Elapsed;
+mod watched;
 pub use disk::{BLOCK, Disk, DiskFile, DiskLock, FileEntry};
 pub use env::Env;
 #[cfg(feature = "mutants")]
@@ -35,3 +36,4 @@ pub use mutants::{Mutant, mutated};
 pub use real_disk::RealDisk;
 pub use shutdown::Shutdown;
 pub use tasks::{Task, TaskFailed};
+pub use watched::Watched;

@@ -1,11 +1,11 @@
 //! A one-way signal that says: stop taking new work, finish what is under way.
 
+use crate::Watched;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// Clones share the signal. Once triggered it stays so.
 #[derive(Clone, Debug)]
-pub struct Shutdown(Arc<watch::Sender<bool>>);
+pub struct Shutdown(Arc<Watched<bool>>);
 
 impl Default for Shutdown {
     fn default() -> Self {
@@ -16,22 +16,22 @@ impl Default for Shutdown {
 impl Shutdown {
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(Arc::new(Watched::new(false)))
     }
 
     /// Wakes everybody that waits, now and later.
     pub fn trigger(&self) {
-        self.0.send_replace(true);
+        self.0.set(true);
     }
 
     #[must_use]
     pub fn is_triggered(&self) -> bool {
-        *self.0.borrow()
+        self.0.get()
     }
 
     /// Returns once triggered. Cancellation safe.
     pub async fn wait(&self) {
-        self.0.subscribe().wait_for(|triggered| *triggered).await.expect("this handle holds the sender");
+        self.0.wait_for(|triggered| *triggered).await;
     }
 }
 

@@ -22,6 +22,7 @@ pub use state::{CrashReport, SimDiskCounts};
 
 use crate::{
     Env,
+    Watched,
     disk::{self, Disk, DiskFile, DiskLock, FileEntry, check_dir, check_path, named},
 };
 use async_trait::async_trait;
@@ -31,7 +32,6 @@ use file::SimFile;
 use parking_lot::{Mutex, MutexGuard};
 use state::State;
 use std::{fmt, io, sync::Arc, time::Duration};
-use tokio::sync::watch;
 use tree::Node;
 
 /// The disk of one simulated machine; clones are the same disk.
@@ -41,7 +41,7 @@ pub struct SimDisk(Arc<Machine>);
 struct Machine {
     env: Env,
     state: Mutex<State>,
-    hang: watch::Sender<Hang>,
+    hang: Watched<Hang>,
 }
 
 impl fmt::Debug for SimDisk {
@@ -54,7 +54,7 @@ impl SimDisk {
     /// An empty disk without a limit. It draws from a stream of its own.
     #[must_use]
     pub fn new(env: &Env) -> Self {
-        Self(Arc::new(Machine { env: env.process(), state: Mutex::default(), hang: watch::Sender::new(Hang::No) }))
+        Self(Arc::new(Machine { env: env.process(), state: Mutex::default(), hang: Watched::new(Hang::No) }))
     }
 
     /// Power loss. Every open file and lock is dead; calls under way fail.
@@ -86,17 +86,17 @@ impl SimDisk {
 
     /// Syncs do not return until [`SimDisk::release_syncs`] or a crash.
     pub fn hang_syncs(&self) {
-        self.0.hang.send_replace(Hang::Forever);
+        self.0.hang.set(Hang::Forever);
     }
 
     /// Syncs do not return for so long from now.
     pub fn hang_syncs_for(&self, duration: Duration) {
-        self.0.hang.send_replace(Hang::Until(self.0.env.monotonic() + duration));
+        self.0.hang.set(Hang::Until(self.0.env.monotonic() + duration));
     }
 
     /// Ends a hang: what was held up goes on.
     pub fn release_syncs(&self) {
-        self.0.hang.send_replace(Hang::No);
+        self.0.hang.set(Hang::No);
     }
 
     /// The most bytes that files may have together, or no limit. Beyond it, whatever would make a file longer is `StorageFull`.
@@ -159,9 +159,8 @@ impl SimDisk {
     }
 
     async fn wait_while_hung(&self) {
-        let mut hang = self.0.hang.subscribe();
         loop {
-            let now = *hang.borrow_and_update();
+            let now = self.0.hang.get();
             let wait = match now {
                 Hang::No => return,
                 Hang::Forever => Duration::MAX,
@@ -171,7 +170,7 @@ impl SimDisk {
                 return;
             }
             // Over, or something changed: both are looked at in the next round.
-            let _ = self.0.env.timeout(wait, hang.changed()).await;
+            let _ = self.0.env.timeout(wait, self.0.hang.wait_for(|hang| *hang != now)).await;
         }
     }
 

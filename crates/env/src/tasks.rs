@@ -3,13 +3,11 @@
 //! A [`Task`] dies with its handle unless it is detached to its group; the group (one per process) can end all of them at
 //! once, which is what a crash is in a simulation. A group that was ended runs nothing any more.
 
+use crate::Watched;
 use floe_types::ErrorKind;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
-use tokio::{
-    sync::watch,
-    task::{AbortHandle, JoinHandle},
-};
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// Why a task gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +153,7 @@ impl Group {
         let id = state.next;
         state.next += 1;
         state.tasks.insert(id, (name, None));
-        self.0.living.send_replace(state.tasks.len());
+        self.0.living.set(state.tasks.len());
         Member { id, name, group: Arc::clone(&self.0) }
     }
 
@@ -170,8 +168,7 @@ impl Group {
     }
 
     pub(crate) async fn wait_empty(&self) {
-        let mut living = self.0.living.subscribe();
-        living.wait_for(|n| *n == 0).await.expect("the group holds the sender");
+        self.0.living.wait_for(|n| *n == 0).await;
     }
 }
 
@@ -189,6 +186,6 @@ impl Drop for Member {
         }
         let mut state = self.group.state.lock();
         state.tasks.remove(&self.id);
-        self.group.living.send_replace(state.tasks.len());
+        self.group.living.set(state.tasks.len());
     }
 }

@@ -1,7 +1,7 @@
 //! How an incarnation ends, told once to everybody who waits.
 
+use floe_env::Watched;
 use floe_types::Incarnation;
-use tokio::sync::watch;
 
 /// Why nothing more is acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,16 +27,16 @@ impl std::fmt::Display for Ended {
 
 /// The first end that is told stays.
 #[derive(Debug)]
-pub(crate) struct End(watch::Sender<Option<Ended>>);
+pub(crate) struct End(Watched<Option<Ended>>);
 
 impl End {
     pub(crate) fn new() -> Self {
-        Self(watch::channel(None).0)
+        Self(Watched::new(None))
     }
 
     /// True if this was the first to be told.
     pub(crate) fn tell(&self, ended: Ended) -> bool {
-        self.0.send_if_modified(|current| {
+        self.0.set_if(|current| {
             let first = current.is_none();
             current.get_or_insert(ended);
             first
@@ -44,14 +44,10 @@ impl End {
     }
 
     pub(crate) fn get(&self) -> Option<Ended> {
-        self.0.borrow().clone()
+        self.0.get()
     }
 
     pub(crate) async fn wait(&self) -> Ended {
-        let mut receiver = self.0.subscribe();
-        match receiver.wait_for(Option::is_some).await {
-            Ok(ended) => ended.clone().unwrap_or(Ended::Drained),
-            Err(_) => Ended::Drained,
-        }
+        self.0.wait_for(Option::is_some).await.unwrap_or(Ended::Drained)
     }
 }

@@ -12,7 +12,6 @@ use floe_types::{Incarnation, WriteId};
 use futures::future::try_join_all;
 use parking_lot::RwLock;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// A checkpoint every so many versions bounds what a start has to read: one listing and at most this many objects.
 const CHECKPOINT_EVERY: u64 = 64;
@@ -26,7 +25,6 @@ pub struct Catalog {
     store: Store,
     view: RwLock<Arc<View>>,
     changing: tokio::sync::Mutex<()>,
-    changed: watch::Sender<u64>,
 }
 
 impl Catalog {
@@ -36,20 +34,13 @@ impl Catalog {
     /// The store's, or a version that is damaged or missing.
     pub async fn open(env: Env, store: Store) -> Result<Self, MetadataError> {
         let view = load(&store).await?;
-        let (changed, _) = watch::channel(view.version);
-        Ok(Self { env, store, view: RwLock::new(Arc::new(view)), changing: tokio::sync::Mutex::new(()), changed })
+        Ok(Self { env, store, view: RwLock::new(Arc::new(view)), changing: tokio::sync::Mutex::new(()) })
     }
 
     /// The newest view known here.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.view.read().clone()
-    }
-
-    /// Tells the version at each change.
-    #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
     }
 
     /// Takes in what others have written since.
@@ -109,9 +100,7 @@ impl Catalog {
     }
 
     fn install(&self, view: View) {
-        let version = view.version;
         *self.view.write() = Arc::new(view);
-        self.changed.send_replace(version);
     }
 }
 

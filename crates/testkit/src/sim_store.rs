@@ -9,11 +9,11 @@
 use crate::store_faults::{FaultRule, FaultRules, StoreFault, StoreOp, price_nanodollars};
 use async_trait::async_trait;
 use bytes::Bytes;
-use floe_env::{Env, Mutant, mutated};
+use floe_env::{Env, Mutant, Watched, mutated};
 use floe_objstore::{Backend, BackendError, MemoryBackend, ObjectInfo, Payload, check_key};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, fmt, future::Future, ops::Range, sync::Arc, time::Duration};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 #[cfg(test)]
 mod tests;
@@ -101,7 +101,7 @@ struct Inner {
     rules: FaultRules,
     counts: Mutex<SimCounts>,
     trace: Mutex<u64>,
-    available: watch::Sender<bool>,
+    available: Watched<bool>,
 }
 
 impl fmt::Debug for SimStore {
@@ -122,7 +122,7 @@ impl SimStore {
     #[must_use]
     pub fn new(env: &Env, faults: SimFaults) -> Self {
         let (rules, counts) = (FaultRules::default(), Mutex::default());
-        let available = watch::Sender::new(true);
+        let available = Watched::new(true);
         let trace = Mutex::new(0xcbf2_9ce4_8422_2325);
         Self(Arc::new(Inner {
             env: env.process(),
@@ -156,12 +156,12 @@ impl SimStore {
 
     /// Takes the store away (requests fail, those on their way are lost, late ones wait) or brings it back.
     pub fn set_available(&self, available: bool) {
-        self.0.available.send_replace(available);
+        self.0.available.set(available);
     }
 
     #[must_use]
     pub fn is_available(&self) -> bool {
-        *self.0.available.borrow()
+        self.0.available.get()
     }
 
     #[must_use]
@@ -290,8 +290,7 @@ impl SimStore {
         let landing = async move {
             store.0.env.sleep(there).await;
             if late {
-                let mut available = store.0.available.subscribe();
-                available.wait_for(|up| *up).await.expect("the store holds the sender");
+                store.0.available.wait_for(|up| *up).await;
             } else if store.outage() {
                 let _ = answer.send(Err(BackendError::Unknown("the store has gone".into())));
                 return;
