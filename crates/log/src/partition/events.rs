@@ -10,15 +10,25 @@ use tokio::sync::{Notify, oneshot};
 
 pub(super) type CommitAnswer = Result<(), AppendError>;
 
+/// Waiting commits that are never looked through for clients that have gone.
+const FEW_COMMITS: usize = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     /// Ordered by the end that each waits for.
     commits: VecDeque<(Offset, oneshot::Sender<CommitAnswer>)>,
+    /// With so many, those of clients that have gone are let go: without a store nothing is committed, and each client that
+    /// gives up and comes again would leave one behind.
+    crowd: usize,
     readers: Vec<Arc<Notify>>,
 }
 
 impl Waiters {
     pub(super) fn await_commit(&mut self, end: Offset) -> oneshot::Receiver<CommitAnswer> {
+        if self.commits.len() >= self.crowd.max(FEW_COMMITS) {
+            self.commits.retain(|(_, sender)| !sender.is_closed());
+            self.crowd = 2 * self.commits.len();
+        }
         let (sender, receiver) = oneshot::channel();
         let at = self.commits.partition_point(|(waits_for, _)| *waits_for <= end);
         self.commits.insert(at, (end, sender));
@@ -89,5 +99,22 @@ impl Partition {
             state.waiters.await_commit(end_offset)
         };
         answer.await.unwrap_or(Err(AppendError::NotOwner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_have_gone_do_not_pile_up_and_those_that_wait_are_answered() {
+        let mut waiters = Waiters::default();
+        let mut waiting: Vec<_> = (0..100).map(|end| waiters.await_commit(end)).collect();
+        for end in 0..10_000 {
+            drop(waiters.await_commit(end % 100));
+        }
+        assert!(waiters.commits.len() <= 200, "{}", waiters.commits.len());
+        waiters.committed(100);
+        assert!(waiting.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(()))));
     }
 }
