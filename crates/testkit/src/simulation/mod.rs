@@ -7,6 +7,7 @@
 
 mod coverage;
 mod history;
+mod outage;
 mod producer;
 mod starts;
 mod steps;
@@ -14,6 +15,7 @@ mod world;
 
 pub use coverage::Coverage;
 pub use history::History;
+pub use outage::{Hour, hour_without_store};
 
 use world::World;
 

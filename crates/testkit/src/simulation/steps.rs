@@ -108,11 +108,15 @@ impl World {
             return Ok(());
         }
         self.coverage.step("create topic");
-        let Some(engine) = self.broker.as_ref().map(|broker| broker.engine.clone()) else { return Ok(()) };
         let durability = if self.chance(2) { Durability::Local } else { Durability::Object };
+        let partitions = 1 + i32::from(self.chance(3));
+        self.create_topic_with(durability, partitions).await
+    }
+
+    pub(super) async fn create_topic_with(&mut self, durability: Durability, partitions: i32) -> Result<(), String> {
+        let Some(engine) = self.broker.as_ref().map(|broker| broker.engine.clone()) else { return Ok(()) };
         self.names += 1;
         let configs = BTreeMap::from([(DURABILITY.to_string(), durability.to_string())]);
-        let partitions = 1 + i32::from(self.chance(3));
         match engine.create_topic(NewTopic { name: format!("topic-{}", self.names), partitions, configs }).await {
             Ok(topic) => {
                 for index in 0..partitions {
@@ -256,7 +260,7 @@ impl World {
     }
 
     /// Everything heals: every producer gets its answers, the store verifies clean, and a new machine serves it all.
-    async fn finish(&mut self) -> Result<(), String> {
+    pub(super) async fn finish(&mut self) -> Result<(), String> {
         self.store.set_faults(SimFaults::none());
         self.store.clear_rules();
         self.store.set_available(true);

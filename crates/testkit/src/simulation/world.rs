@@ -64,6 +64,9 @@ pub(super) struct World {
     pub(super) coverage: Coverage,
     pub(super) options: EngineOptions,
     pub(super) next_value: u64,
+    /// Batches that clients know to be safe, by whose word.
+    pub(super) acknowledged_by_store: u64,
+    pub(super) acknowledged_by_disk: u64,
     pub(super) names: u64,
     pub(super) steps_hash: u64,
 }
@@ -90,6 +93,8 @@ impl World {
             coverage: Coverage::default(),
             options,
             next_value: 1,
+            acknowledged_by_store: 0,
+            acknowledged_by_disk: 0,
             names: 0,
             steps_hash: 0xcbf2_9ce4_8422_2325,
             env,
@@ -205,6 +210,10 @@ impl World {
         let Some(batch) = producer.answered(answer.first) else { return Ok(()) };
         self.note(answer.base_offset.unsigned_abs() ^ 0xac);
         self.coverage.step("append: acknowledged");
+        match answer.word {
+            Word::Store => self.acknowledged_by_store += 1,
+            Word::Disk(_) => self.acknowledged_by_disk += 1,
+        }
         for (offset, value) in (answer.base_offset..).zip(&batch.values) {
             self.history.acknowledged(partition, offset, *value, answer.word);
         }
