@@ -37,23 +37,29 @@ struct Trap {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let tree = Tree::read()?;
     let Some(known) = known(&tree) else { bail!("{TABLE} is missing") };
-    let mut tests = tests(&tree);
-    let traps: Vec<Trap> = known
-        .into_iter()
-        .map(|(number, text)| Trap { number, text, tests: tests.remove(&number).unwrap_or_default() })
-        .filter(|trap| !arguments.missing || trap.tests.is_empty())
-        .collect();
+    let traps = covered(known, tests(&tree));
+    let shown: Vec<&Trap> = traps.iter().filter(|trap| !arguments.missing || trap.tests.is_empty()).collect();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&traps)?);
+        println!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    for trap in &traps {
+    for trap in shown {
         println!("T{:02}  {}", trap.number, trap.text);
         trap.tests.iter().for_each(|test| println!("       {}  {}:{}", test.name, test.path, test.line));
     }
-    let covered = traps.iter().filter(|trap| !trap.tests.is_empty()).count();
-    println!("{covered} of {} traps have a test", traps.len());
+    println!("{}", summary(&traps));
     Ok(())
+}
+
+/// All traps, each with its tests.
+fn covered(known: BTreeMap<u32, String>, mut tests: BTreeMap<u32, Vec<Test>>) -> Vec<Trap> {
+    known.into_iter().map(|(number, text)| Trap { number, text, tests: tests.remove(&number).unwrap_or_default() }).collect()
+}
+
+/// Of all traps, whichever are shown.
+fn summary(traps: &[Trap]) -> String {
+    let with = traps.iter().filter(|trap| !trap.tests.is_empty()).count();
+    format!("{with} of {} traps have a test", traps.len())
 }
 
 /// A test's number has to be that of a trap in the table.
@@ -116,6 +122,15 @@ mod tests {
         for other in ["fn t7_x() {", "fn t107_x() {", "fn to_07_x() {", "fn as_t07_x() {", "// fn t07_x()", "t07_x();", "fn t07() {"] {
             assert!(numbered(other).1.is_empty(), "{other}");
         }
+    }
+
+    #[test]
+    fn the_count_is_of_all_traps_whether_shown_or_not() {
+        let table = "| T01 | Put back what failed. |\n| T02 | Publish late. |\n| T03 | Wait for the first. |\n";
+        let tree = Tree::of(&[(TABLE, table), ("a.rs", "fn t01_a() {}\nfn t01_b() {}\nfn t03_c() {}\n")]);
+        let traps = covered(known(&tree).unwrap(), tests(&tree));
+        assert_eq!(traps.iter().map(|trap| trap.tests.len()).collect::<Vec<_>>(), [2, 0, 1]);
+        assert_eq!(summary(&traps), "2 of 3 traps have a test");
     }
 
     #[test]

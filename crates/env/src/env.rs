@@ -128,6 +128,18 @@ impl Env {
         self.group.abort_all();
     }
 
+    /// SIGSTOP: none of this process's tasks runs until [`Env::thaw`]. The clock goes on, and so does what others do.
+    #[cfg(feature = "sim")]
+    pub fn freeze(&self) {
+        self.group.freezer().freeze();
+    }
+
+    /// SIGCONT.
+    #[cfg(feature = "sim")]
+    pub fn thaw(&self) {
+        self.group.freezer().thaw();
+    }
+
     /// Waits until no task of this process is left.
     pub async fn tasks_ended(&self) {
         self.group.wait_empty().await;

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | clock | the system's | a fixed date plus tokio's paused clock |
 //! | randomness | seeded by the operating system | seeded by the run |
-//! | tasks | named, owned, joined | the same; a process's tasks die together |
+//! | tasks | named, owned, joined | the same; a process's tasks die together, and stand still together |
 //! | disk | [`RealDisk`] | [`sim::SimDisk`]: loses, tears and flips what a real one may |
 //! | network | [`net`] | not here: a simulation calls the broker directly |
 //!
@@ -16,6 +16,8 @@
 mod clock;
 mod disk;
 mod env;
+#[cfg(feature = "sim")]
+mod freeze;
 pub mod hash;
 mod mutants;
 pub mod net;
@@ -25,14 +27,14 @@ mod shutdown;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod tasks;
+mod watched;
 
 pub use clock::Elapsed;
-mod watched;
 pub use disk::{BLOCK, Disk, DiskFile, DiskLock, FileEntry};
 pub use env::Env;
 #[cfg(feature = "mutants")]
 pub use mutants::set_mutant;
-pub use mutants::{Mutant, mutated};
+pub use mutants::{Mutant, mutated, mutated_write};
 pub use real_disk::RealDisk;
 pub use shutdown::Shutdown;
 pub use tasks::{Task, TaskFailed};

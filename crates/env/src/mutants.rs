@@ -54,6 +54,14 @@ pub const fn mutated(_: Mutant) -> bool {
     false
 }
 
+/// The same for a write to `key`: slots only. A store that gets its very first objects wrong is found to be unsafe at the start,
+/// and nothing behind that would be tested.
+#[inline]
+#[must_use]
+pub fn mutated_write(mutant: Mutant, key: &str) -> bool {
+    mutated(mutant) && key.contains("/slot/")
+}
+
 /// Switches one fault on, or all off, for this thread. A simulation runs on one thread.
 #[cfg(feature = "mutants")]
 pub fn set_mutant(mutant: Option<Mutant>) {

@@ -21,8 +21,7 @@ pub use faults::Latency;
 pub use state::{CrashReport, SimDiskCounts};
 
 use crate::{
-    Env,
-    Watched,
+    Env, Watched,
     disk::{self, Disk, DiskFile, DiskLock, FileEntry, check_dir, check_path, named},
 };
 use async_trait::async_trait;

@@ -103,7 +103,9 @@ pub(crate) struct Group(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    living: watch::Sender<usize>,
+    living: Watched<usize>,
+    #[cfg(feature = "sim")]
+    freezer: Arc<crate::freeze::Freezer>,
 }
 
 #[derive(Default)]
@@ -123,7 +125,12 @@ impl fmt::Debug for Group {
 
 impl Group {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Inner { state: Mutex::default(), living: watch::Sender::new(0) }))
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            living: Watched::default(),
+            #[cfg(feature = "sim")]
+            freezer: Arc::default(),
+        }))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
@@ -134,6 +141,8 @@ impl Group {
     {
         let member = self.enter(name);
         let id = member.id;
+        #[cfg(feature = "sim")]
+        let future = Arc::clone(&self.0.freezer).obey(future);
         let handle = tokio::spawn(async move {
             let _member = member;
             future.await
@@ -165,6 +174,11 @@ impl Group {
         for handle in handles {
             handle.abort();
         }
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn freezer(&self) -> &crate::freeze::Freezer {
+        &self.0.freezer
     }
 
     pub(crate) async fn wait_empty(&self) {

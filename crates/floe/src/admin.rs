@@ -34,6 +34,9 @@ pub(crate) enum Phase {
     Draining,
 }
 
+/// A disk that takes so long for one write is said by `/readyz`: whoever produces to `local` topics waits for it (T69).
+const STALLED: Duration = Duration::from_secs(5);
+
 /// What the pages show.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -76,9 +79,14 @@ impl State {
             None if !engine.is_healthy() => reasons.push("the flusher has ended".to_owned()),
             None => {}
         }
-        let (used, budget) = (engine.status().wal_bytes, engine.options().wal_budget);
+        let status = engine.status();
+        let (used, budget) = (status.wal_bytes, engine.options().wal_budget);
         if used >= budget / 100 * NEARLY_FULL {
             reasons.push(format!("the store is behind: unflushed records hold {used} of {budget} bytes of the WAL"));
+        }
+        let stalled = Duration::from_millis(status.disk_stalled_ms);
+        if stalled >= STALLED {
+            reasons.push(format!("the disk has not stored what it was given {} s ago", stalled.as_secs()));
         }
         reasons
     }

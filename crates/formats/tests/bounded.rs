@@ -1,6 +1,6 @@
 //! Whatever the bytes say, decoders neither panic nor allocate more than a small multiple of what they were given.
 //!
-//! Mutated goldens: `FLOE_FUZZ_CASES` (100,000) of them from `FLOE_FUZZ_SEED` (1). Most have their checksums made right again, so that
+//! Mutated goldens: `FLOE_FUZZ_CASES` (1,000,000) of them, numbered from `FLOE_FUZZ_FIRST` (0), by `FLOE_FUZZ_SEED` (1), on two threads. Most have their checksums made right again, so that
 //! the mutation gets past them. A failure prints the seed, the case and the bytes.
 
 #[path = "formats/samples.rs"]
@@ -106,7 +106,7 @@ fn parse_key(bytes: &Bytes) {
     black_box(keys::Key::parse(&String::from_utf8_lossy(bytes))).ok();
 }
 
-const PARSERS: [Parser; 16] = [
+const PARSERS: [Parser; 15] = [
     ("header", |bytes| drop(black_box(peek(bytes)))),
     ("cluster", parse::<Cluster>),
     ("catalog version", parse::<CatalogVersion>),
@@ -122,26 +122,36 @@ const PARSERS: [Parser; 16] = [
     ("pack tail", parse_tail),
     ("WAL", parse_wal),
     ("key", parse_key),
-    ("inspect", |bytes| drop(black_box(inspect::describe(bytes, "x")))),
 ];
 
-/// Runs every parser over `bytes`; says which one broke which rule.
-fn check(bytes: &Bytes) -> Result<(), String> {
-    for (name, parser) in PARSERS {
-        let per_byte = if name == "inspect" { PER_BYTE_INSPECTED } else { PER_BYTE };
-        let bound = bytes.len() * per_byte + BESIDES;
-        let run = catch_unwind(AssertUnwindSafe(|| peak_of(|| parser(bytes)))).map_err(|_| format!("{name} panics"))?;
-        if run > bound {
-            return Err(format!("{name} allocates {run} bytes for {}", bytes.len()));
-        }
+/// What came of one parser, which must neither panic nor allocate more than `per_byte` allows.
+fn bounded<R>(name: &str, bytes: &Bytes, per_byte: usize, parser: impl FnOnce(&Bytes) -> R) -> Result<R, String> {
+    let mut result = None;
+    let run = catch_unwind(AssertUnwindSafe(|| peak_of(|| result = Some(parser(bytes))))).map_err(|_| format!("{name} panics"))?;
+    if run > bytes.len() * per_byte + BESIDES {
+        return Err(format!("{name} allocates {run} bytes for {}", bytes.len()));
     }
-    Ok(())
+    Ok(result.expect("it has not panicked"))
+}
+
+/// Runs every parser over `bytes`: whether they could be described, or which parser broke which rule.
+fn check(bytes: &Bytes) -> Result<bool, String> {
+    for (name, parser) in PARSERS {
+        bounded(name, bytes, PER_BYTE, parser)?;
+    }
+    bounded("inspect", bytes, PER_BYTE_INSPECTED, |bytes| black_box(inspect::describe(bytes, "x")).is_ok())
 }
 
 /// xorshift64*: seeded, the same everywhere.
 struct Random(u64);
 
 impl Random {
+    /// One of its own for each case, so that a case can be had alone.
+    fn of_case(seed: u64, case: u64) -> Self {
+        let mixed = (seed.wrapping_mul(1 << 40) ^ case).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self((mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -231,25 +241,39 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
 }
 
-#[test]
-fn t30_mutated_bytes_neither_panic_nor_fill_memory() {
-    let (cases, seed) = (setting("FLOE_FUZZ_CASES", 100_000), setting("FLOE_FUZZ_SEED", 1));
-    let corpus = corpus();
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut accepted = 0u64;
-    for case in 0..cases {
+/// Every second case from `first` on; how many got past all checks.
+fn run_cases(corpus: &[Vec<u8>], seed: u64, cases: std::ops::Range<u64>, first: u64) -> u64 {
+    let mut accepted = 0;
+    for case in (cases.start + first..cases.end).step_by(2) {
+        let mut random = Random::of_case(seed, case);
         let mut bytes = corpus[random.below(corpus.len())].clone();
-        mutate(&mut random, &mut bytes, &corpus);
+        mutate(&mut random, &mut bytes, corpus);
         if random.below(8) != 0 {
             reseal(&mut bytes);
         }
         let bytes = Bytes::from(bytes);
-        accepted += u64::from(inspect::describe(&bytes, "x").is_ok());
-        if let Err(problem) = check(&bytes) {
-            panic!("FLOE_FUZZ_SEED={seed}, case {case}: {problem}: {bytes:02x?}");
+        match check(&bytes) {
+            Ok(described) => accepted += u64::from(described),
+            Err(problem) => panic!("FLOE_FUZZ_SEED={seed} FLOE_FUZZ_FIRST={case} FLOE_FUZZ_CASES=1: {problem}: {bytes:02x?}"),
         }
     }
-    assert!(accepted * 50 > cases, "only {accepted} of {cases} got past all checks: the mutations no longer reach what lies behind them");
+    accepted
+}
+
+#[test]
+fn t30_mutated_bytes_neither_panic_nor_fill_memory() {
+    let (first, seed) = (setting("FLOE_FUZZ_FIRST", 0), setting("FLOE_FUZZ_SEED", 1));
+    let cases = first..first + setting("FLOE_FUZZ_CASES", 1_000_000);
+    let corpus = corpus();
+    let accepted = std::thread::scope(|threads| {
+        let other = threads.spawn(|| run_cases(&corpus, seed, cases.clone(), 1));
+        run_cases(&corpus, seed, cases.clone(), 0) + other.join().expect("the other half holds too")
+    });
+    let cases = cases.end - cases.start;
+    assert!(
+        cases < 1000 || accepted * 50 > cases,
+        "only {accepted} of {cases} got past all checks: the mutations no longer reach what lies behind them"
+    );
 }
 
 /// An object of `kind` with a body that was never checked for sense.

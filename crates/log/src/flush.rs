@@ -39,6 +39,10 @@ pub(crate) struct Flusher {
     chain: Chain,
     uploads: FuturesUnordered<BoxFuture<'static, Result<Landed, PackError>>>,
     index_upload: Option<BoxFuture<'static, Created>>,
+    /// Beside the flush: a disk that hangs must not hold up what needs no disk (T69).
+    trimming: Option<BoxFuture<'static, ()>>,
+    /// Up to where, when that is done.
+    trim_to: Option<WalPosition>,
     /// When what waits has to be on its way, on the monotonic clock.
     due: Option<Duration>,
     drains: mpsc::Receiver<Drain>,
@@ -55,7 +59,7 @@ impl Flusher {
     pub(crate) fn new(shared: Arc<Shared>, drains: mpsc::Receiver<Drain>) -> Self {
         let chain = Chain::new(shared.clone());
         let uploads = FuturesUnordered::new();
-        Self { shared, chain, uploads, index_upload: None, due: None, drains, drain: None }
+        Self { shared, chain, uploads, index_upload: None, trimming: None, trim_to: None, due: None, drains, drain: None }
     }
 
     /// Runs until the incarnation ends or has drained.
@@ -74,10 +78,14 @@ impl Flusher {
                 biased;
                 _ = &mut ended => return,
                 Some(landed) = self.uploads.next(), if !self.uploads.is_empty() => match landed {
-                    Ok(landed) => self.landed(landed).await,
+                    Ok(landed) => self.landed(landed),
                     Err(error) => return shared.end(Ended::Failed { why: error.to_string() }),
                 },
                 created = pending_or(self.index_upload.as_mut()) => self.index_landed(created),
+                () = pending_or(self.trimming.as_mut()) => {
+                    self.trimming = None;
+                    self.begin_trim();
+                }
                 Some(drain) = self.drains.recv(), if self.drain.is_none() => {
                     self.drain = Some(drain);
                     self.due = Some(Duration::ZERO);
@@ -188,11 +196,11 @@ impl Flusher {
         positions
     }
 
-    async fn landed(&mut self, landed: Landed) {
+    fn landed(&mut self, landed: Landed) {
         match landed {
             Landed::Ours(slot, pack) => {
-                let wal_from = self.chain.landed(slot, pack);
-                trim(&self.shared, wal_from).await;
+                self.trim_to = self.chain.landed(slot, pack).or(self.trim_to);
+                self.begin_trim();
                 self.shared.made_room();
                 if self.index_upload.is_none()
                     && let Some((key, body)) = self.chain.index_due()
@@ -204,6 +212,19 @@ impl Flusher {
                 tracing::warn!(slot = slot.0, "a slot of this row holds another's write");
                 self.shared.end(Ended::Fenced { by, found });
             }
+        }
+    }
+
+    fn begin_trim(&mut self) {
+        if self.trimming.is_none()
+            && let Some(position) = self.trim_to.take()
+        {
+            let shared = self.shared.clone();
+            let trimmed = async move {
+                trim(&shared, Some(position)).await;
+                shared.made_room();
+            };
+            self.trimming = Some(trimmed.boxed());
         }
     }
 
@@ -283,9 +304,9 @@ async fn create_index(shared: Arc<Shared>, key: String, body: Payload) -> Create
     chain::create_for_sure(&shared, &key, &body).await
 }
 
-async fn pending_or(upload: Option<&mut BoxFuture<'static, Created>>) -> Created {
-    match upload {
-        Some(upload) => upload.await,
+async fn pending_or<T>(under_way: Option<&mut BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(under_way) => under_way.await,
         None => std::future::pending().await,
     }
 }

@@ -5,23 +5,28 @@ use crate::engine::{Engine, Followed, Owned};
 use crate::flush::Flusher;
 use crate::partition::{Line, Partition};
 use crate::shared::Shared;
-use crate::start::{self, Start};
+use crate::start::{self, Chains, Start};
 use crate::topics::durability_of;
 use crate::{Durability, EngineOptions, OpenError};
 use floe_env::{Disk, Env};
 use floe_formats::PartitionIndex;
-use floe_metadata::Catalog;
+use floe_metadata::{Catalog, MetadataError};
 use floe_objstore::Store;
-use floe_types::{Generation, Incarnation, LeaderEpoch, PartitionId};
+use floe_types::{ErrorKind, Generation, Incarnation, LeaderEpoch, PartitionId};
 use floe_wal::{Wal, WalOptions};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Bytes that wait for a fdatasync: what a disk that hangs may hold in memory before producers are told to wait.
 const PENDING_BYTES: u64 = 64 << 20;
+/// How long a recovery that has begun waits for a store that does not answer, and how long between two attempts. To end would
+/// leave the next start one more chain to recover, and so on (T22).
+const RECOVERY_PATIENCE: Duration = Duration::from_secs(600);
+const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 /// Times another broker may take the number that this one wanted before the start gives up.
 const CLAIM_ATTEMPTS: u32 = 16;
 
@@ -34,11 +39,9 @@ impl Engine {
         let (lock, identity) = start::take_disk(&env, &disk).await?;
         let cluster = start::join_cluster(&env, &store, &disk, identity).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), store.clone()).await?);
-        let start = Start { env, store, disk, options, disk_id: identity.disk, catalog };
+        let start = Start { env, store, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
         let wal = start.needs_wal();
         let (incarnation, inherited) = start.succeed(wal).await?;
-        // The predecessor may have created topics until its row was stopped.
-        start.catalog.refresh().await?;
         start.remove_old_wals(incarnation).await?;
         let shared = Shared::new(start.env.clone(), start.store.clone(), start.options.clone(), incarnation);
         if wal {
@@ -109,16 +112,43 @@ impl Start {
             let Some(incarnation) = self.claim_next(chains.newest, wal).await? else { continue };
             let mut last = None;
             for predecessor in &chains.open {
-                last = Some(self.recover(predecessor, incarnation).await?);
+                last = Some(self.patiently(async || self.recover(predecessor, incarnation).await).await?);
             }
             let last = match (last, chains.ended) {
                 (Some(end), _) => Some(end),
-                (None, Some(ended)) => Some(self.read_end(ended).await?),
+                (None, Some(ended)) => Some(self.patiently(async || self.read_end(ended).await).await?),
                 (None, None) => None,
             };
+            self.patiently(async || self.take_catalog(&chains, incarnation).await).await?;
             let lines = last.map(|end| end.index.partitions).unwrap_or_default();
             return Ok((incarnation, lines.into_iter().map(|line| (line.partition, line)).collect()));
         }
         Err(OpenError::Ended(crate::Ended::Fenced { by: None, found: "other brokers keep starting on this store".into() }))
+    }
+
+    /// The predecessor may have changed topics until its row was stopped. If it did not end by itself it may live, and want to
+    /// change more: it is kept from that (T16).
+    async fn take_catalog(&self, chains: &Chains, incarnation: Incarnation) -> Result<(), OpenError> {
+        let taken = if chains.open.is_empty() { self.catalog.refresh().await } else { self.catalog.take(incarnation).await };
+        taken.map_err(|error| match error {
+            MetadataError::Fenced { by } => OpenError::Ended(crate::Ended::Fenced { by: Some(by), found: error.to_string() }),
+            error => error.into(),
+        })
+    }
+
+    /// Does one step again and again while the store does not answer. Every step may be taken up in its middle.
+    async fn patiently<T>(&self, step: impl AsyncFn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+        let give_up = self.env.monotonic() + RECOVERY_PATIENCE;
+        loop {
+            match step().await {
+                Err(error @ (OpenError::Store(_) | OpenError::Metadata(_)))
+                    if error.kind() == ErrorKind::Retry && self.env.monotonic() < give_up =>
+                {
+                    tracing::warn!(%error, "the store does not answer in the middle of a recovery; trying again");
+                    self.env.sleep(RECOVERY_PAUSE).await;
+                }
+                done => return done,
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ use floe_wal::{ReplayedEntry, WalError};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of one recovery pack.
 const PACK_BYTES: u64 = 16 << 20;
@@ -171,8 +172,7 @@ impl Start {
         (incarnation, by): (Incarnation, Incarnation),
     ) -> Result<BoxFuture<'a, Result<(), OpenError>>, OpenError> {
         let pack = pack.finish(None, SlotNumber(0)).map_err(|source| self.format(by, source))?;
-        // A recovery that was cut short has left packs of the same incarnation only if it was this very process.
-        let number = u32::try_from(recovery.len()).unwrap_or(u32::MAX);
+        let number = self.recovery_packs.fetch_add(1, Relaxed);
         let stored = PackRef::Recovery { incarnation, by, number };
         apply(lines, &pack, stored);
         recovery.push(stored);

@@ -9,6 +9,7 @@ use floe_objstore::{Created, Payload, Store, StoreError, prove_create_only};
 use floe_types::{ClusterId, DiskId, Generation, Incarnation, WriteId};
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
@@ -41,6 +42,8 @@ pub(crate) struct Start {
     pub(crate) options: EngineOptions,
     pub(crate) disk_id: DiskId,
     pub(crate) catalog: Arc<Catalog>,
+    /// Recovery packs that this process has tried to write: a number is used once, also when a step is done again.
+    pub(crate) recovery_packs: AtomicU32,
 }
 
 /// The folder of one generation's WAL.

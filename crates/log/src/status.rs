@@ -22,6 +22,8 @@ pub struct EngineStatus {
     pub tail_bytes: u64,
     /// What the WAL holds on to: its end less what was trimmed.
     pub wal_bytes: u64,
+    /// How long the disk has not been done with what the WAL gave it last; 0 when nothing is asked of it.
+    pub disk_stalled_ms: u64,
     pub cached_bytes: u64,
     pub cache_hits: u64,
     pub cache_misses: u64,
@@ -57,6 +59,7 @@ impl Engine {
             unplanned_bytes: shared.dirty.unplanned_bytes.load(Relaxed),
             tail_bytes: shared.tail_memory.used(),
             wal_bytes: shared.wal().map_or(0, |wal| wal.end().0.saturating_sub(wal.trimmed().0)),
+            disk_stalled_ms: shared.wal().map_or(0, |wal| u64::try_from(wal.stalled().as_millis()).unwrap_or(u64::MAX)),
             cached_bytes: blocks.bytes,
             cache_hits: blocks.hits,
             cache_misses: blocks.misses,

@@ -7,7 +7,7 @@ use crate::shared::SentClaim;
 use crate::start;
 use crate::{Durability, Ended, EngineOptions, OpenError, TopicError};
 use floe_formats::{CatalogChange, ClaimState, Topic, keys};
-use floe_metadata::View;
+use floe_metadata::{MetadataError, View};
 use floe_objstore::{Created, Payload};
 use floe_types::{Generation, PartitionId, TopicId, check_topic_name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,12 +135,19 @@ impl Engine {
                 }
                 Ok((changes, (touched, answer)))
             };
-            match self.catalog().change(shared.incarnation, changed).await? {
-                Ok((touched, answer)) => {
+            match self.catalog().change(shared.incarnation, changed).await {
+                Ok(Ok((touched, answer))) => {
                     self.follow_catalog(touched);
                     return Ok(answer);
                 }
-                Err(NotYet::Wal) => self.ensure_wal().await?,
+                Ok(Err(NotYet::Wal)) => self.ensure_wal().await?,
+                // Who finds that the catalog is another's now has lost its place in everything (T16).
+                Err(MetadataError::Fenced { by }) => {
+                    let ended = Ended::Fenced { by: Some(by), found: "the catalog is its".into() };
+                    shared.end(ended.clone());
+                    return Err(TopicError::Ended(ended));
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -151,11 +158,11 @@ impl Engine {
     }
 
     /// Makes what is open what the newest catalog says, for the topics that were changed; for all, where the catalog has
-    /// moved by more than this change. One at a time, so that nobody opens a partition twice or follows an older view.
+    /// moved by more than this change: others were there, or an earlier change whose answer was lost. One at a time, so that nobody opens a partition twice or follows an older view.
     fn follow_catalog(&self, mut touched: BTreeSet<TopicId>) {
         let mut followed = self.owned().followed.lock();
         let (shared, view) = (self.shared(), self.catalog().view());
-        if view.version > followed.version + 1 {
+        if view.version > followed.version + u64::from(!touched.is_empty()) {
             touched.extend(view.topics().map(|topic| topic.id));
             touched.extend(shared.partitions().iter().map(|partition| partition.id().topic));
         }

@@ -1,6 +1,9 @@
 //! The catalog in the object store: `catalog/~v`, each version a create-only object that holds the changes since the
 //! one before, every [`CHECKPOINT_EVERY`]th the whole state. Loading reads back to the newest checkpoint.
 //!
+//! It has one owner at a time: who finds that a newer incarnation has written a version changes nothing any more (T16). An owner
+//! that takes it over from a living one makes its place known first ([`Catalog::take`]).
+//!
 //! Cancellation: a cancelled `change` may or may not have happened, exactly like a lost answer; the next change finds
 //! out by rebasing.
 
@@ -11,6 +14,7 @@ use floe_objstore::{Created, Payload, Store};
 use floe_types::{Incarnation, WriteId};
 use futures::future::try_join_all;
 use parking_lot::RwLock;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 /// A checkpoint every so many versions bounds what a start has to read: one listing and at most this many objects.
@@ -52,9 +56,22 @@ impl Catalog {
         let before = self.view();
         let newest = newest(&self.store).await?;
         if newest > before.version {
-            self.install(extend(&self.store, before.as_ref().clone(), newest).await?);
+            self.install(extend(&self.store, before.as_ref().clone(), newest).await?.view);
         }
         Ok(())
+    }
+
+    /// Takes in everything that was ever changed, and leaves a mark: what an older incarnation wants to change from now on is
+    /// refused there.
+    ///
+    /// # Errors
+    /// As [`Catalog::change`].
+    pub async fn take(&self, incarnation: Incarnation) -> Result<(), MetadataError> {
+        let mark = self.write(incarnation, |_| Ok::<_, Infallible>((Some(Vec::new()), ()))).await?;
+        match mark {
+            Ok(()) => Ok(()),
+            Err(never) => match never {},
+        }
     }
 
     /// Makes one change: `plan` looks at the newest view and says what to write, or refuses. It is asked again on the
@@ -62,28 +79,38 @@ impl Catalog {
     /// no version.
     ///
     /// # Errors
-    /// `Ok(Err(_))` is `plan`'s own refusal.
+    /// `Ok(Err(_))` is `plan`'s own refusal. `Fenced`: a newer incarnation has the catalog, and this one does not.
     pub async fn change<T, R>(
         &self,
         incarnation: Incarnation,
         plan: impl Fn(&View) -> Result<(Vec<CatalogChange>, T), R>,
     ) -> Result<Result<T, R>, MetadataError> {
+        self.write(incarnation, |view| plan(view).map(|(changes, answer)| ((!changes.is_empty()).then_some(changes), answer))).await
+    }
+
+    async fn write<T, R>(
+        &self,
+        incarnation: Incarnation,
+        plan: impl Fn(&View) -> Result<(Option<Vec<CatalogChange>>, T), R>,
+    ) -> Result<Result<T, R>, MetadataError> {
         let _one_at_a_time = self.changing.lock().await;
         for _ in 0..MAX_REBASES {
             let before = self.view();
             let (changes, answer) = match plan(&before) {
-                Ok(planned) => planned,
+                Ok((Some(changes), answer)) => (changes, answer),
+                Ok((None, answer)) => return Ok(Ok(answer)),
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            if changes.is_empty() {
-                return Ok(Ok(answer));
-            }
             let after = before.after(&changes);
             if self.create(incarnation, &after, changes).await? {
                 self.install(after);
                 return Ok(Ok(answer));
             }
-            self.install(catch_up(&self.store, &before).await?);
+            let caught_up = catch_up(&self.store, &before).await?;
+            self.install(caught_up.view);
+            if caught_up.newest_writer > incarnation {
+                return Err(MetadataError::Fenced { by: caught_up.newest_writer });
+            }
         }
         Err(MetadataError::Contended(MAX_REBASES))
     }
@@ -104,11 +131,17 @@ impl Catalog {
     }
 }
 
-async fn read(store: &Store, version: u64) -> Result<CatalogVersion, MetadataError> {
+/// A view, and the greatest incarnation among those that wrote the versions that were read for it.
+struct Extended {
+    view: View,
+    newest_writer: Incarnation,
+}
+
+async fn read(store: &Store, version: u64) -> Result<(Incarnation, CatalogVersion), MetadataError> {
     let key = keys::catalog(version);
     let bytes = store.get(&key).await?;
-    let (_, body) = floe_formats::decode::<CatalogVersion>(&bytes).map_err(|source| MetadataError::Format { key, source })?;
-    Ok(body)
+    let (header, body) = floe_formats::decode::<CatalogVersion>(&bytes).map_err(|source| MetadataError::Format { key, source })?;
+    Ok((header.writer.incarnation, body))
 }
 
 /// The number of the newest version; 0 if there is none.
@@ -126,25 +159,29 @@ pub async fn load(store: &Store) -> Result<View, MetadataError> {
     let checkpoint = newest - newest % CHECKPOINT_EVERY;
     let start = match checkpoint {
         0 => View::default(),
-        _ => match read(store, checkpoint).await?.body {
+        _ => match read(store, checkpoint).await?.1.body {
             CatalogBody::Checkpoint(state) => View::from_state(checkpoint, state),
             CatalogBody::Delta(_) => return Err(MetadataError::Gap { missing: checkpoint, newest }),
         },
     };
-    extend(store, start, newest).await
+    Ok(extend(store, start, newest).await?.view)
 }
 
 /// The view with every version up to `newest` on top.
-async fn extend(store: &Store, view: View, newest: u64) -> Result<View, MetadataError> {
+async fn extend(store: &Store, view: View, newest: u64) -> Result<Extended, MetadataError> {
     let versions = try_join_all((view.version + 1..=newest).map(|version| read(store, version))).await?;
-    Ok(versions.into_iter().fold(view, |view, version| match version.body {
-        CatalogBody::Delta(changes) => view.apply(version.version, &changes),
-        CatalogBody::Checkpoint(state) => View::from_state(version.version, state),
+    let start = Extended { view, newest_writer: Incarnation(0) };
+    Ok(versions.into_iter().fold(start, |before, (writer, version)| Extended {
+        view: match version.body {
+            CatalogBody::Delta(changes) => before.view.apply(version.version, &changes),
+            CatalogBody::Checkpoint(state) => View::from_state(version.version, state),
+        },
+        newest_writer: before.newest_writer.max(writer),
     }))
 }
 
 /// Reads what others have written since `before`.
-async fn catch_up(store: &Store, before: &View) -> Result<View, MetadataError> {
+async fn catch_up(store: &Store, before: &View) -> Result<Extended, MetadataError> {
     let newest = newest(store).await?;
     if newest <= before.version {
         return Err(MetadataError::Gap { missing: before.version + 1, newest });

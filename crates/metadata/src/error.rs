@@ -2,7 +2,7 @@
 
 use floe_formats::FormatError;
 use floe_objstore::StoreError;
-use floe_types::ErrorKind;
+use floe_types::{ErrorKind, Incarnation};
 
 /// Errors of loading or changing the catalog.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,8 @@ pub enum MetadataError {
     Gap { missing: u64, newest: u64 },
     #[error("catalog: gave up after {0} other writers came first")]
     Contended(u32),
+    #[error("the catalog is incarnation {by}'s")]
+    Fenced { by: Incarnation },
 }
 
 impl MetadataError {
@@ -26,6 +28,7 @@ impl MetadataError {
             Self::Format { source, .. } => source.kind(),
             Self::Gap { .. } => ErrorKind::Corrupt,
             Self::Contended(_) => ErrorKind::Retry,
+            Self::Fenced { .. } => ErrorKind::Fenced,
         }
     }
 }

@@ -60,6 +60,21 @@ async fn t70_whoever_comes_second_rebases_and_asks_again() {
 }
 
 #[tokio::test]
+async fn t16_whoever_finds_a_newer_owners_mark_changes_nothing_any_more() {
+    let (env, backend) = world();
+    let (old, new) = (open(&env, &backend).await, open(&env, &backend).await);
+    create(&old, 1, "a").await.expect("created");
+    let newer = Incarnation(2);
+    new.take(newer).await.expect("the store answers");
+    assert_eq!(names(&new.view()), ["a"], "what was changed until then is taken in");
+    let nothing = |_: &View| Ok::<_, String>((vec![CatalogChange::DeleteTopic { id: TopicId(1), deleted_ms: 5 }], ()));
+    let refused = old.change(ME, nothing).await.expect_err("it is not its catalog any more");
+    assert!(matches!(refused, MetadataError::Fenced { by } if by == newer), "{refused}");
+    new.change(newer, |_| Ok::<_, String>((vec![CatalogChange::CreateTopic(topic(2, "b"))], ()))).await.expect("answers").expect("created");
+    assert_eq!(names(&open(&env, &backend).await.view()), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn a_refusal_writes_nothing() {
     let (env, backend) = world();
     let catalog = open(&env, &backend).await;

@@ -13,7 +13,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use floe_env::{Env, Mutant, TaskFailed, mutated};
+use floe_env::{Env, Mutant, TaskFailed, mutated_write};
 use object_store::{ObjectStore, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path as ObjectPath};
 use std::{
     fs, io,
@@ -86,7 +86,7 @@ impl Backend for FileBackend {
         check_key(key)?;
         let path = ObjectPath::parse(key).map_err(|e| BackendError::Refused(e.to_string()))?;
         let payload: PutPayload = body.chunks().iter().cloned().collect();
-        let mode = if mutated(Mutant::PlainPut) { PutMode::Overwrite } else { PutMode::Create };
+        let mode = if mutated_write(Mutant::PlainPut, key) { PutMode::Overwrite } else { PutMode::Create };
         match self.writer.put_opts(&path, payload, PutOptions { mode, ..PutOptions::default() }).await {
             Ok(_) => Ok(()),
             Err(object_store::Error::AlreadyExists { .. }) => {

@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use floe_env::{Mutant, mutated};
+use floe_env::{Mutant, mutated_write};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, fmt, ops::Bound, ops::Range, sync::Arc};
 
@@ -69,7 +69,7 @@ impl Backend for MemoryBackend {
             _ => body.to_bytes(),
         };
         let mut objects = self.objects.lock();
-        if objects.contains_key(key) && !mutated(Mutant::PlainPut) {
+        if objects.contains_key(key) && !mutated_write(Mutant::PlainPut, key) {
             return Err(BackendError::Exists);
         }
         objects.insert(key.to_owned(), body);

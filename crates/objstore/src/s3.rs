@@ -18,7 +18,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use errors::{During, classify, is_of_empty_object};
-use floe_env::{Env, Mutant, mutated};
+use floe_env::{Env, Mutant, mutated_write};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     aws::AmazonS3,
@@ -107,7 +107,7 @@ fn exact(promised: u64, bytes: Bytes) -> Result<Bytes, BackendError> {
 impl Backend for S3Backend {
     async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
         let payload: PutPayload = body.chunks().iter().cloned().collect();
-        let mode = if mutated(Mutant::PlainPut) { PutMode::Overwrite } else { PutMode::Create };
+        let mode = if mutated_write(Mutant::PlainPut, key) { PutMode::Overwrite } else { PutMode::Create };
         let options = PutOptions { mode, ..PutOptions::default() };
         match self.client.put_opts(&self.path(key)?, payload, options).await {
             Ok(_) => Ok(()),

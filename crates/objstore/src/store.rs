@@ -10,7 +10,7 @@ mod tests;
 
 use crate::{Backend, BackendError, IDENTITY_LEN, ObjectInfo, Op, Payload, StoreMetrics};
 use bytes::Bytes;
-use floe_env::{Env, Mutant, mutated};
+use floe_env::{Env, Mutant, mutated_write};
 use floe_types::ErrorKind;
 use futures::future::BoxFuture;
 use std::{ops::Range, sync::Arc, time::Duration};
@@ -154,7 +154,7 @@ impl Store {
         let own = body.start(IDENTITY_LEN);
         let (size, start) = tries.attempt(Op::GetStart, 0, 0, self.0.backend.get_start(key, IDENTITY_LEN as u64)).await?;
         self.0.metrics.received(start.len() as u64);
-        if (size == body.len() && start == own) || mutated(Mutant::ForeignSlotTakenForOwn) {
+        if (size == body.len() && start == own) || mutated_write(Mutant::ForeignSlotTakenForOwn, key) {
             self.0.metrics.resolved_by_reading();
             return Ok(Created::Won);
         }

@@ -9,14 +9,17 @@
 use crate::store_faults::{FaultRule, FaultRules, StoreFault, StoreOp, price_nanodollars};
 use async_trait::async_trait;
 use bytes::Bytes;
-use floe_env::{Env, Mutant, Watched, mutated};
+use floe_env::{Env, Watched};
 use floe_objstore::{Backend, BackendError, MemoryBackend, ObjectInfo, Payload, check_key};
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, fmt, future::Future, ops::Range, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
+mod hooks;
 #[cfg(test)]
 mod tests;
+
+use hooks::Hooks;
 
 /// How the store behaves. Rates are per ten thousand requests and exclude each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,7 @@ struct Inner {
     objects: MemoryBackend,
     faults: Mutex<SimFaults>,
     rules: FaultRules,
+    hooks: Hooks,
     counts: Mutex<SimCounts>,
     trace: Mutex<u64>,
     available: Watched<bool>,
@@ -129,6 +133,7 @@ impl SimStore {
             objects: MemoryBackend::new(),
             faults: Mutex::new(faults),
             rules,
+            hooks: Hooks::default(),
             counts,
             trace,
             available,
@@ -152,6 +157,17 @@ impl SimStore {
 
     pub fn clear_rules(&self) {
         self.0.rules.clear();
+    }
+
+    /// Does something once, right after a request of kind `op` (any, if none is given) for a key that starts with `prefix` has
+    /// had its effect, when `skip` others have before.
+    pub fn then(&self, op: Option<StoreOp>, prefix: &str, skip: u64, action: impl FnOnce() + Send + 'static) {
+        self.0.hooks.add(op, prefix, skip, Box::new(action));
+    }
+
+    /// Forgets what was to be done.
+    pub fn clear_hooks(&self) {
+        self.0.hooks.clear();
     }
 
     /// Takes the store away (requests fail, those on their way are lost, late ones wait) or brings it back.
@@ -285,7 +301,7 @@ impl SimStore {
             _ => {}
         }
         let (answer, answered) = oneshot::channel();
-        let (store, there) = (self.clone(), fate.there + fate.fault.map_or(Duration::ZERO, StoreFault::late_by));
+        let (store, key, there) = (self.clone(), key.to_owned(), fate.there + fate.fault.map_or(Duration::ZERO, StoreFault::late_by));
         let late = matches!(fate.fault, Some(StoreFault::Late { .. }));
         let landing = async move {
             store.0.env.sleep(there).await;
@@ -296,6 +312,7 @@ impl SimStore {
                 return;
             }
             let result = effect(store.0.objects.clone()).await;
+            store.0.hooks.request_done(op, &key);
             if (late || answer.is_closed()) && op == StoreOp::Create && result.is_ok() {
                 store.0.counts.lock().landed_late += 1;
             }
@@ -350,14 +367,7 @@ impl Backend for SimStore {
         check_key(key)?;
         self.0.counts.lock().bytes_written += body.len();
         let owned = key.to_owned();
-        self.request(StoreOp::Create, key, move |objects| async move {
-            if mutated(Mutant::PlainPut) {
-                objects.plant(&owned, Some(body.to_bytes()));
-                return Ok(());
-            }
-            objects.create(&owned, body).await
-        })
-        .await
+        self.request(StoreOp::Create, key, move |objects| async move { objects.create(&owned, body).await }).await
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, BackendError> {

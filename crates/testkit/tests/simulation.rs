@@ -31,7 +31,17 @@ fn run_all(first: u64, count: u64) -> Coverage {
 fn promises_hold_after_every_step_for_all_seeds() {
     let coverage = run_all(setting("FLOE_SIM_FIRST", 1), setting("FLOE_SIM_SEEDS", 1000));
     println!("{coverage}");
-    for step in ["kill", "power loss", "drain: done", "take over", "deposed: ended", "switch durability", "delete topic", "store: gone"] {
+    for step in [
+        "kill",
+        "power loss",
+        "drain: done",
+        "take over",
+        "deposed: ended",
+        "deposed: goes on",
+        "switch durability",
+        "delete topic",
+        "store: gone",
+    ] {
         assert!(coverage.steps.get(step).is_some_and(|count| *count > 0), "no seed took the step {step:?}\n{coverage}");
     }
     for fault in ["disk: pages lost", "disk: failed syncs", "disk: full", "disk: flipped bits", "store: outage", "store: landed late"] {

@@ -20,6 +20,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Notify;
 
@@ -120,6 +121,8 @@ pub(crate) struct Shared {
     pub(crate) trimming: tokio::sync::Mutex<()>,
     groups: AtomicU64,
     busy_nanos: AtomicU64,
+    /// When the write under way began, in milliseconds of the monotonic clock and one more; 0: none is.
+    writing_since: AtomicU64,
 }
 
 impl fmt::Debug for Wal {
@@ -185,6 +188,16 @@ impl Wal {
             bytes: self.durable().0,
             busy_nanos: s.busy_nanos.load(Ordering::Relaxed),
             files: s.files.count(),
+        }
+    }
+
+    /// How long the disk has not been done with what it was given last; zero when nothing is asked of it. A disk that hangs
+    /// shows here, and nowhere else: everybody waits (T69).
+    #[must_use]
+    pub fn stalled(&self) -> Duration {
+        match self.shared.writing_since.load(Ordering::Relaxed).checked_sub(1) {
+            Some(since) => self.shared.env.monotonic().saturating_sub(Duration::from_millis(since)),
+            None => Duration::ZERO,
         }
     }
 
@@ -262,7 +275,14 @@ impl Shared {
             trimming: tokio::sync::Mutex::new(()),
             groups: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
+            writing_since: AtomicU64::new(0),
         }
+    }
+
+    /// The disk is given something to do, if only to make the file for it ready.
+    pub(crate) fn begin_write(&self) {
+        let now = u64::try_from(self.env.monotonic().as_millis()).unwrap_or(u64::MAX - 1);
+        self.writing_since.store(now + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -278,9 +298,10 @@ impl Shared {
     }
 
     /// The writer alone moves this mark, and never back (T05).
-    pub(crate) fn advance_durable(&self, upto: Lsn, took: std::time::Duration) {
+    pub(crate) fn advance_durable(&self, upto: Lsn, took: Duration) {
         let before = self.durable.swap(upto.0, Ordering::AcqRel);
         assert!(before <= upto.0, "durability went back from {before} to {upto}");
+        self.writing_since.store(0, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }

@@ -51,6 +51,7 @@ async fn write_all(shared: &Shared) -> io::Result<()> {
 type Current = Option<(Lsn, Arc<dyn DiskFile>)>;
 
 async fn write(shared: &Shared, mut group: Group, current: &mut Current) -> io::Result<()> {
+    shared.begin_write();
     let file = match current {
         Some((start, file)) if *start == group.file => Arc::clone(file),
         _ => {

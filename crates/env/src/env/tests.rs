@@ -128,6 +128,39 @@ mod simulated {
     }
 
     #[test]
+    fn a_process_that_stands_still_runs_nothing_until_it_goes_on_and_others_do() {
+        run(1, async |env| {
+            let (still, other) = (env.process(), env.process());
+            let steps = |process: &Env| {
+                let (own, count) = (process.clone(), Arc::new(AtomicU32::new(0)));
+                let counted = Arc::clone(&count);
+                let task = process.spawn("steps", async move {
+                    for _ in 0..100 {
+                        own.sleep(Duration::from_millis(10)).await;
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                (task, count)
+            };
+            let ((task, counted), (_other, others)) = (steps(&still), steps(&other));
+            env.sleep(Duration::from_millis(55)).await;
+            still.freeze();
+            let fresh = still.spawn("begun meanwhile", async {});
+            env.sleep(Duration::from_millis(200)).await;
+            assert_eq!((counted.load(Ordering::Relaxed), others.load(Ordering::Relaxed)), (5, 25));
+            assert!(!fresh.is_finished());
+            still.thaw();
+            assert_eq!(fresh.join().await, Ok(()));
+            env.sleep(Duration::from_millis(1)).await;
+            assert_eq!(counted.load(Ordering::Relaxed), 6, "the wait that ended meanwhile is over, and no more");
+            assert_eq!(task.join().await, Ok(()));
+            still.freeze();
+            still.abort_all();
+            still.tasks_ended().await;
+        });
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_order_times_and_numbers() {
         let trace = |seed| {
             run(seed, async |env| {

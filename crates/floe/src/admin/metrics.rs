@@ -35,6 +35,12 @@ impl Collector for EngineCollector {
         gauge("log_tail", "Records held in memory", Some(Unit::Bytes), status.tail_bytes)?;
         gauge("log_wal", "What the WAL holds on to", Some(Unit::Bytes), status.wal_bytes)?;
         gauge("log_wal_budget", "What the WAL may hold on to", Some(Unit::Bytes), engine.options().wal_budget)?;
+        gauge(
+            "log_disk_stalled_milliseconds",
+            "Time that the disk has not been done with what it was given last",
+            None,
+            status.disk_stalled_ms,
+        )?;
         gauge("log_cache", "Blocks of the store held in memory", Some(Unit::Bytes), status.cached_bytes)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::new(value);

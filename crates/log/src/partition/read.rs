@@ -6,6 +6,7 @@ use crate::ReadError;
 use bytes::Bytes;
 use floe_formats::SegmentRef;
 use floe_types::{Lsn, Offset};
+use floe_wal::WalError;
 
 /// What a reader asks for.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,12 @@ impl Partition {
             let batches = match self.source(offset, &mut result, room, force) {
                 Ok(Source::Nothing) => return Ok(result),
                 Ok(Source::Memory(batches)) => batches,
-                Ok(Source::Wal(start, end)) => vec![self.read_wal(start, end).await?],
+                Ok(Source::Wal(start, end)) => match self.read_wal(start, end).await {
+                    Ok(batch) => vec![batch],
+                    // Flushed while it was read: the pack that holds it was known before the WAL let go of it.
+                    Err(ReadError::Wal(WalError::Trimmed { .. })) => continue,
+                    Err(error) => return Err(error),
+                },
                 Ok(Source::Pack(segment)) => self.shared.packs.read(self.id, &segment, offset, room).await?,
                 Err(e) if result.batches.is_empty() => return Err(e),
                 // Something was read before the partition moved on: give that.

@@ -321,12 +321,12 @@ async fn requests_bytes_and_failures_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn the_mutants_break_what_they_say() {
     let scene = scene([], []);
-    assert_eq!(scene.store.create("slot", &object(1, 100)).await, Ok(Created::Won));
+    assert_eq!(scene.store.create("a/slot/1", &object(1, 100)).await, Ok(Created::Won));
     floe_env::set_mutant(Some(Mutant::ForeignSlotTakenForOwn));
-    assert_eq!(scene.store.create("slot", &object(2, 100)).await, Ok(Created::Won));
-    assert_eq!(scene.store.get("slot").await, Ok(object(1, 100).to_bytes()));
+    assert_eq!(scene.store.create("a/slot/1", &object(2, 100)).await, Ok(Created::Won));
+    assert_eq!(scene.store.get("a/slot/1").await, Ok(object(1, 100).to_bytes()));
     floe_env::set_mutant(Some(Mutant::PlainPut));
-    assert_eq!(scene.store.create("slot", &object(2, 100)).await, Ok(Created::Won));
-    assert_eq!(scene.store.get("slot").await, Ok(object(2, 100).to_bytes()));
+    assert_eq!(scene.store.create("a/slot/1", &object(2, 100)).await, Ok(Created::Won));
+    assert_eq!(scene.store.get("a/slot/1").await, Ok(object(2, 100).to_bytes()));
     floe_env::set_mutant(None);
 }

@@ -23,7 +23,8 @@ impl World {
             match self.open(&env, take_over).await {
                 Ok(engine) => {
                     let machine = self.current;
-                    self.broker = Some(Broker { env, engine, machine, may_fail: self.machines[machine].damaged, object: BTreeSet::new() });
+                    let may_fail = self.machines[machine].damaged;
+                    self.broker = Some(Broker { env, engine, machine, may_fail, object: BTreeSet::new(), thaws: None });
                     self.learn_disk_id().await;
                     self.disconnect();
                     return self.check_all().await;
@@ -139,6 +140,12 @@ impl World {
         let Some(mut old) = self.broker.take() else { return Ok(()) };
         old.object = self.topics.iter().filter(|(_, durability)| **durability == Durability::Object).map(|(id, _)| *id).collect();
         let old_disk = self.machines[old.machine].id;
+        if self.chance(2) {
+            // With whatever it has on its way (T13): it does not even know that time passes.
+            self.coverage.step("deposed: stands still");
+            old.env.freeze();
+            old.thaws = Some(self.env.monotonic() + Duration::from_millis(self.env.random_below(60_000)));
+        }
         self.deposed.push(old);
         self.disconnect();
         self.new_machine();
@@ -155,8 +162,19 @@ impl World {
         started
     }
 
+    /// Those who stand still go on when their time has come, or at once.
+    pub(super) fn thaw_deposed(&mut self, at_once: bool) {
+        let now = self.env.monotonic();
+        for broker in self.deposed.iter_mut().filter(|broker| broker.thaws.is_some_and(|at| at_once || at <= now)) {
+            self.coverage.step("deposed: goes on");
+            broker.env.thaw();
+            broker.thaws = None;
+        }
+    }
+
     /// Deposed brokers end once they have something to tell the store. Those that have are gone.
     pub(super) async fn bury_deposed(&mut self) {
+        self.thaw_deposed(false);
         let (gone, alive): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.deposed).into_iter().partition(|broker| broker.engine.has_ended().is_some());
         self.deposed = alive;

@@ -199,7 +199,7 @@ impl World {
     /// A client that has not heard of the new broker goes on with the old one. Nothing that it is told counts for the
     /// log, but what the old one says must not disturb the new one.
     fn append_to_deposed(&mut self) {
-        let Some(broker) = self.deposed.first() else { return };
+        let Some(broker) = self.deposed.iter().find(|broker| broker.thaws.is_none()) else { return };
         self.coverage.step("append to a deposed broker");
         for id in self.topics.keys() {
             let Some(partition) = broker.engine.partition(*id) else { continue };
@@ -286,6 +286,10 @@ impl World {
         }
         self.drain().await?;
         self.kill(false).await;
+        // Whatever the deposed still have on their way, they may do now.
+        self.thaw_deposed(true);
+        self.env.sleep(Duration::from_secs(30)).await;
+        self.hear_answers().await?;
         self.new_machine();
         for broker in std::mem::take(&mut self.deposed) {
             broker.env.abort_all();

@@ -34,6 +34,8 @@ pub(super) struct Broker {
     pub(super) may_fail: bool,
     /// Once deposed: partitions whose records it may acknowledge only when the store has them.
     pub(super) object: BTreeSet<PartitionId>,
+    /// It stands still until then.
+    pub(super) thaws: Option<Duration>,
 }
 
 /// The answer to one batch.
