@@ -92,7 +92,7 @@ impl Bounds {
     /// Recovery packs of two recoverers.
     pub const RECOVERY: Self = Self { name: "recovery packs", recoverers: 2, cleaners: 1, ..Self::MERGES };
     /// Cleaners with a right that passes from one to the other.
-    pub const RIGHT: Self = Self { name: "right", right: true, ..Self::MERGES };
+    pub const RIGHT: Self = Self { name: "right", right: true, indexes: 1, ..Self::MERGES };
     /// Three indexes: one that was pruned can be there again.
     pub const INDEXES: Self = Self { name: "indexes", indexes: 3, ..Self::MERGES };
 
@@ -102,11 +102,12 @@ impl Bounds {
     /// Seconds each; every mutant is found in one of them, or soon in `INDEXES`.
     pub const QUICK: [Self; 4] = [Self::MERGES, Self::RECOVERY, Self::RIGHT, Self::SETTLES];
     /// A minute or a few each.
-    pub const FULL: [Self; 4] = [
+    pub const FULL: [Self; 5] = [
         Self { name: "two of each", recoverers: 2, ..Self::MERGES },
-        Self { settles: true, ..Self::RIGHT },
+        Self { indexes: 3, ..Self::RIGHT },
         Self { late_put: true, ..Self::INDEXES },
-        Self { late_put: true, recoverers: 2, ..Self::SETTLES },
+        Self { name: "two cleaners, deletions and log starts", cleaners: 2, indexes: 1, ..Self::SETTLES },
+        Self { late_put: true, ..Self::SETTLES },
     ];
 }
 
