@@ -114,6 +114,8 @@ impl<R: AsyncRead + Unpin> Requests<R> {
         match decode_request(&header, body) {
             Ok(Request::Produce(request)) => self.produce(header, request, held, received).await,
             Ok(request) => {
+                // What waits for other members may wait for minutes, and has handed its bytes over by then.
+                let held = (!matches!(header.api, Api::JoinGroup | Api::SyncGroup)).then_some(held);
                 let handled = self.handle(header, request, received).await;
                 drop(held);
                 self.broker.show_budgets();

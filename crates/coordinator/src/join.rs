@@ -11,6 +11,9 @@ use crate::{GroupError, GroupState, Join, Name, Reply, WriteFailed};
 /// Longest part of a member's id that the client chooses, in bytes.
 const MAX_ID_PREFIX: usize = 255;
 
+/// Most bytes of a member's metadata. All members of a group together have to fit into one record.
+const MAX_METADATA: usize = 1 << 20;
+
 /// Most ids of one group that were given and have not come back yet.
 const MAX_PENDING: usize = 10_000;
 
@@ -56,6 +59,9 @@ fn check(step: &Step<'_>, join: &Join) -> Result<(), GroupError> {
     }
     if !(step.config.min_session_timeout_ms..=step.config.max_session_timeout_ms).contains(&join.session_timeout_ms) {
         return Err(GroupError::InvalidSessionTimeout);
+    }
+    if join.protocols.iter().map(|(_, metadata)| metadata.len()).sum::<usize>() > MAX_METADATA {
+        return Err(GroupError::InvalidRequest);
     }
     let texts = join.protocols.iter().map(|(name, _)| name).chain([&join.protocol_type]).chain(&join.instance);
     if texts.into_iter().any(|text| text.len() > MAX_TEXT) || join.instance.as_ref().is_some_and(|id| id.is_empty()) {

@@ -1,6 +1,6 @@
 //! The command line: one subcommand, one file.
 
-use crate::commands::{check, consume, inspect, produce, topic, verify};
+use crate::commands::{check, consume, group, inspect, produce, topic, verify};
 use crate::serve;
 use clap::{Parser, Subcommand};
 
@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     /// Create, list, describe and delete topics
     Topic(topic::Arguments),
+    /// List, describe, reset and delete consumer groups
+    Group(group::Arguments),
     /// Send lines as records
     Produce(produce::Arguments),
     /// Print the records of a topic

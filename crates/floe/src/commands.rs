@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod consume;
+pub(crate) mod group;
 pub(crate) mod inspect;
 pub(crate) mod produce;
 pub(crate) mod topic;

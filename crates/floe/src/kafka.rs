@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 use floe_env::{Env, net};
 use floe_protocol::client::{ClientRequest, choose_version, decode_response, encode_request};
 use floe_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse, Uuid, metadata_request::MetadataRequestTopic,
+    ApiVersionsRequest, ApiVersionsResponse, FindCoordinatorRequest, MetadataRequest, MetadataResponse, Uuid,
+    metadata_request::MetadataRequestTopic,
 };
 use floe_protocol::{ErrorCode, frame, message};
 use std::collections::BTreeMap;
@@ -123,6 +124,31 @@ impl Kafka {
         let answer = self.ask(|_| request).await?;
         check("metadata", answer.error_code, None)?;
         topics_of(&answer)
+    }
+
+    /// Where the coordinator of a group listens.
+    pub(crate) async fn coordinator(&mut self, group: &str) -> Result<String, Failure> {
+        let make = |version| match version {
+            ..=3 => message!(FindCoordinatorRequest { key: group.into() }),
+            _ => message!(FindCoordinatorRequest { coordinator_keys: vec![group.into()] }),
+        };
+        let answer = self.ask(make).await?;
+        let what = format!("coordinator of group {group}");
+        check(&what, answer.error_code, answer.error_message.as_deref())?;
+        match answer.coordinators.first() {
+            Some(found) => {
+                check(&what, found.error_code, found.error_message.as_deref())?;
+                Ok(format!("{}:{}", host(&found.host), found.port))
+            }
+            None => Ok(format!("{}:{}", host(&answer.host), answer.port)),
+        }
+    }
+
+    /// Where all brokers listen.
+    pub(crate) async fn brokers(&mut self) -> Result<Vec<String>, Failure> {
+        let request = message!(MetadataRequest { topics: Some(Vec::new()) });
+        let answer = self.ask(|_| request).await?;
+        Ok(answer.brokers.iter().map(|broker| format!("{}:{}", host(&broker.host), broker.port)).collect())
     }
 
     /// One topic that must be there; with `create`, asking for it creates it where the broker allows that.

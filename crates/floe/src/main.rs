@@ -15,7 +15,7 @@ mod store;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use commands::{check, consume, inspect, produce, topic, verify};
+use commands::{check, consume, group, inspect, produce, topic, verify};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,6 +55,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
         Command::Topic(arguments) => Box::pin(topic::run(arguments)).await,
         Command::Produce(arguments) => Box::pin(produce::run(arguments)).await,
+        Command::Group(arguments) => Box::pin(group::run(arguments)).await,
         Command::Consume(arguments) => Box::pin(consume::run(arguments)).await,
         Command::Inspect(arguments) => Box::pin(inspect::run(arguments)).await,
         Command::Verify(arguments) => Box::pin(verify::run(arguments)).await,

@@ -6,6 +6,7 @@
 //! what a client decodes.
 
 use crate::{ErrorCode, message};
+use bytes::Bytes;
 use floe_types::TopicId;
 
 pub use kafka_wire::{
@@ -68,6 +69,15 @@ pub fn uuid(id: TopicId) -> Uuid {
 #[must_use]
 pub fn topic_id(uuid: Uuid) -> Option<TopicId> {
     if uuid.is_zero() { None } else { Some(TopicId(u128::from_be_bytes(uuid.to_bytes()))) }
+}
+
+/// The partitions by topic in the assignment of a member of a consumers' group; `None` for bytes that are no such
+/// assignment: members of other kinds have their own.
+#[must_use]
+pub fn consumer_assignment(assignment: &Bytes) -> Option<Vec<(String, Vec<i32>)>> {
+    let limits = crate::frame::limits(assignment.len());
+    let (_, decoded) = kafka_wire::decode_consumer_protocol_assignment(assignment.clone(), limits).ok()?;
+    Some(decoded.assigned_partitions.into_iter().map(|topic| (topic.topic.to_string(), topic.partitions)).collect())
 }
 
 /// One partition's answer to a Produce request that failed: every offset unknown, as Kafka answers.

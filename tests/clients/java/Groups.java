@@ -1,5 +1,6 @@
 import java.time.Duration;
 import java.util.*;
+import java.util.concurrent.*;
 import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.clients.consumer.*;
@@ -19,17 +20,20 @@ public class Groups {
         if (!good) throw new AssertionError(what);
     }
 
-    static void until(String what, BooleanSupplier done) {
+    static void until(String what, BooleanSupplier done) throws InterruptedException {
         long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
-        while (!done.getAsBoolean()) check(System.nanoTime() < end, "not in time: " + what);
+        while (!done.getAsBoolean()) {
+            check(System.nanoTime() < end, "not in time: " + what);
+            Thread.sleep(20);
+        }
     }
 
     /** A consumer on a thread of its own: a poll that joins waits for the other members. */
     static class Member extends Thread implements ConsumerRebalanceListener {
         final KafkaConsumer<String, String> consumer;
-        final List<String> seen = Collections.synchronizedList(new ArrayList<>());
-        final Set<Integer> owned = Collections.synchronizedSet(new TreeSet<>());
-        final Set<Integer> revoked = Collections.synchronizedSet(new TreeSet<>());
+        final List<String> seen = new CopyOnWriteArrayList<>();
+        final Set<Integer> owned = new ConcurrentSkipListSet<>();
+        final Set<Integer> revoked = new ConcurrentSkipListSet<>();
         volatile boolean ends, silent;
         volatile Throwable failed;
 
@@ -44,6 +48,8 @@ public class Groups {
             settings.putAll(own);
             consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
             consumer.subscribe(List.of(topic), this);
+            // One that hangs does not keep the others from being heard of.
+            setDaemon(true);
             start();
         }
 
@@ -77,7 +83,7 @@ public class Groups {
         }
     }
 
-    static void share(Member... members) {
+    static void share(Member... members) throws InterruptedException {
         until(members.length + " members share the topic", () -> {
             Set<Integer> all = new TreeSet<>();
             int parts = 0;

@@ -265,6 +265,8 @@ fn limits_of_sessions_sizes_and_names_are_kept() {
     assert_eq!(world.call(Request::Join(join)), Err(GroupError::InvalidGroupId));
     let join = Join { group: name(&"g".repeat(40_000)), ..world.join_of("") };
     assert_eq!(world.call(Request::Join(join)), Err(GroupError::InvalidGroupId));
+    let join = Join { protocols: vec![(name("range"), vec![0; (1 << 20) + 1].into())], ..world.join_of("") };
+    assert_eq!(world.call(Request::Join(join)), Err(GroupError::InvalidRequest));
     let stranger = world.rejoin(&name("nobody"));
     assert_eq!(world.outcome(stranger), Some(Err(GroupError::UnknownMemberId)));
     world.stable(2);

@@ -1,10 +1,12 @@
-//! `floe consume`: prints the records of a topic, without a group.
+//! `floe consume`: prints the records of a topic; with a group, those behind what the group has committed.
+//!
+//! It never becomes a member: it reads and commits for a group that has none.
 
 mod render;
 mod start;
 
 use super::topic::{LATEST, offsets};
-use super::{Broker, topic};
+use super::{Broker, group, topic};
 use crate::exit::{Exit, Failure};
 use crate::kafka::{Kafka, TopicInfo, check};
 use crate::output;
@@ -18,7 +20,7 @@ use floe_protocol::messages::{
 };
 use floe_records::{Batches, Record, records};
 use render::{Format, Show, render};
-use start::Start;
+pub(super) use start::Start;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -39,6 +41,9 @@ pub(crate) struct Arguments {
     /// Only these partitions, separated by commas
     #[arg(long, short, value_name = "N,...", value_delimiter = ',')]
     partitions: Vec<i32>,
+    /// Go on where this group has committed, and commit what was printed; the group must have no members
+    #[arg(long, short, value_name = "GROUP")]
+    group: Option<String>,
     /// End after this many records
     #[arg(long, short = 'n', value_name = "N")]
     count: Option<u64>,
@@ -65,12 +70,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         }
         topic.partitions.retain(|index, _| arguments.partitions.contains(index));
     }
-    let positions = start::positions(&mut kafka, &topic, arguments.from, env.now_ms()).await?;
+    let mut positions = start::positions(&mut kafka, &topic, arguments.from, env.now_ms()).await?;
+    if let Some(group) = &arguments.group {
+        let committed = group::committed(&mut kafka, group).await?;
+        for (index, position) in &mut positions {
+            *position = committed.get(&(topic.name.clone(), *index)).copied().unwrap_or(*position);
+        }
+    }
     let ends = if arguments.until_end { Some(offsets(&mut kafka, &topic, LATEST).await?) } else { None };
     let format = if arguments.json { Format::Json } else { Format::Text(arguments.show.clone()) };
     let mut reader = Reader { topic, positions, ends, left: arguments.count, format };
+    let mut committed = reader.positions.clone();
     while !reader.is_done() {
         reader.round(&mut kafka).await?;
+        if let Some(group) = &arguments.group {
+            committed = reader.commit(&mut kafka, group, committed).await?;
+        }
     }
     Ok(Exit::Ok)
 }
@@ -93,6 +108,16 @@ impl Reader {
     fn unfinished(&self) -> impl Iterator<Item = (i32, i64)> {
         let is_open = |index: i32, position: i64| self.ends.as_ref().is_none_or(|ends| ends.get(&index).is_some_and(|end| position < *end));
         self.positions.iter().map(|(index, position)| (*index, *position)).filter(move |(index, position)| is_open(*index, *position))
+    }
+
+    /// Commits what was printed since the positions before; gives back the positions now.
+    async fn commit(&self, kafka: &mut Kafka, group: &str, before: BTreeMap<i32, i64>) -> Result<BTreeMap<i32, i64>, Failure> {
+        let moved = self.positions.iter().filter(|(index, position)| before.get(index) != Some(position));
+        let offsets: BTreeMap<_, _> = moved.map(|(index, position)| ((self.topic.name.clone(), *index), *position)).collect();
+        if !offsets.is_empty() {
+            group::commit(kafka, group, &offsets).await?;
+        }
+        Ok(self.positions.clone())
     }
 
     /// One fetch from each leader, and the printing of what came.
@@ -143,12 +168,19 @@ impl Reader {
             if !header.is_control() {
                 floe_records::verify(&bytes).map_err(damaged)?;
                 for record in records(&bytes, BATCH_LIMIT).map_err(damaged)? {
-                    self.print(index, &record.map_err(damaged)?, &mut out);
+                    let record = record.map_err(damaged)?;
+                    if self.left == Some(0) {
+                        // What is not printed is not passed over either: a group goes on there.
+                        let position = self.positions.entry(index).or_default();
+                        *position = record.offset.max(*position);
+                        return write(&out);
+                    }
+                    self.print(index, &record, &mut out);
                 }
             }
             self.positions.insert(index, header.end_offset());
         }
-        output::gone_is_fine(std::io::stdout().lock().write_all(&out).and_then(|()| std::io::stdout().lock().flush()))
+        write(&out)
     }
 
     fn print(&mut self, index: i32, record: &Record, out: &mut Vec<u8>) {
@@ -158,4 +190,8 @@ impl Reader {
             self.left = self.left.map(|left| left - 1);
         }
     }
+}
+
+fn write(out: &[u8]) -> Result<(), Failure> {
+    output::gone_is_fine(std::io::stdout().lock().write_all(out).and_then(|()| std::io::stdout().lock().flush()))
 }

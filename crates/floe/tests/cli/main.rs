@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests run processes, outside of every simulation")]
 
 mod commands;
+mod groups;
 mod process;
 mod refusals;
 mod serving;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too may panic, and say what they did")]
 
 mod ends;
+mod groups;
 mod kill;
 mod store_gone;
 mod system_calls;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::UNIX_EPOCH;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+pub(crate) enum Start {
     Beginning,
     End,
     Offset(i64),
