@@ -1,5 +1,7 @@
 //! An hour without the object store, in simulation, with every allocated byte counted.
 
+#![expect(clippy::print_stdout, reason = "a run says what it showed")]
+
 use floe_testkit::simulation::{Hour, hour_without_store};
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -6,13 +6,14 @@
 use super::{Surroundings, load};
 use floe_coordinator::records::GroupRecord;
 use floe_coordinator::{Answer, Effects, GroupError, Now, Reply, Request, Shard, Waiter, WriteFailed};
+use floe_env::Watched;
 use floe_env::hash::HashMap;
 use floe_log::{AppendError, Partition};
 use floe_records::{BatchBuilder, BatchHeader, Codec};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 /// Largest batch that a group's state or a commit may take.
 const LARGEST_BATCH: usize = 16 << 20;
@@ -30,7 +31,7 @@ enum Phase {
 pub(super) struct Slot {
     surroundings: Arc<Surroundings>,
     partition: Arc<Partition>,
-    phase: watch::Sender<Phase>,
+    phase: Watched<Phase>,
     running: Mutex<Option<Running>>,
     /// The next deadline has come nearer.
     sooner: Notify,
@@ -48,20 +49,19 @@ struct Running {
 
 impl Slot {
     pub(super) fn new(surroundings: Arc<Surroundings>, partition: Arc<Partition>) -> Self {
-        let (phase, running, sooner) = (watch::Sender::new(Phase::Loading), Mutex::new(None), Notify::new());
+        let (phase, running, sooner) = (Watched::new(Phase::Loading), Mutex::new(None), Notify::new());
         Self { surroundings, partition, phase, running, sooner }
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        *self.phase.borrow() == Phase::Gone
+        self.phase.get() == Phase::Gone
     }
 
     /// Waits until requests can be handled.
     pub(super) async fn until_loaded(&self, limit: Duration) -> Result<(), GroupError> {
-        let mut phase = self.phase.subscribe();
-        let loaded = phase.wait_for(|phase| *phase != Phase::Loading);
+        let loaded = self.phase.wait_for(|phase| *phase != Phase::Loading);
         match self.surroundings.env.timeout(limit, loaded).await {
-            Ok(Ok(phase)) if *phase == Phase::Ready => Ok(()),
+            Ok(Phase::Ready) => Ok(()),
             Ok(_) => Err(GroupError::NotCoordinator),
             Err(_) => Err(GroupError::CoordinatorLoadInProgress),
         }
@@ -129,13 +129,12 @@ impl Slot {
                 return self.leave();
             }
         }
-        let mut phase = self.phase.subscribe();
         loop {
             let wait = self.expire();
             tokio::select! {
                 biased;
                 () = self.surroundings.shutdown.wait() => return,
-                _gone = phase.wait_for(|phase| *phase == Phase::Gone) => return,
+                _gone = self.phase.wait_for(|phase| *phase == Phase::Gone) => return,
                 () = self.sooner.notified() => {}
                 () = self.surroundings.env.sleep(wait) => {}
             }
@@ -156,7 +155,7 @@ impl Slot {
                 break;
             }
         }
-        self.phase.send_if_modified(|phase| {
+        self.phase.set_if(|phase| {
             let loading = *phase == Phase::Loading;
             *phase = if loading { Phase::Ready } else { *phase };
             loading
@@ -229,7 +228,7 @@ impl Slot {
     /// From now on nothing is coordinated here.
     fn leave(&self) {
         self.running.lock().take();
-        self.phase.send_replace(Phase::Gone);
+        self.phase.set(Phase::Gone);
     }
 
     /// Appends one batch; its end offset.

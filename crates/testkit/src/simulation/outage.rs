@@ -85,7 +85,7 @@ impl World {
             return Err("nothing was acknowledged while the store was there".into());
         }
         self.store.set_available(false);
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             self.store.set_faults(SimFaults { way_ms: 10_000_000..10_000_001, ..SimFaults::none() });
         }
         self.env.sleep(SETTLED).await;
