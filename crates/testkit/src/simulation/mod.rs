@@ -17,6 +17,7 @@ pub use coverage::Coverage;
 pub use history::History;
 pub use outage::{Hour, hour_without_store};
 
+use std::time::Duration;
 use world::World;
 
 /// Operations of one run; together with starts and fault-free finish it takes a few simulated minutes.
@@ -33,6 +34,9 @@ pub struct Outcome {
     pub violation: Option<String>,
 }
 
+/// Simulated time that a run may take: many times what the slowest needs. Whatever waits for ever is found by it.
+const MOST_TIME: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Runs one seed on this thread.
 ///
 /// # Panics
@@ -42,7 +46,9 @@ pub fn run(seed: u64, operations: u64) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O");
     runtime.block_on(async {
         let mut world = World::new(seed);
-        let violation = Box::pin(world.live(operations)).await.err();
+        let env = world.env.clone();
+        let lived = env.timeout(MOST_TIME, Box::pin(world.live(operations))).await;
+        let violation = lived.unwrap_or_else(|_| Err(format!("after {MOST_TIME:?} of simulated time it has not come to its end"))).err();
         Outcome { seed, trace: world.trace(), coverage: world.coverage(), violation }
     })
 }
