@@ -261,12 +261,4 @@ impl Start {
         let created = self.store.create(&keys::claim(incarnation, Generation(0)), &body).await?;
         Ok((created == Created::Won).then_some(incarnation))
     }
-
-    /// Creates an object that only this process can have created before.
-    pub(crate) async fn create_for_sure(&self, key: &str, body: &Payload) -> Result<(), OpenError> {
-        match self.store.create(key, body).await? {
-            Created::Won => Ok(()),
-            Created::Lost => Err(OpenError::Store(StoreError::Corrupt { key: key.to_owned(), detail: "another wrote it".into() })),
-        }
-    }
 }

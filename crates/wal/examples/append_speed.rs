@@ -8,7 +8,7 @@ use bytes::Bytes;
 use floe_env::{Disk, Env, RealDisk};
 use floe_records::{BatchBuilder, Codec};
 use floe_types::{Generation, Incarnation, Lsn, PartitionId, TopicId};
-use floe_wal::{Durable, Entry, Wal, WalOptions, remove_generation, replay};
+use floe_wal::{Durable, Entry, Replay, Wal, WalOptions, remove_generation};
 use std::{
     error::Error,
     fs::{File, OpenOptions},
@@ -248,12 +248,15 @@ impl Bench {
             drop(wal);
             let began = self.env.monotonic();
             let mut records = 0_u64;
-            let replayed = replay(&self.disk, "replay", Incarnation(1), Generation(0), |entry| records += entry.batch.len() as u64).await?;
+            let mut replay = Replay::open(&self.disk, "replay", Incarnation(1), Generation(0)).await?;
+            while let Some(entries) = replay.next().await? {
+                records += entries.iter().map(|entry| entry.batch.len() as u64).sum::<u64>();
+            }
             let took = (self.env.monotonic() - began).as_secs_f64();
             println!(
                 "replay of 256 MiB in entries of {size}: {took:.3} s, {:.0} MB/s, {} entries",
                 records as f64 / took / 1e6,
-                replayed.entries
+                replay.replayed().entries
             );
         }
         remove_generation(&self.disk, "replay").await?;

@@ -35,7 +35,7 @@ mod writer;
 pub use append::{Appended, Durable, Entry, MAX_BATCH_BYTES};
 pub use error::WalError;
 pub use floe_formats::EntryHeader;
-pub use replay::{Replayed, ReplayedEntry, replay};
+pub use replay::{Replay, Replayed, ReplayedEntry};
 pub use seal::{is_sealed, seal};
 pub use trim::remove_generation;
 pub use wal::{Wal, WalOptions, WalStats};

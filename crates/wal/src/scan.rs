@@ -27,7 +27,7 @@ pub(crate) struct Traces {
 }
 
 /// Looks through the file from byte `from` on, until a proof is found that `bad` was durable once.
-pub(crate) async fn look(place: &Place<'_>, from: u64, bad: Lsn) -> Result<Traces, WalError> {
+pub(crate) async fn look(place: &Place, from: u64, bad: Lsn) -> Result<Traces, WalError> {
     let mut traces = Traces::default();
     let (mut at, len) = (from, place.file.len());
     while at + ENTRY_PREFIX_LEN as u64 <= len {

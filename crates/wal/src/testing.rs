@@ -1,6 +1,6 @@
 //! What the tests of this crate share: a paused runtime, batches, sinks that remember, a WAL with what was appended to it.
 
-use crate::{Appended, Durable, Entry, ReplayedEntry, Wal, WalError, WalOptions, replay};
+use crate::{Appended, Durable, Entry, Replay, ReplayedEntry, Wal, WalError, WalOptions};
 use bytes::Bytes;
 use floe_env::{Disk, Env, sim::SimDisk};
 use floe_records::{BatchBuilder, Codec};
@@ -145,10 +145,21 @@ impl Bench {
 }
 
 pub(crate) async fn replay_all(disk: &Arc<dyn Disk>) -> Result<(crate::Replayed, Vec<ReplayedEntry>), WalError> {
+    replay_of(disk, INCARNATION, GENERATION).await
+}
+
+pub(crate) async fn replay_of(
+    disk: &Arc<dyn Disk>,
+    incarnation: Incarnation,
+    generation: Generation,
+) -> Result<(crate::Replayed, Vec<ReplayedEntry>), WalError> {
+    let mut replay = Replay::open(disk, DIR, incarnation, generation).await?;
     let mut entries = Vec::new();
-    let replayed = replay(disk, DIR, INCARNATION, GENERATION, |entry| entries.push(entry)).await?;
-    assert_eq!(replayed.entries, entries.len() as u64);
-    Ok((replayed, entries))
+    while let Some(more) = replay.next().await? {
+        entries.extend(more);
+    }
+    assert_eq!(replay.replayed().entries, entries.len() as u64);
+    Ok((replay.replayed(), entries))
 }
 
 /// As a [`Record`], to be compared with what was appended.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     WalOptions,
     files::file_name,
-    testing::{Bench, DIR, GENERATION, INCARNATION, Record, record_of, simulate, small_options},
+    testing::{Bench, DIR, GENERATION, INCARNATION, Record, record_of, replay_of, simulate, small_options},
 };
 use floe_env::Env;
 use std::time::Duration;
@@ -284,7 +284,7 @@ fn another_incarnations_or_generations_entries_are_not_this_wals() {
         bench.append_durably(0, 100).await;
         bench.crash().await;
         for (incarnation, generation) in [(Incarnation(8), GENERATION), (INCARNATION, Generation(1))] {
-            let replayed = replay(&bench.disk, DIR, incarnation, generation, |_| panic!("not ours")).await.unwrap();
+            let (replayed, _) = replay_of(&bench.disk, incarnation, generation).await.unwrap();
             assert_eq!((replayed.entries, replayed.torn), (0, false));
         }
     });

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    WalOptions, replay,
+    WalOptions,
     testing::{Bench, DIR, GENERATION, INCARNATION, record_of, simulate, small_options},
 };
 use floe_types::{ErrorKind, Incarnation};
@@ -155,7 +155,7 @@ fn a_generation_is_removed_whole_and_removing_it_again_is_fine() {
         bench.crash().await;
         remove_generation(&bench.disk, DIR).await.unwrap();
         remove_generation(&bench.disk, DIR).await.unwrap();
-        let missing = replay(&bench.disk, DIR, INCARNATION, GENERATION, |_| {}).await.unwrap_err();
+        let missing = bench.replay().await.unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
     });
 }
