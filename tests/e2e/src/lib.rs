@@ -12,5 +12,6 @@ pub mod history;
 pub mod load;
 pub mod seaweed;
 pub mod trace;
+pub mod volume;
 pub mod wait;
 pub mod wire;

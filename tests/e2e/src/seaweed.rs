@@ -3,6 +3,7 @@
 use crate::broker::{Setup, free_port};
 use crate::wait;
 use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -82,6 +83,11 @@ impl Seaweed {
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.child = self.command.spawn().context("weed")?;
         self.healthy()
+    }
+
+    /// SIGSTOP and SIGCONT: requests that are under way stay so.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("its child has not been waited for");
     }
 
     fn healthy(&self) -> anyhow::Result<()> {

@@ -1,9 +1,10 @@
 //! Brokers that end, and others that go on elsewhere with what is in the store.
 
 use crate::{alone, assert_clean};
-use floe_e2e::broker::{Setup, verify};
+use floe_e2e::broker::{Broker, Setup, verify};
 use floe_e2e::history::History;
 use floe_e2e::load::{Follower, Load, Topic, create_topics, read_everything};
+use floe_e2e::seaweed::{self, Seaweed};
 use rustix::process::Signal;
 use std::path::Path;
 use std::time::Duration;
@@ -102,10 +103,36 @@ fn an_idempotent_producer_goes_on_with_a_broker_that_has_another_disk() {
 fn a_broker_that_was_taken_over_while_paused_ends_and_nothing_it_does_counts() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
+    let brokers = ["first", "second"].map(|name| on_shared_store(folder.path(), name));
+    taken_over_while_paused(brokers, |paused| paused.signal(Signal::STOP), Duration::ZERO);
+}
+
+#[test]
+fn t13_a_broker_paused_in_the_middle_of_a_put_ends_and_neither_the_put_nor_anything_else_counts() {
+    let _alone = alone();
+    let program = match seaweed::program() {
+        Ok(program) => program,
+        Err(reason) => return println!("SKIP paused in the middle of a PUT: {reason}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Seaweed::start(&program, folder.path()).unwrap();
+    let brokers = ["first", "second"].map(|name| server.store(Setup::new(folder.path(), name), "shared"));
+    let pause = if std::env::var_os("FLOE_TEST_FULL").is_some() { 60 } else { 3 };
+    // The store takes requests and answers none: soon the broker waits in the middle of its PUTs.
+    let in_the_middle = |paused: &Broker| {
+        server.signal(Signal::STOP);
+        std::thread::sleep(Duration::from_secs(1));
+        paused.signal(Signal::STOP);
+        server.signal(Signal::CONT);
+    };
+    taken_over_while_paused(brokers, in_the_middle, Duration::from_secs(pause));
+}
+
+/// The first broker is paused, the second takes over and serves; `pause` later the first goes on.
+fn taken_over_while_paused([first, second]: [Setup; 2], stop: impl FnOnce(&Broker), pause: Duration) {
     let topics = [Topic::new("object", 3, "object")];
     // Its disk has a WAL with local records too, so the second must be told to take over.
     let given_up = [Topic::new("local", 2, "local")];
-    let first = on_shared_store(folder.path(), "first");
     let paused = first.start().unwrap();
     create_topics(&first.bootstrap(), &topics).unwrap();
     create_topics(&first.bootstrap(), &given_up).unwrap();
@@ -114,15 +141,15 @@ fn a_broker_that_was_taken_over_while_paused_ends_and_nothing_it_does_counts() {
     let old_local = Load::start(&first.bootstrap(), &given_up, 10..11).unwrap();
     let follower = Follower::start(&first.bootstrap(), &topics).unwrap();
     assert!(old.wait(1000, ACK_LIMIT) && old_local.wait(100, ACK_LIMIT));
-    paused.signal(Signal::STOP);
+    stop(&paused);
 
-    let second = on_shared_store(folder.path(), "second");
     let refused = second.spawn().unwrap().exit_code(Duration::from_secs(60)).unwrap();
     assert_eq!(refused, 4, "a local WAL on another disk is not given up unasked");
     let second = Setup { flags: vec!["--take-over".to_owned()], ..second };
     let broker = second.start().unwrap();
     let new = Load::start(&second.bootstrap(), &topics, 2..3).unwrap();
     assert!(new.wait(500, ACK_LIMIT), "{}", broker.log());
+    std::thread::sleep(pause);
 
     paused.signal(Signal::CONT);
     let code = paused.exit_code(Duration::from_secs(60)).unwrap();

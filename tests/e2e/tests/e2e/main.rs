@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too may panic, and say what they did")]
 
 mod ends;
+mod full_disk;
 mod groups;
 mod kill;
 mod store_gone;
 mod system_calls;
+mod tour;
 
 use floe_e2e::history::History;
 use parking_lot::{Mutex, MutexGuard};
