@@ -106,7 +106,8 @@ pub(crate) fn kafka_command(programs: &Programs, data: &Path, address: SocketAdd
 /// Starts a broker with its defaults, and comes back when it answers.
 pub(crate) fn start(candidate: Candidate, programs: &Programs, data: &Path) -> anyhow::Result<Broker> {
     match candidate {
-        Candidate::Floe => start_floe(programs, data, &[]),
+        // As Kafka's are started here: nobody waits for members that do not come.
+        Candidate::Floe => start_floe(programs, data, &["group.initial.rebalance.delay.ms=0".to_owned()]),
         Candidate::Kafka => {
             let address = free_port()?;
             let process = Process::spawn(&mut kafka_command(programs, data, address)?)?;

@@ -11,6 +11,7 @@ mod load;
 mod process;
 mod raw;
 mod report;
+mod requests;
 mod rows;
 mod samples;
 mod values;
@@ -93,7 +94,7 @@ fn main() -> anyhow::Result<()> {
 /// One way to measure rows, and the rows that it measures.
 type Step = (&'static [&'static str], fn(&mut Bench) -> anyhow::Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 14] = [
     (&["E1", "E2", "E4", "E12"], rows::produce::round),
     (&["E3"], rows::s3::round),
     (&["E5"], rows::latency::round),
@@ -103,6 +104,11 @@ const STEPS: [Step; 9] = [
     (&["E10"], rows::start::replay),
     (&["E11"], rows::idle::memory),
     (&["E13"], rows::idle::requests),
+    (&["S1"], rows::groups::rebalance),
+    (&["S2"], rows::surface::commits),
+    (&["S3"], rows::groups::many_members),
+    (&["S4", "S5"], rows::surface::topics),
+    (&["S6"], rows::surface::small_requests),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

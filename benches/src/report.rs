@@ -80,7 +80,41 @@ fn one_producer(row: &Row) -> Option<Judged> {
     judged(format!("{rate:.0} records/s"), rate >= 5_000.0, rate >= 20_000.0)
 }
 
-const ASKED: [Asked; 13] = [
+/// Requests per second against Kafka's, and the CPU of each.
+fn requests(row: &Row, reach: f64, cpu_us: Option<f64>) -> Option<Judged> {
+    let (floe, kafka) = (row.median("floe")?, row.median("kafka")?);
+    let (cpu, kafka_cpu) = (row.median("floe: CPU")?, row.median("kafka: CPU")?);
+    let measured = format!("{floe:.0}/s: {:.1}x Kafka; CPU {cpu:.0} us, Kafka {kafka_cpu:.0}", floe / kafka);
+    let reached = floe >= reach * kafka && cpu_us.is_none_or(|most| cpu <= most);
+    judged(measured, reached, false)
+}
+
+fn rebalance(row: &Row) -> Option<Judged> {
+    let (mut texts, mut reached) = (Vec::new(), true);
+    for assignor in ["eager", "cooperative"] {
+        let (floe, kafka) = (row.median(&format!("floe, {assignor}"))?, row.median(&format!("kafka, {assignor}"))?);
+        reached &= floe <= kafka;
+        texts.push(format!("{assignor} {} s: {:.2}x Kafka", number(floe), floe / kafka));
+    }
+    judged(texts.join("; "), reached, false)
+}
+
+fn many_members(row: &Row) -> Option<Judged> {
+    let (floe, kafka, memory) = (row.median("floe")?, row.median("kafka")?, row.median("floe: memory")?);
+    let measured = format!("{} s: {:.2}x Kafka; {memory:.0} MiB more", number(floe), floe / kafka);
+    let reached = floe <= kafka && memory <= 64.0;
+    judged(measured, reached, false)
+}
+
+fn topics(row: &Row) -> Option<Judged> {
+    let ratio = |how: &str| Some((row.median(&format!("floe, {how}"))?, row.median(&format!("kafka, {how}"))?));
+    let ((one, kafka_one), (all, kafka_all)) = (ratio("one after another")?, ratio("in one request")?);
+    let measured = format!("{one:.0}/s: {:.1}x Kafka; {all:.0}/s: {:.1}x", one / kafka_one, all / kafka_all);
+    let reached = one >= kafka_one && all >= 3.0 * kafka_all;
+    judged(measured, reached, false)
+}
+
+const ASKED: [Asked; 19] = [
     Asked { id: "E1", what: "produce, 8 partitions, acks=all", reach: "≥ min(1.0x Kafka, 0.8x raw)", goal: "1.5x Kafka", judge: produce },
     Asked { id: "E2", what: "broker CPU per GB of E1", reach: "≤ 0.8x Kafka", goal: "0.5x", judge: produce_cpu },
     Asked {
@@ -135,6 +169,36 @@ const ASKED: [Asked; 13] = [
         reach: "0",
         goal: "0",
         judge: |row| at_most(row, "floe", "", 0.0, 0.0),
+    },
+    Asked {
+        id: "S1",
+        what: "100 members begin on 1,000 partitions: until all consume",
+        reach: "≤ 1.0x Kafka",
+        goal: "-",
+        judge: rebalance,
+    },
+    Asked { id: "S2", what: "offset commits, 50 groups", reach: "≥ 3x Kafka", goal: "-", judge: |row| requests(row, 3.0, None) },
+    Asked {
+        id: "S3",
+        what: "1,000 members join at once: until all are of one generation",
+        reach: "≤ 1.0x Kafka; ≤ 64 MiB more",
+        goal: "-",
+        judge: many_members,
+    },
+    Asked { id: "S4", what: "Metadata of 10,000 partitions", reach: "≥ 3x Kafka", goal: "-", judge: |row| requests(row, 3.0, None) },
+    Asked {
+        id: "S5",
+        what: "topics of 10 partitions created: 1,000 one after another; 900 in one request",
+        reach: "≥ 1.0x, 3x Kafka",
+        goal: "-",
+        judge: topics,
+    },
+    Asked {
+        id: "S6",
+        what: "one record a request, 8 partitions",
+        reach: "≥ 3x Kafka; ≤ 40 us",
+        goal: "-",
+        judge: |row| requests(row, 3.0, Some(40.0)),
     },
 ];
 

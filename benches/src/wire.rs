@@ -17,7 +17,7 @@ const FRAME_LIMIT: usize = 64 << 20;
 
 /// Asks partition 0 of a topic from `began` on until one record is acknowledged with acks=all, and says how long that took.
 pub(crate) fn first_ack(address: SocketAddr, topic: &str, began: Instant, patience: Duration) -> anyhow::Result<Duration> {
-    let request = produce_request(topic)?;
+    let request = produce_request(topic, 0)?;
     let mut last = None;
     while began.elapsed() < patience {
         match try_once(address, &request) {
@@ -36,8 +36,12 @@ fn try_once(address: SocketAddr, request: &[u8]) -> anyhow::Result<i16> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.write_all(request)?;
     let answer = read_frame(&mut stream)?.context("closed")?;
-    let mut reader = Reader(&answer);
-    reader.i32()?; // correlation
+    produce_error(&answer[4.min(answer.len())..])
+}
+
+/// The Kafka error of the only partition of an answer, which begins behind its correlation id.
+pub(crate) fn produce_error(answer: &[u8]) -> anyhow::Result<i16> {
+    let mut reader = Reader(answer);
     reader.i32()?; // topics
     reader.string()?;
     reader.i32()?; // partitions
@@ -45,7 +49,8 @@ fn try_once(address: SocketAddr, request: &[u8]) -> anyhow::Result<i16> {
     reader.i16()
 }
 
-fn produce_request(topic: &str) -> anyhow::Result<Vec<u8>> {
+/// Produce with one record to one partition, acks=all.
+pub(crate) fn produce_request(topic: &str, partition: i32) -> anyhow::Result<Vec<u8>> {
     let mut batch = BatchBuilder::new(Codec::None);
     batch.append(1_700_000_000_000, None, Some(b"first"))?;
     let batch = batch.build();
@@ -60,26 +65,26 @@ fn produce_request(topic: &str) -> anyhow::Result<Vec<u8>> {
     body.extend(1i32.to_be_bytes());
     put_string(&mut body, topic)?;
     body.extend(1i32.to_be_bytes());
-    body.extend(0i32.to_be_bytes());
+    body.extend(partition.to_be_bytes());
     body.extend(i32::try_from(batch.len())?.to_be_bytes());
     body.extend(&batch);
     frame(&body)
 }
 
-fn frame(body: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn frame(body: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut frame = i32::try_from(body.len())?.to_be_bytes().to_vec();
     frame.extend(body);
     Ok(frame)
 }
 
-fn put_string(out: &mut Vec<u8>, text: &str) -> anyhow::Result<()> {
+pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) -> anyhow::Result<()> {
     out.extend(i16::try_from(text.len())?.to_be_bytes());
     out.extend(text.as_bytes());
     Ok(())
 }
 
 /// None: the other end closed.
-fn read_frame(stream: &mut TcpStream) -> anyhow::Result<Option<Vec<u8>>> {
+pub(crate) fn read_frame(stream: &mut TcpStream) -> anyhow::Result<Option<Vec<u8>>> {
     let mut len = [0; 4];
     match stream.read_exact(&mut len) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -94,25 +99,25 @@ fn read_frame(stream: &mut TcpStream) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(frame))
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> anyhow::Result<&'a [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> anyhow::Result<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len).context("the frame is short")?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn i16(&mut self) -> anyhow::Result<i16> {
+    pub(crate) fn i16(&mut self) -> anyhow::Result<i16> {
         Ok(i16::from_be_bytes(self.take(2)?.try_into()?))
     }
 
-    fn i32(&mut self) -> anyhow::Result<i32> {
+    pub(crate) fn i32(&mut self) -> anyhow::Result<i32> {
         Ok(i32::from_be_bytes(self.take(4)?.try_into()?))
     }
 
     /// A null string is empty.
-    fn string(&mut self) -> anyhow::Result<&'a str> {
+    pub(crate) fn string(&mut self) -> anyhow::Result<&'a str> {
         let len = self.i16()?;
         Ok(std::str::from_utf8(self.take(usize::try_from(len.max(0))?)?)?)
     }

@@ -1,11 +1,13 @@
 //! The rows of the report, one file per family. Each measures one round for all candidates in turn.
 
+pub(crate) mod groups;
 pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod produce;
 pub(crate) mod s3;
 pub(crate) mod shaped;
 pub(crate) mod start;
+pub(crate) mod surface;
 
 use crate::candidate::Programs;
 use crate::samples::Samples;
@@ -53,5 +55,6 @@ impl Bench {
     }
 }
 
-/// All rows of this program, in the order of the report.
-pub(crate) const ALL: [&str; 13] = ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13"];
+/// All rows of this program, in the order of the report: E of the broker core, S of the Kafka surface.
+pub(crate) const ALL: [&str; 19] =
+    ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13", "S1", "S2", "S3", "S4", "S5", "S6"];

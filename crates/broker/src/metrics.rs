@@ -46,6 +46,7 @@ pub struct BrokerMetrics {
     accepted: Counter,
     request_bytes_held: Gauge,
     response_bytes_held: Gauge,
+    fetched_bytes: Counter,
     per_api: Vec<PerApi>,
 }
 
@@ -85,6 +86,7 @@ impl Default for BrokerMetrics {
             accepted: Counter::default(),
             request_bytes_held: Gauge::default(),
             response_bytes_held: Gauge::default(),
+            fetched_bytes: Counter::default(),
             per_api,
         }
     }
@@ -104,6 +106,7 @@ impl BrokerMetrics {
             Unit::Seconds,
             self.seconds.clone(),
         );
+        kafka.register_with_unit("fetched", "Records given to consumers", Unit::Bytes, self.fetched_bytes.clone());
         kafka.register("connections", "Connections open", self.connections.clone());
         kafka.register("connections_accepted", "Connections accepted", self.accepted.clone());
         kafka.register("connections_closed", "Connections ended, by reason", self.closed.clone());
@@ -143,6 +146,17 @@ impl BrokerMetrics {
         self.response_bytes_held.set(i64::try_from(responses).unwrap_or(i64::MAX));
     }
 
+    pub(crate) fn fetched(&self, bytes: u64) {
+        self.fetched_bytes.inc_by(bytes);
+    }
+
+    /// A number that grows with whatever clients do; with fetches that find nothing only if `polls` count.
+    #[must_use]
+    pub fn traffic(&self, polls: bool) -> u64 {
+        let apis = self.per_api.iter().zip(ROWS).filter(|(_, row)| polls || row.api != Api::Fetch);
+        apis.map(|(api, _)| api.requests.get()).sum::<u64>() + self.fetched_bytes.get()
+    }
+
     fn of(&self, api: Api) -> &PerApi {
         self.per_api.get(api as usize).expect("the table's rows are in the order of its names")
     }
@@ -171,6 +185,19 @@ mod tests {
             metrics.received(row.api, 10);
             assert_eq!(metrics.requests.get_or_create(&ApiLabels { api: row.name }).get(), 1, "{}", row.name);
         }
+    }
+
+    #[test]
+    fn polls_that_find_nothing_are_traffic_only_if_they_count() {
+        let metrics = BrokerMetrics::default();
+        let (polls, rest) = (metrics.traffic(true), metrics.traffic(false));
+        metrics.received(Api::Fetch, 100);
+        assert_eq!((metrics.traffic(true) > polls, metrics.traffic(false) > rest), (true, false));
+        metrics.fetched(1);
+        assert!(metrics.traffic(false) > rest);
+        let rest = metrics.traffic(false);
+        metrics.received(Api::Heartbeat, 100);
+        assert!(metrics.traffic(false) > rest);
     }
 
     #[test]

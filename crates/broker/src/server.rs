@@ -50,7 +50,15 @@ impl Server {
     /// A setting out of its range, an address that cannot be bound, or one that clients cannot dial; each is named.
     pub async fn bind(env: Env, listen_on: &str, advertised: Option<Advertised>, config: BrokerConfig) -> Result<Self, BindError> {
         config.validate()?;
-        let listener = listen(listen_on).await?;
+        Self::on(env, listen(listen_on).await?, advertised, config)
+    }
+
+    /// As [`Server::bind`], on a socket that was bound by others.
+    ///
+    /// # Errors
+    /// As of [`Server::bind`].
+    pub fn on(env: Env, listener: Listener, advertised: Option<Advertised>, config: BrokerConfig) -> Result<Self, BindError> {
+        config.validate()?;
         let bound = listener.local_addr()?;
         let advertised = match advertised {
             Some(advertised) => advertised,

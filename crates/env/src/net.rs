@@ -16,6 +16,26 @@ pub async fn listen(addr: &str) -> io::Result<Listener> {
     TcpListener::bind(addr).await.map(Listener).map_err(|e| named("listen on", addr, &e))
 }
 
+/// The sockets that whoever started this process has bound for it (systemd's `LISTEN_FDS`), in its order. Given once: a second call
+/// finds none.
+///
+/// # Errors
+/// One of them is no listening TCP socket.
+pub fn inherited() -> io::Result<Vec<Listener>> {
+    let mut given = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::with_capacity(given.len());
+    for index in 0..given.len() {
+        let socket = given.take_tcp_listener(index).map_err(|e| named("take over", "a socket of LISTEN_FDS", &e))?;
+        listeners.extend(socket.map(adopt).transpose()?);
+    }
+    Ok(listeners)
+}
+
+fn adopt(socket: std::net::TcpListener) -> io::Result<Listener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket).map(Listener)
+}
+
 /// Connects to `addr` (`host:port`). Has no time limit of its own.
 ///
 /// # Errors

@@ -165,6 +165,9 @@ impl Disk for RealDisk {
     }
 }
 
+/// Reads of so much are made past the page cache.
+const LARGE_READ: usize = 1 << 20;
+
 #[derive(Debug)]
 struct RealFile {
     inner: Arc<Opened>,
@@ -270,6 +273,11 @@ impl Opened {
         let end = offset.checked_add(len as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
         if end > self.len.load(Ordering::Acquire) {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if len >= LARGE_READ
+            && let Some(bytes) = direct::read(&self.file, offset, len)?
+        {
+            return Ok(bytes);
         }
         let mut bytes = vec![0; len];
         self.file.read_exact_at(&mut bytes, offset)?;

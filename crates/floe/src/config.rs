@@ -44,6 +44,10 @@ pub(crate) struct ServerConfig {
     pub(crate) admin: String,
     pub(crate) insecure: bool,
     pub(crate) drain_timeout: Millis,
+    /// Without traffic for so long, it drains and ends. 0: never.
+    pub(crate) idle_exit: Millis,
+    /// Whether fetches that find nothing are traffic.
+    pub(crate) idle_exit_polls: bool,
     pub(crate) log_level: String,
     pub(crate) log_format: logging::Format,
 }
@@ -58,6 +62,8 @@ impl Default for Config {
             admin: "127.0.0.1:9644".into(),
             insecure: false,
             drain_timeout: Millis(60_000),
+            idle_exit: Millis(0),
+            idle_exit_polls: true,
             log_level: "info".into(),
             log_format: logging::Format::Text,
         };

@@ -4,15 +4,16 @@
 //! the store; only then is anything served. So whatever is refused is refused before anything was touched. Order of an end:
 //! [`Serving::shut_down`], and nowhere else.
 
+mod idle;
 mod place;
 mod signals;
 
 use crate::admin::{self, Phase};
-use crate::config::{self, Config, Layers, Refused};
+use crate::config::{self, Config, Layers, Refused, ServerConfig};
 use crate::exit::{Exit, Failure, of_end};
 use crate::logging;
 use clap::Args;
-use floe_broker::Server;
+use floe_broker::{BrokerMetrics, Server};
 use floe_env::{Env, RealDisk, Shutdown, Task, net};
 use floe_log::{Ended, Engine};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
@@ -47,6 +48,9 @@ pub(crate) struct Arguments {
     /// Take the store over although records acknowledged by another disk, or lying behind damage, may be lost by it
     #[arg(long)]
     take_over: bool,
+    /// Drain and exit 0 after this time without client traffic, such as 10min [default: never]
+    #[arg(long, value_name = "DURATION")]
+    idle_exit: Option<String>,
     /// Allow listeners that others can reach, without encryption and authentication
     #[arg(long)]
     insecure: bool,
@@ -79,6 +83,7 @@ impl Arguments {
             ("advertise", self.advertise.clone()),
             ("admin", self.admin.clone()),
             ("broker.id", self.broker_id.clone()),
+            ("floe.idle.exit.ms", self.idle_exit.clone()),
             ("insecure", self.insecure.then(|| "true".to_owned())),
             ("log.level", self.log.clone()),
             ("log.format", self.log_format.clone()),
@@ -113,7 +118,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         started = bound.start(env.clone(), &config, &place) => started?,
     };
     serving.announce(&place, env.monotonic().saturating_sub(began))?;
-    let exit = serving.until_the_end(signals, config.server.drain_timeout.into()).await;
+    let exit = serving.until_the_end(signals, &config.server).await;
     place.leave();
     Ok(exit)
 }
@@ -126,19 +131,34 @@ struct Bound {
 
 impl Bound {
     async fn bind(env: &Env, config: &Config) -> Result<Self, Failure> {
-        let server = Server::bind(env.clone(), &config.server.listen, config.server.advertise.clone(), config.broker.clone()).await?;
-        let admin = net::listen(&config.server.admin).await.map_err(|error| {
-            let failure = Failure::from(error);
-            Failure::new(if failure.exit == Exit::InUse { Exit::InUse } else { Exit::Refused }, format!("admin: {failure}"))
-        })?;
-        Ok(Self { server, admin })
+        // Sockets that a supervisor has bound stand for the addresses of the settings: Kafka's, then the admin pages'.
+        let mut inherited = net::inherited()?.into_iter();
+        let (env, advertise, broker) = (env.clone(), config.server.advertise.clone(), config.broker.clone());
+        let server = match inherited.next() {
+            Some(listener) => Server::on(env, checked("listen", listener, config)?, advertise, broker)?,
+            None => Server::bind(env, &config.server.listen, advertise, broker).await?,
+        };
+        let admin = match inherited.next() {
+            Some(listener) => checked("admin", listener, config)?,
+            None => net::listen(&config.server.admin).await.map_err(|error| {
+                let failure = Failure::from(error);
+                Failure::new(if failure.exit == Exit::InUse { Exit::InUse } else { Exit::Refused }, format!("admin: {failure}"))
+            })?,
+        };
+        match inherited.len() {
+            0 => Ok(Self { server, admin }),
+            more => {
+                Err(Failure::new(Exit::Refused, format!("LISTEN_FDS: {more} sockets more than the two that are served (Kafka, admin)")))
+            }
+        }
     }
 
     async fn start(self, env: Env, config: &Config, place: &Place) -> Result<Serving, Failure> {
         let backend = crate::store::open(&env, &place.store, config, true).await?;
         let store = Store::new(env.clone(), backend, StoreOptions::default());
         let (kafka, admin_addr) = (self.server.local_addr()?, self.admin.local_addr()?);
-        let state = admin::State::new(self.server.metrics(), store.metrics(), place.store.to_string());
+        let metrics = self.server.metrics().clone();
+        let state = admin::State::new(&metrics, store.metrics(), place.store.to_string());
         let admin = admin::serve(&env, self.admin, state.clone());
         let disk = Arc::new(RealDisk::new(place.data.clone()));
         let engine = Box::pin(Engine::open(env.clone(), store, disk, config.engine_options(&place.store))).await?;
@@ -146,7 +166,7 @@ impl Bound {
         let kafka_ends = Shutdown::new();
         let server = env.spawn("kafka-listener", self.server.run(engine.clone(), kafka_ends.clone()));
         state.enter(Phase::Ready);
-        Ok(Serving { env, kafka, admin_addr, admin, state, engine, server, kafka_ends })
+        Ok(Serving { env, kafka, admin_addr, admin, state, engine, metrics, server, kafka_ends })
     }
 }
 
@@ -158,6 +178,7 @@ struct Serving {
     admin: admin::Running,
     state: Arc<admin::State>,
     engine: Engine,
+    metrics: BrokerMetrics,
     server: Task<()>,
     kafka_ends: Shutdown,
 }
@@ -167,6 +188,19 @@ enum Cause {
     Signal(&'static str),
     Engine(Ended),
     Listener,
+    Idle,
+}
+
+/// Whoever bound it: what others can reach needs the word `--insecure`.
+fn checked(key: &str, listener: net::Listener, config: &Config) -> Result<net::Listener, Failure> {
+    let address = listener.local_addr()?;
+    if address.ip().is_loopback() || config.server.insecure {
+        return Ok(listener);
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        format!("{key}: the socket of LISTEN_FDS at {address} can be reached by others: say --insecure where the network is trusted"),
+    ))
 }
 
 impl Serving {
@@ -188,12 +222,14 @@ impl Serving {
         }
     }
 
-    async fn until_the_end(self, mut signals: Signals, drain_timeout: Duration) -> Exit {
+    async fn until_the_end(self, mut signals: Signals, config: &ServerConfig) -> Exit {
+        let drain_timeout = config.drain_timeout.into();
         let cause = tokio::select! {
             biased;
             signal = signals.next() => Cause::Signal(signal),
             ended = self.engine.ended() => Cause::Engine(ended),
             () = self.listener_ended() => Cause::Listener,
+            () = idle::wait(&self.env, &self.metrics, &self.engine, config) => Cause::Idle,
         };
         let env = self.env.clone();
         let end = env.spawn("shutdown", self.shut_down(cause, drain_timeout));
@@ -227,6 +263,7 @@ impl Serving {
             Cause::Signal(signal) => tracing::info!(signal, "draining"),
             Cause::Engine(ended) => tracing::error!(%ended, "nothing more is acknowledged"),
             Cause::Listener => tracing::error!("the Kafka listener has ended"),
+            Cause::Idle => tracing::info!("idle: draining"),
         }
         self.kafka_ends.trigger();
         let listener = self.server.join().await;

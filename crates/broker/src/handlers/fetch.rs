@@ -82,6 +82,7 @@ async fn long_poll(broker: &Broker, plan: &Plan, min_bytes: usize, deadline: Dur
 }
 
 fn respond(broker: &Broker, context: &Context, asked: &[Run], plan: Plan, pass: Pass) -> Handled {
+    broker.metrics.fetched(pass.bytes as u64);
     let mut answers = pass.answers.into_iter();
     let topics: Vec<_> = plan
         .topics

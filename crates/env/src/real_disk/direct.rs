@@ -1,8 +1,9 @@
-//! Writing past the page cache: for files that are made at full length and then written front to back.
+//! Past the page cache: writes to files that are made at full length and then written front to back, and large reads.
 //!
 //! The kernel's copy into fresh pages costs more than all else that is done to a log's bytes, and nobody reads them there: memory serves the
 //! tail. So the bytes are gathered in one aligned buffer per disk and written from it. A write that ends within a block
-//! keeps that block's bytes, because the next one begins there; what follows them in the block becomes zero.
+//! keeps that block's bytes, because the next one begins there; what follows them in the block becomes zero. What was written so is not in
+//! the cache either: whoever reads much of it back reads from the disk, and the cache's small read-ahead would make that slow.
 //!
 //! Offsets, lengths and memory are multiples of [`BLOCK`]: no logical block of a disk is larger. File systems that refuse are written through the page cache as ever. Syncing is the caller's.
 
@@ -12,6 +13,7 @@ use rustix::fs::OFlags;
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::fd::AsRawFd,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
@@ -38,6 +40,35 @@ impl Aligned {
         }
         &mut self.memory[self.start..self.start + len]
     }
+}
+
+/// Reads `len` bytes at `offset`, which the file has; `None` where that cannot be done past the page cache.
+///
+/// # Errors
+/// The disk's own.
+#[expect(clippy::disallowed_methods, reason = "part of the door")]
+pub(super) fn read(file: &File, offset: u64, len: usize) -> io::Result<Option<bytes::Bytes>> {
+    let flags = i32::try_from(OFlags::DIRECT.bits()).map_err(io::Error::other)?;
+    // The very file, whatever its name is by now.
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let Ok(direct) = OpenOptions::new().read(true).custom_flags(flags).open(itself) else { return Ok(None) };
+    let lead = usize::try_from(offset % BLOCK as u64).map_err(io::Error::other)?;
+    let (first, wanted) = (offset - lead as u64, lead + len);
+    let span = wanted.next_multiple_of(BLOCK);
+    let mut memory = vec![0; span + BLOCK];
+    let start = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
+    let mut filled = 0;
+    while filled < wanted {
+        match direct.read_at(&mut memory[start + filled..start + span], first + filled as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Not for this file system, or not from where a short read ended.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(bytes::Bytes::from(memory).slice(start + lead..start + wanted)))
 }
 
 /// The bytes of the block that the last write ended in.

@@ -181,6 +181,10 @@ own! {
         c => show_bytes(c.engine.cache_bytes), v => c.engine.cache_bytes, bytes(v);
     "floe.drain.timeout.ms", "Time that a drain may take after SIGTERM before the broker gives up on it.",
         c => Some(c.server.drain_timeout.to_string()), v => c.server.drain_timeout, millis(v);
+    "floe.idle.exit.ms", "Time without client traffic after which the broker drains and ends with code 0. 0: never.",
+        c => Some(c.server.idle_exit.to_string()), v => c.server.idle_exit, millis(v);
+    "floe.idle.exit.polls", "Whether fetches that find nothing are traffic: false lets a broker end under consumers that only wait; they reconnect when it is back.",
+        c => Some(c.server.idle_exit_polls.to_string()), v => c.server.idle_exit_polls, boolean(v);
     "s3.endpoint", "URL of an S3-compatible server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS itself.",
         c => c.s3.endpoint.clone(), v => c.s3.endpoint, text(v);
     "s3.region", "Region. Default: AWS_REGION, or the AWS profile's.",

@@ -4,6 +4,7 @@
 
 mod commands;
 mod groups;
+mod idle;
 mod process;
 mod refusals;
 mod serving;

@@ -1,0 +1,215 @@
+//! Requests that no client sends as fast as a benchmark wants: built by hand in versions with plain lengths, sent over plain connections.
+
+use crate::wire::{Reader, frame, put_string, read_frame};
+use anyhow::{Context, bail};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+const METADATA: i16 = 3;
+const OFFSET_COMMIT: i16 = 8;
+const FIND_COORDINATOR: i16 = 10;
+const JOIN_GROUP: i16 = 11;
+const HEARTBEAT: i16 = 12;
+const SYNC_GROUP: i16 = 14;
+const CREATE_TOPICS: i16 = 19;
+/// What no request here may take longer than.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// One connection. Answers come in the order of the requests.
+#[derive(Debug)]
+pub(crate) struct Connection(TcpStream);
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(stream))
+    }
+
+    pub(crate) fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        Ok(self.0.write_all(request)?)
+    }
+
+    /// The next answer, behind its correlation id.
+    pub(crate) fn receive(&mut self) -> anyhow::Result<Vec<u8>> {
+        Ok(read_frame(&mut self.0)?.context("the broker closed the connection")?.split_off(4))
+    }
+
+    pub(crate) fn call(&mut self, request: &[u8]) -> anyhow::Result<Vec<u8>> {
+        self.send(request)?;
+        self.receive()
+    }
+}
+
+fn request(api: i16, version: i16) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    body.extend(api.to_be_bytes());
+    body.extend(version.to_be_bytes());
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, "floe-benches")?;
+    Ok(body)
+}
+
+fn put_len(body: &mut Vec<u8>, len: usize) -> anyhow::Result<()> {
+    body.extend(i32::try_from(len)?.to_be_bytes());
+    Ok(())
+}
+
+/// CreateTopics version 2.
+pub(crate) fn create_topics(names: &[String], partitions: i32) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(CREATE_TOPICS, 2)?;
+    put_len(&mut body, names.len())?;
+    for name in names {
+        put_string(&mut body, name)?;
+        body.extend(partitions.to_be_bytes());
+        body.extend(1i16.to_be_bytes());
+        body.extend(0i32.to_be_bytes()); // assignments
+        body.extend(0i32.to_be_bytes()); // settings
+    }
+    body.extend(120_000i32.to_be_bytes());
+    body.push(0); // not only validated
+    frame(&body)
+}
+
+/// All topics of the answer were created.
+pub(crate) fn all_created(answer: &[u8]) -> anyhow::Result<()> {
+    let mut reader = Reader(answer);
+    reader.i32()?; // throttle
+    for _ in 0..reader.i32()? {
+        let name = reader.string()?;
+        let (code, why) = (reader.i16()?, reader.string()?);
+        if code != 0 {
+            bail!("topic {name} was not created: Kafka error {code} {why}");
+        }
+    }
+    Ok(())
+}
+
+/// Metadata version 1, of all topics.
+pub(crate) fn all_metadata() -> anyhow::Result<Vec<u8>> {
+    let mut body = request(METADATA, 1)?;
+    body.extend((-1i32).to_be_bytes());
+    frame(&body)
+}
+
+/// OffsetCommit version 2 to partition 0, by nobody who is a member.
+pub(crate) fn offset_commit(group: &str, topic: &str, offset: i64) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(OFFSET_COMMIT, 2)?;
+    put_string(&mut body, group)?;
+    body.extend((-1i32).to_be_bytes()); // generation
+    put_string(&mut body, "")?;
+    body.extend((-1i64).to_be_bytes()); // retention
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, topic)?;
+    body.extend(1i32.to_be_bytes());
+    body.extend(0i32.to_be_bytes());
+    body.extend(offset.to_be_bytes());
+    body.extend((-1i16).to_be_bytes()); // no metadata
+    frame(&body)
+}
+
+/// The Kafka error of the answer's only partition.
+pub(crate) fn committed(answer: &[u8]) -> anyhow::Result<i16> {
+    let mut reader = Reader(answer);
+    reader.i32()?;
+    reader.string()?;
+    reader.i32()?;
+    reader.i32()?;
+    reader.i16()
+}
+
+/// Waits until a group's coordinator takes a commit.
+pub(crate) fn until_coordinated(connection: &mut Connection, group: &str, topic: &str) -> anyhow::Result<()> {
+    let mut find = request(FIND_COORDINATOR, 0)?;
+    put_string(&mut find, group)?;
+    let (find, commit, began) = (frame(&find)?, offset_commit(group, topic, 0)?, Instant::now());
+    loop {
+        let found = Reader(&connection.call(&find)?).i16()?;
+        let code = if found == 0 { committed(&connection.call(&commit)?)? } else { found };
+        match code {
+            0 => return Ok(()),
+            code if began.elapsed() > Duration::from_secs(60) => {
+                bail!("group {group} has no coordinator after a minute: Kafka error {code}")
+            }
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// A member's place in its group, as the answer to JoinGroup gives it.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) code: i16,
+    pub(crate) generation: i32,
+    pub(crate) member: String,
+    /// All members: for the leader only.
+    pub(crate) members: Vec<String>,
+}
+
+/// JoinGroup version 2.
+pub(crate) fn join_group(group: &str, member: &str) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(JOIN_GROUP, 2)?;
+    put_string(&mut body, group)?;
+    body.extend(30_000i32.to_be_bytes()); // session
+    body.extend(60_000i32.to_be_bytes()); // rebalance
+    put_string(&mut body, member)?;
+    put_string(&mut body, "consumer")?;
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, "range")?;
+    put_bytes(&mut body, b"subscription")?;
+    frame(&body)
+}
+
+pub(crate) fn joined(answer: &[u8]) -> anyhow::Result<Joined> {
+    let mut reader = Reader(answer);
+    reader.i32()?; // throttle
+    let (code, generation) = (reader.i16()?, reader.i32()?);
+    reader.string()?; // protocol
+    reader.string()?; // leader
+    let member = reader.string()?.to_owned();
+    let mut members = Vec::new();
+    for _ in 0..reader.i32()? {
+        members.push(reader.string()?.to_owned());
+        let len = reader.i32()?;
+        reader.take(usize::try_from(len)?)?;
+    }
+    Ok(Joined { code, generation, member, members })
+}
+
+/// SyncGroup version 1; an assignment for each of `members`.
+pub(crate) fn sync_group(group: &str, generation: i32, member: &str, members: &[String]) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(SYNC_GROUP, 1)?;
+    put_string(&mut body, group)?;
+    body.extend(generation.to_be_bytes());
+    put_string(&mut body, member)?;
+    put_len(&mut body, members.len())?;
+    for member in members {
+        put_string(&mut body, member)?;
+        put_bytes(&mut body, b"assignment")?;
+    }
+    frame(&body)
+}
+
+/// Heartbeat version 1.
+pub(crate) fn heartbeat(group: &str, generation: i32, member: &str) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(HEARTBEAT, 1)?;
+    put_string(&mut body, group)?;
+    body.extend(generation.to_be_bytes());
+    put_string(&mut body, member)?;
+    frame(&body)
+}
+
+/// The Kafka error of an answer that begins with the throttle time: SyncGroup's, Heartbeat's.
+pub(crate) fn error_of(answer: &[u8]) -> anyhow::Result<i16> {
+    let mut reader = Reader(answer);
+    reader.i32()?;
+    reader.i16()
+}
+
+fn put_bytes(body: &mut Vec<u8>, bytes: &[u8]) -> anyhow::Result<()> {
+    put_len(body, bytes.len())?;
+    body.extend(bytes);
+    Ok(())
+}
