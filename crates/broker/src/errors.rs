@@ -7,7 +7,7 @@
 
 use crate::topic_config::TopicConfigError;
 use floe_coordinator::GroupError;
-use floe_log::{AppendError, Ended, ReadError, TopicError};
+use floe_log::{AppendError, DeleteError, Ended, ReadError, TopicError};
 use floe_protocol::ErrorCode;
 use floe_records::BatchError;
 use floe_types::{ErrorKind, PartitionId};
@@ -68,6 +68,16 @@ pub(crate) fn of_commit(error: &AppendError) -> ErrorCode {
         | AppendError::DuplicateSequence { .. }
         | AppendError::InvalidProducerEpoch { .. }
         | AppendError::Overloaded => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Records that were not deleted, or perhaps were: asking again tells.
+pub(crate) fn of_delete(error: &DeleteError) -> ErrorCode {
+    match error {
+        DeleteError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        DeleteError::NotOwner => ErrorCode::NotLeaderOrFollower,
+        DeleteError::Broken(_) => ErrorCode::KafkaStorageError,
+        DeleteError::Ended(ended) => of_ended(ended),
     }
 }
 

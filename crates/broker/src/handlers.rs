@@ -10,6 +10,7 @@ mod create_partitions;
 mod create_topics;
 mod delegation_tokens;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -81,6 +82,7 @@ pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr
         Request::OffsetDelete(request) => offset_delete::handle(broker, request).await.into(),
         Request::ApiVersions(request) => api_versions::handle(broker, version, &request).into(),
         Request::CreateTopics(request) => create_topics::handle(broker, version, request).await.into(),
+        Request::DeleteRecords(request) => delete_records::handle(broker, request).await.into(),
         Request::DeleteTopics(request) => delete_topics::handle(broker, version, request).await.into(),
         Request::InitProducerId(request) => init_producer_id::handle(broker, &request).into(),
         Request::OffsetForLeaderEpoch(request) => offset_for_leader_epoch::handle(broker, request).into(),
@@ -154,6 +156,7 @@ pub(crate) fn count_errors(metrics: &BrokerMetrics, response: &Response) {
         Response::ApiVersions(r) => count(r.error_code),
         Response::CreateTopics(r) => r.topics.iter().for_each(|t| count(t.error_code)),
         Response::DeleteTopics(r) => r.responses.iter().for_each(|t| count(t.error_code)),
+        Response::DeleteRecords(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
         Response::InitProducerId(r) => count(r.error_code),
         Response::OffsetForLeaderEpoch(r) => r.topics.iter().flat_map(|t| &t.partitions).for_each(|p| count(p.error_code)),
         Response::DescribeConfigs(r) => r.results.iter().for_each(|r| count(r.error_code)),

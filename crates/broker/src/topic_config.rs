@@ -226,11 +226,17 @@ mod tests {
         assert_eq!(check_topic_setting("max.message.bytes", Some("1000")), Ok(()));
         assert_eq!(check_topic_setting("floe.durability", Some("object")), Ok(()));
         assert_eq!(check_topic_setting("compression.type", Some("zstd")), Ok(()));
+        for value in ["-1", "0", "604800000", "9223372036854775807"] {
+            assert_eq!(check_topic_setting("retention.ms", Some(value)), Ok(()));
+            assert_eq!(check_topic_setting("retention.bytes", Some(value)), Ok(()));
+        }
         for (name, value) in [
             ("max.message.bytes", "-1"),
             ("max.message.bytes", "lots"),
             ("floe.durability", "replicated"),
             ("compression.type", "brotli"),
+            ("retention.ms", "-2"),
+            ("retention.bytes", "9223372036854775808"),
             ("message.timestamp.type", "logappendtime"),
             ("message.timestamp.before.max.ms", "-5"),
         ] {
@@ -241,11 +247,10 @@ mod tests {
 
     #[test]
     fn settings_without_effect_are_refused_unless_they_ask_for_what_happens_anyway() {
-        for (name, value) in [("retention.ms", "-1"), ("cleanup.policy", "delete"), ("retention.bytes", "-1"), ("min.insync.replicas", "1")]
-        {
+        for (name, value) in [("cleanup.policy", "delete"), ("segment.ms", "604800000"), ("min.insync.replicas", "1")] {
             assert_eq!(check_topic_setting(name, Some(value)), Ok(()), "{name}={value}");
         }
-        for (name, value) in [("retention.ms", "604800000"), ("cleanup.policy", "compact"), ("segment.bytes", "1048576")] {
+        for (name, value) in [("segment.ms", "1000"), ("cleanup.policy", "compact"), ("segment.bytes", "1048576")] {
             let error = check_topic_setting(name, Some(value)).expect_err("it would do nothing");
             assert!(error.to_string().contains("has no effect"), "{error}");
         }

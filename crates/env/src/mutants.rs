@@ -21,16 +21,28 @@ pub enum Mutant {
     HoleKept,
     /// A slot that holds another's write id is taken for one's own (R10).
     ForeignSlotTakenForOwn,
+    /// A later log start counts before its event is in a certain slot (R15).
+    LogStartBeforeEvent,
+    /// What was merged leaves the index before the manifest that names it counts (R15, R19).
+    DroppedBeforeCounted,
+    /// Slots are deleted before the index that names the new front stands (R19, T63).
+    DeletedBeforeIndex,
+    /// A stop counts although the row was deleted beyond it (R6, T63).
+    FrontNotChecked,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::AckBeforeSync,
         Self::PlainPut,
         Self::SlotsAckedOutOfOrder,
         Self::TrimBeforeCertain,
         Self::HoleKept,
         Self::ForeignSlotTakenForOwn,
+        Self::LogStartBeforeEvent,
+        Self::DroppedBeforeCounted,
+        Self::DeletedBeforeIndex,
+        Self::FrontNotChecked,
     ];
 }
 

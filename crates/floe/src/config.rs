@@ -110,6 +110,10 @@ impl Config {
             ((1..=10_000).contains(&engine.index_every_slots), "floe.index.every.slots: must lie between 1 and 10000"),
             ((1 << 20..=1 << 30).contains(&engine.wal_file_bytes), "floe.wal.file.bytes: must lie between 1MiB and 1GiB"),
             (engine.wal_budget >= engine.wal_file_bytes, "floe.wal.budget.bytes: must not be less than floe.wal.file.bytes"),
+            ((1 << 20..=1 << 30).contains(&engine.settle_bytes), "floe.settle.bytes: must lie between 1MiB and 1GiB"),
+            (engine.settle_least_bytes <= engine.settle_bytes, "floe.settle.least.bytes: must not be more than floe.settle.bytes"),
+            (engine.settle_age >= second, "floe.settle.age.ms: must be at least 1s"),
+            (engine.retention_check >= second, "log.retention.check.interval.ms: must be at least 1s"),
             (engine.tail_bytes >= 1 << 20, "floe.tail.bytes: must be at least 1MiB"),
             (engine.object_unflushed_bytes >= 1 << 20, "floe.object.unflushed.bytes: must be at least 1MiB"),
         ];

@@ -1,6 +1,4 @@
 //! `topic/id/p/manifest/~v`: a partition's own packs, with its state at their end (R15). The newest is never deleted (R18).
-//!
-//! Foreseen: the format is fixed and read, the code that writes it comes with history.
 
 use crate::{doc::persisted, header::Kind, index::PartitionIndex, object::Object, segment::SegmentRef};
 use floe_types::{Incarnation, LeaderEpoch, Offset, PartitionId};

@@ -4,7 +4,7 @@
 use crate::index;
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
-use floe_formats::{BuiltPack, Claim, ClaimState, PackRef, Stop, WalPosition, Writer, keys};
+use floe_formats::{BuiltPack, Claim, ClaimState, Index, PackRef, Stop, WalPosition, Writer, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::{Incarnation, SlotNumber, WriteId};
 use std::collections::BTreeMap;
@@ -26,6 +26,15 @@ pub(crate) enum Landed {
     },
 }
 
+/// An index on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct NewIndex {
+    pub(crate) key: String,
+    pub(crate) body: Payload,
+    pub(crate) number: u64,
+    pub(crate) front: SlotNumber,
+}
+
 #[derive(Debug)]
 pub(crate) struct Chain {
     shared: Arc<Shared>,
@@ -35,12 +44,23 @@ pub(crate) struct Chain {
     certain: SlotNumber,
     /// Written, but a slot before is not.
     waiting: BTreeMap<SlotNumber, BuiltPack>,
+    /// The newest index: its number, the slots that it covers, and its front.
     indexes: u64,
+    indexed: SlotNumber,
+    front: SlotNumber,
 }
 
 impl Chain {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, next: SlotNumber(0), certain: SlotNumber(0), waiting: BTreeMap::new(), indexes: 0 }
+        Self {
+            shared,
+            next: SlotNumber(0),
+            certain: SlotNumber(0),
+            waiting: BTreeMap::new(),
+            indexes: 0,
+            indexed: SlotNumber(0),
+            front: SlotNumber(0),
+        }
     }
 
     pub(crate) fn certain(&self) -> SlotNumber {
@@ -78,16 +98,26 @@ impl Chain {
         wal_from
     }
 
-    /// The next index object, if it is time for one: key and body. It names only what certain slots hold (R15).
-    pub(crate) fn index_due(&mut self) -> Option<(String, Payload)> {
+    /// The next index object, if it is time for one, or if something waits for what it will say. It names only what
+    /// certain slots hold (R15).
+    pub(crate) fn index_due(&mut self, wanted: bool) -> Option<NewIndex> {
         let every = self.shared.options.index_every_slots.max(1);
-        if self.certain.0 / every <= self.indexes {
+        if self.certain.0 - self.indexed.0 < every && !wanted {
             return None;
         }
-        self.indexes = self.certain.0 / every;
+        self.indexes += 1;
+        self.indexed = self.certain;
         let index = index::of_chain(&self.shared, self.indexes, self.certain);
-        let body = floe_formats::encode(&Self::writer(&self.shared), &index);
-        Some((keys::index(self.shared.incarnation, self.indexes), Payload::from(body)))
+        // Never back: what was deleted stays deleted.
+        self.front = self.front.max(index.front);
+        let body = floe_formats::encode(&Self::writer(&self.shared), &Index { front: self.front, ..index });
+        let key = keys::index(self.shared.incarnation, self.indexes);
+        Some(NewIndex { key, body: Payload::from(body), number: self.indexes, front: self.front })
+    }
+
+    /// The first slot that is not deleted, or about to be.
+    pub(crate) fn front(&self) -> SlotNumber {
+        self.front
     }
 
     /// The number of the next index.

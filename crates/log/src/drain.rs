@@ -4,7 +4,7 @@ use crate::chain::{self, Chain};
 use crate::ended::Ended;
 use crate::shared::Shared;
 use crate::{index, start};
-use floe_formats::{ClaimState, End, Object, Stop, keys};
+use floe_formats::{ClaimState, End, Index, Object, Stop, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::Generation;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
     let stop = chain.certain();
     create(shared, &keys::slot(incarnation, stop), &body(shared, &Stop { by: incarnation })).await?;
     let index = index::of_chain(shared, chain.next_index(), stop);
+    let index = Index { front: index.front.max(chain.front()), ..index };
     let end = End { incarnation, by: incarnation, stop, recovery: Vec::new(), gave_up: Vec::new(), index };
     create(shared, &keys::end(incarnation), &body(shared, &end)).await
 }

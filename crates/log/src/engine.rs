@@ -22,6 +22,9 @@ pub(crate) struct Owned {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) lock: DiskLock,
     pub(crate) flusher: Task<()>,
+    pub(crate) retention: Task<()>,
+    pub(crate) settler: Task<()>,
+    pub(crate) sweeper: Task<()>,
     pub(crate) drains: mpsc::Sender<Drain>,
     pub(crate) producers: AtomicU64,
     /// Held by whoever opens or closes partitions.
@@ -130,10 +133,11 @@ impl Engine {
         self.owned.shared.ended.wait().await
     }
 
-    /// Whether the data directory is still this process's, and the flusher runs.
+    /// Whether the data directory is still this process's, and the log's tasks run.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         let _held: &DiskLock = &self.owned.lock;
-        self.owned.shared.ended.get().is_none() && !self.owned.flusher.is_finished()
+        self.owned.shared.ended.get().is_none()
+            && [&self.owned.flusher, &self.owned.retention, &self.owned.settler, &self.owned.sweeper].iter().all(|task| !task.is_finished())
     }
 }

@@ -41,6 +41,33 @@ impl AppendError {
     }
 }
 
+/// Why records were not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    #[error("offset {offset} is outside 0..={committed}")]
+    OutOfRange { offset: Offset, committed: Offset },
+    #[error("partition is not led here any more")]
+    NotOwner,
+    #[error("partition is damaged: {0}")]
+    Broken(String),
+    #[error("{0}")]
+    Ended(Ended),
+}
+
+impl DeleteError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfRange { .. } => ErrorKind::Invalid,
+            Self::NotOwner => ErrorKind::NotFound,
+            Self::Broken(_) => ErrorKind::Corrupt,
+            Self::Ended(Ended::Fenced { .. }) => ErrorKind::Fenced,
+            Self::Ended(_) => ErrorKind::Closed,
+        }
+    }
+}
+
 /// Why records could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -1,14 +1,14 @@
 //! The flusher: one task that turns what waits into packs, gives them slots in order, and counts them when they are
 //! certain. Several uploads are in flight; nothing else in the broker waits for the store.
 
-use crate::chain::{self, Chain, Landed};
+use crate::chain::{self, Chain, Landed, NewIndex};
 use crate::drain::Drain;
 use crate::ended::Ended;
 use crate::partition::{Partition, PlannedSegment};
 use crate::shared::Shared;
 use floe_env::{Mutant, TaskFailed, mutated};
 use floe_formats::{BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, SegmentMeta, WalPosition};
-use floe_objstore::{Created, Payload};
+use floe_objstore::Created;
 use floe_types::{Lsn, SlotNumber};
 use floe_wal::WalError;
 use futures::future::{BoxFuture, FutureExt};
@@ -38,7 +38,7 @@ pub(crate) struct Flusher {
     shared: Arc<Shared>,
     chain: Chain,
     uploads: FuturesUnordered<BoxFuture<'static, Result<Landed, PackError>>>,
-    index_upload: Option<BoxFuture<'static, Created>>,
+    index_upload: Option<BoxFuture<'static, (NewIndex, Created)>>,
     /// Beside the flush: a disk that hangs must not hold up what needs no disk (T69).
     trimming: Option<BoxFuture<'static, ()>>,
     /// Up to where, when that is done.
@@ -81,7 +81,7 @@ impl Flusher {
                     Ok(landed) => self.landed(landed),
                     Err(error) => return shared.end(Ended::Failed { why: error.to_string() }),
                 },
-                created = pending_or(self.index_upload.as_mut()) => self.index_landed(created),
+                (index, created) = pending_or(self.index_upload.as_mut()) => self.index_landed(&index, created),
                 () = pending_or(self.trimming.as_mut()) => {
                     self.trimming = None;
                     self.begin_trim();
@@ -91,6 +91,7 @@ impl Flusher {
                     self.due = Some(Duration::ZERO);
                 }
                 () = shared.dirty.news() => {}
+                () = shared.history.index_is_wanted(), if self.index_upload.is_none() && self.drain.is_none() => self.write_index(true),
                 () = sleep_until(&shared, self.due), if self.due.is_some() && self.has_a_free_slot() => {}
             }
         }
@@ -130,8 +131,8 @@ impl Flusher {
         let (packs, complete) = self.plan();
         let wal_from = self.wal_from_of(&packs);
         for (contents, wal_from) in packs.into_iter().zip(wal_from) {
-            let slot = self.chain.take_slot();
-            self.uploads.push(send(self.shared.clone(), slot, contents, wal_from).boxed());
+            let places = (self.chain.take_slot(), self.chain.front());
+            self.uploads.push(send(self.shared.clone(), places, contents, wal_from).boxed());
         }
         if complete {
             let again = self.shared.env.monotonic() + self.shared.options.object_flush_age;
@@ -202,11 +203,7 @@ impl Flusher {
                 self.trim_to = self.chain.landed(slot, pack).or(self.trim_to);
                 self.begin_trim();
                 self.shared.made_room();
-                if self.index_upload.is_none()
-                    && let Some((key, body)) = self.chain.index_due()
-                {
-                    self.index_upload = Some(create_index(self.shared.clone(), key, body).boxed());
-                }
+                self.write_index(false);
             }
             Landed::Foreign { slot, by, found } => {
                 tracing::warn!(slot = slot.0, "a slot of this row holds another's write");
@@ -228,23 +225,41 @@ impl Flusher {
         }
     }
 
-    fn index_landed(&mut self, created: Created) {
+    /// Sends an index if one is due, and none is on its way.
+    fn write_index(&mut self, wanted: bool) {
+        if self.index_upload.is_none()
+            && let Some(index) = self.chain.index_due(wanted)
+        {
+            if mutated(Mutant::DeletedBeforeIndex) {
+                self.shared.history.indexed(index.number, index.front);
+            }
+            self.index_upload = Some(create_index(self.shared.clone(), index).boxed());
+        }
+    }
+
+    fn index_landed(&mut self, index: &NewIndex, created: Created) {
         self.index_upload = None;
-        if created == Created::Lost {
-            self.shared.end(Ended::Fenced { by: None, found: "an index of this chain is another's".into() });
+        match created {
+            Created::Won => self.shared.history.indexed(index.number, index.front),
+            Created::Lost => self.shared.end(Ended::Fenced { by: None, found: "an index of this chain is another's".into() }),
         }
     }
 }
 
 /// Builds a slot's pack and puts it there. Several are built and sent at once; they are counted in the order of their slots.
-async fn send(shared: Arc<Shared>, slot: SlotNumber, contents: Contents, wal_from: Option<WalPosition>) -> Result<Landed, PackError> {
+async fn send(
+    shared: Arc<Shared>,
+    (slot, front): (SlotNumber, SlotNumber),
+    contents: Contents,
+    wal_from: Option<WalPosition>,
+) -> Result<Landed, PackError> {
     let kind = if contents.len() == 1 { PackKind::Own } else { PackKind::Shared };
     let mut segments = Vec::with_capacity(contents.len());
     for segment in contents {
         segments.push(read_back(&shared, segment).await?);
     }
     let pack = PackBuilder::new(Chain::writer(&shared), kind, shared.incarnation, Some(slot)).compression(shared.options.block_codec);
-    let built = shared.env.compute("build a pack", move || build(pack, segments, wal_from)).await??;
+    let built = shared.env.compute("build a pack", move || build(pack, segments, (wal_from, front))).await??;
     if mutated(Mutant::TrimBeforeCertain) {
         trim(&shared, wal_from).await;
     }
@@ -256,7 +271,7 @@ async fn read_back(shared: &Shared, segment: PlannedSegment) -> Result<(SegmentM
     let meta = SegmentMeta {
         partition: segment.partition,
         epoch: segment.epoch,
-        base_offset: segment.batches.first().map_or(0, |batch| batch.base_offset),
+        base_offset: segment.base_offset,
         log_start: segment.log_start,
         events: segment.events,
         producers: segment.producers,
@@ -277,12 +292,12 @@ async fn read_back(shared: &Shared, segment: PlannedSegment) -> Result<(SegmentM
 fn build(
     mut pack: PackBuilder,
     segments: Vec<(SegmentMeta, Vec<BatchSlice>)>,
-    wal_from: Option<WalPosition>,
+    (wal_from, front): (Option<WalPosition>, SlotNumber),
 ) -> Result<BuiltPack, FormatError> {
     for (meta, batches) in segments {
         pack.add_segment(meta, batches)?;
     }
-    pack.finish(wal_from, SlotNumber(0))
+    pack.finish(wal_from, front)
 }
 
 /// The WAL is needed no more below this position: only certain slots say so (T06).
@@ -300,8 +315,9 @@ fn first_lsn(contents: &[PlannedSegment]) -> Option<Lsn> {
     contents.iter().flat_map(|segment| &segment.batches).filter_map(|batch| batch.wal.map(|(start, _)| start)).min()
 }
 
-async fn create_index(shared: Arc<Shared>, key: String, body: Payload) -> Created {
-    chain::create_for_sure(&shared, &key, &body).await
+async fn create_index(shared: Arc<Shared>, index: NewIndex) -> (NewIndex, Created) {
+    let created = chain::create_for_sure(&shared, &index.key, &index.body).await;
+    (index, created)
 }
 
 async fn pending_or<T>(under_way: Option<&mut BoxFuture<'static, T>>) -> T {

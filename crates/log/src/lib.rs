@@ -13,6 +13,7 @@ mod ended;
 mod engine;
 mod error;
 mod flush;
+mod history;
 mod index;
 mod open;
 mod options;
@@ -29,7 +30,8 @@ pub mod verify;
 
 pub use ended::Ended;
 pub use engine::Engine;
-pub use error::{AppendError, OpenError, ReadError, TopicError};
+pub use error::{AppendError, DeleteError, OpenError, ReadError, TopicError};
+pub use history::retention::{CLEANUP_POLICY, RETENTION_BYTES, RETENTION_MS};
 pub use options::{Durability, EngineOptions};
 pub use partition::{Appended, Offsets, Partition, PartitionSizes, ReadRequest, ReadResult, Registration};
 pub use status::{EngineStatus, PartitionStatus};

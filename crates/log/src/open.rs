@@ -3,6 +3,7 @@
 
 use crate::engine::{Engine, Followed, Owned};
 use crate::flush::Flusher;
+use crate::history;
 use crate::partition::{Line, Partition};
 use crate::shared::Shared;
 use crate::start::{self, Chains, Start};
@@ -60,6 +61,10 @@ impl Engine {
         }
         let (drains, receiver) = mpsc::channel(1);
         let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver).run());
+        let retention = history::retention::run(shared.clone(), start.catalog.clone());
+        let retention = start.env.spawn("retention", retention);
+        let settler = start.env.spawn("settle", history::settle::run(shared.clone()));
+        let sweeper = start.env.spawn("sweep", history::sweep::run(shared.clone()));
         let owned = Owned {
             shared: shared.clone(),
             disk: start.disk.clone(),
@@ -68,6 +73,9 @@ impl Engine {
             catalog: start.catalog.clone(),
             lock,
             flusher,
+            retention,
+            settler,
+            sweeper,
             drains,
             producers: AtomicU64::new(0),
             followed: Mutex::new(Followed { version: view.version, draining: false }),

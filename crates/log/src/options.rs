@@ -69,6 +69,16 @@ pub struct EngineOptions {
     pub object_unflushed_bytes: u64,
     /// Blocks read from packs.
     pub cache_bytes: u64,
+    /// Time between two looks at what retention may take. A look makes no request.
+    pub retention_check: Duration,
+    /// Bytes of a partition in slots that are merged into a pack of its own, and that pack's size: one merge is in memory.
+    pub settle_bytes: u64,
+    /// Age at which less than that is merged, too.
+    pub settle_age: Duration,
+    /// What is less than this stays in slots, however old: a pack of its own would cost more than it saves.
+    pub settle_least_bytes: u64,
+    /// Time between two looks at what is to be settled. A look makes no request.
+    pub settle_check: Duration,
 }
 
 impl Default for EngineOptions {
@@ -90,6 +100,11 @@ impl Default for EngineOptions {
             tail_bytes: 64 << 20,
             object_unflushed_bytes: 64 << 20,
             cache_bytes: 32 << 20,
+            retention_check: Duration::from_secs(60),
+            settle_bytes: 128 << 20,
+            settle_age: Duration::from_secs(6 * 3600),
+            settle_least_bytes: 4 << 20,
+            settle_check: Duration::from_secs(10),
         }
     }
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Blocks of one read that are fetched at the same time.
 const PARALLEL: usize = 4;
+/// Bytes of one request where a whole segment is read.
+const RUN: u64 = 8 << 20;
 /// Footers kept, in bytes of their stored form.
 const FOOTER_BUDGET: u64 = 8 << 20;
 
@@ -45,10 +47,7 @@ impl PackReader {
     ) -> Result<Vec<Bytes>, ReadError> {
         let key = stored.pack.key();
         let footer = self.footer(&key, stored).await?;
-        let of_this = |s: &&Segment| s.partition == partition && s.base_offset == stored.base_offset;
-        let Some(segment) = footer.segments.iter().find(of_this) else {
-            return Err(ReadError::Broken(format!("{key} does not hold the segment at {}", stored.base_offset)));
-        };
+        let segment = find(&footer, &key, partition, stored)?;
         let blocks = wanted(segment, offset, max_bytes);
         // A loop, not `map`: a closure over a borrowed block is not general enough for a future that is to be `Send`.
         let mut reads = Vec::with_capacity(blocks.len());
@@ -66,6 +65,40 @@ impl PackReader {
             }
         }
         Ok(batches)
+    }
+
+    /// One whole segment, past the cache: its entry in the footer, and its batches.
+    pub(crate) async fn read_whole(&self, partition: PartitionId, stored: &SegmentRef) -> Result<(Segment, Vec<Bytes>), ReadError> {
+        let key = stored.pack.key();
+        let footer = self.footer(&key, stored).await?;
+        let segment = find(&footer, &key, partition, stored)?.clone();
+        let mut reads = Vec::new();
+        for run in runs(&segment.blocks) {
+            reads.push(self.run_of_blocks(&key, run));
+        }
+        let fetched: Vec<_> = stream::iter(reads).buffered(PARALLEL).collect().await;
+        let mut batches = Vec::new();
+        for run in fetched {
+            for block in run? {
+                for batch in floe_records::Batches::new(block) {
+                    batches.push(batch?.1);
+                }
+            }
+        }
+        Ok((segment, batches))
+    }
+
+    /// Blocks that lie one behind the other, by one request.
+    async fn run_of_blocks(&self, key: &str, blocks: &[Block]) -> Result<Vec<Bytes>, ReadError> {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(Vec::new()) };
+        let start = first.position;
+        let bytes = self.store.get_range(key, start..last.range().end).await?;
+        let of_block = |block: &Block| {
+            let at = |position: u64| usize::try_from(position - start).unwrap_or(usize::MAX).min(bytes.len());
+            let stored = bytes.slice(at(block.position)..at(block.range().end));
+            floe_formats::open_block(block, &stored).map_err(|source| ReadError::Format { what: key.to_owned(), source })
+        };
+        blocks.iter().map(of_block).collect()
     }
 
     async fn footer(&self, key: &str, stored: &SegmentRef) -> Result<Arc<PackFooter>, ReadError> {
@@ -89,6 +122,30 @@ impl PackReader {
         };
         self.blocks.get_or_fetch(&(key.to_owned(), block.position), fetch).await
     }
+}
+
+/// The segment that `stored` names. The end counts, too: a segment of events alone may stand before it, at the same offset.
+fn find<'a>(footer: &'a PackFooter, key: &str, partition: PartitionId, stored: &SegmentRef) -> Result<&'a Segment, ReadError> {
+    let of_this = |s: &&Segment| s.partition == partition && (s.base_offset, s.end_offset) == (stored.base_offset, stored.end_offset);
+    let missing = || ReadError::Broken(format!("{key} does not hold the segment at {}", stored.base_offset));
+    footer.segments.iter().find(of_this).ok_or_else(missing)
+}
+
+/// Blocks in runs that lie without a gap, of at most [`RUN`] bytes unless one is larger.
+fn runs(blocks: &[Block]) -> Vec<&[Block]> {
+    let (mut runs, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, block) in blocks.iter().enumerate() {
+        let follows = at == start || blocks.get(at - 1).is_some_and(|before| before.range().end == block.position);
+        if at > start && (!follows || bytes + u64::from(block.len) > RUN) {
+            runs.push(&blocks[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += u64::from(block.len);
+    }
+    if start < blocks.len() {
+        runs.push(&blocks[start..]);
+    }
+    runs
 }
 
 /// The blocks from the one that holds `offset` on, as many as `max_bytes` asks for.

@@ -7,8 +7,9 @@ use crate::OpenError;
 use crate::partition::Line;
 use crate::row::{Row, RowReader};
 use crate::start::{Predecessor, Start};
+use floe_env::{Mutant, mutated};
 use floe_formats::{End, Index, PackRef, Writer, keys};
-use floe_objstore::{Created, Payload};
+use floe_objstore::{Created, Payload, StoreError};
 use floe_types::{DiskId, Incarnation, PartitionId, SlotNumber, WriteId};
 use floe_wal::{Replay, Replayed, WalError};
 use packs::{RecoveryPacks, Stored};
@@ -35,7 +36,7 @@ impl Start {
         // The owner may have deleted topics until its row was stopped; what the WAL has of them is not wanted.
         self.catalog.refresh().await?;
         let view = self.catalog_view();
-        let number = index.as_ref().map_or(1, |index| index.number + 1);
+        let (number, front) = index.as_ref().map_or((1, SlotNumber(0)), |index| (index.number + 1, index.front));
         let mut lines = self.lines(index, base).await?;
         apply_row(&mut lines, &row, incarnation);
         let mut packs = RecoveryPacks::new(self, (incarnation, by), &lines, &view);
@@ -50,7 +51,7 @@ impl Start {
             apply(&mut lines, &pack);
         }
         let partitions = lines.into_values().filter(|line| !view.is_deleted(line.partition.topic)).map(|line| line.to_index()).collect();
-        let index = Index { incarnation, number, front: SlotNumber(0), covers: row.stop, base: None, partitions };
+        let index = Index { incarnation, number, front, covers: row.stop, base: None, partitions };
         self.create_end(End { incarnation, by, stop: row.stop, recovery, gave_up, index }).await
     }
 
@@ -60,10 +61,15 @@ impl Start {
         let mut index = reader.newest_index().await?;
         loop {
             let from = index.as_ref().map_or(SlotNumber(0), |index| index.covers);
-            let row = reader.stop(from, window, by).await?;
+            let stopped = reader.stop(from, window, by).await;
             let newest = reader.newest_index().await?;
-            if newest.as_ref().is_none_or(|newest| newest.front <= row.stop) {
-                return Ok((index, row));
+            let front = newest.as_ref().map_or(SlotNumber(0), |newest| newest.front);
+            match stopped {
+                Ok(row) if front <= row.stop || mutated(Mutant::FrontNotChecked) => return Ok((index, row)),
+                Ok(_) => {}
+                // Listed, and deleted before it was read.
+                Err(error) if is_missing_below(&error, front) => {}
+                Err(error) => return Err(error),
             }
             index = newest;
         }
@@ -129,6 +135,14 @@ impl Start {
             Some(disk) if !self.options.take_over => Err(OpenError::LocalElsewhere { incarnation, disk: *disk }),
             _ => Ok(elsewhere),
         }
+    }
+}
+
+/// Whether a slot was not there because the row was deleted beyond it.
+fn is_missing_below(error: &OpenError, front: SlotNumber) -> bool {
+    match error {
+        OpenError::Store(StoreError::NotFound { key }) => keys::parse_slot(key).is_ok_and(|(_, slot)| slot < front),
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::OpenError;
 use bytes::Bytes;
 use floe_env::Env;
 use floe_formats::{Index, PackFooter, PackTail, SlotTail, Stop, Trailer, Writer, decode_footer, decode_slot_tail, keys};
-use floe_objstore::{Payload, Store};
+use floe_objstore::{Payload, Store, StoreError};
 use floe_types::{Incarnation, SlotNumber, WriteId};
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -16,6 +16,8 @@ const ROUNDS: u32 = 14;
 const PARALLEL: usize = 16;
 /// Enough of a pack's tail for most footers.
 const TAIL: u64 = 64 << 10;
+/// Times that the index which was listed may be gone before it is read: its owner wrote a newer one each time.
+const PRUNED: u32 = 64;
 /// Slots listed by one request.
 const PAGE: usize = 1000;
 
@@ -46,11 +48,20 @@ pub(crate) struct RowReader<'a> {
 impl RowReader<'_> {
     /// The newest index of the chain, if it has one.
     pub(crate) async fn newest_index(&self) -> Result<Option<Index>, OpenError> {
-        let listed = self.store.list(&keys::indexes_prefix(self.incarnation), None, 1).await?;
-        let Some(object) = listed.first() else { return Ok(None) };
-        let bytes = self.store.get(&object.key).await?;
-        let (_, index) = floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: object.key.clone(), source })?;
-        Ok(Some(index))
+        let mut pruned = 0;
+        loop {
+            let listed = self.store.list(&keys::indexes_prefix(self.incarnation), None, 1).await?;
+            let Some(object) = listed.first() else { return Ok(None) };
+            match self.store.get(&object.key).await {
+                Ok(bytes) => {
+                    let format = |source| OpenError::Format { key: object.key.clone(), source };
+                    return Ok(Some(floe_formats::decode(&bytes).map_err(format)?.1));
+                }
+                // It was listed, and is gone: the owner has written a newer one (R18).
+                Err(StoreError::NotFound { .. }) if pruned < PRUNED => pruned += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Stops the row and returns it from `from` on. Racing with others is harmless: whoever's stop comes first, the row

@@ -2,6 +2,7 @@
 //! how the incarnation ended.
 
 use crate::ended::{End, Ended};
+use crate::history::stats::HistoryCounts;
 use crate::pack_reader::PackReader;
 use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) dirty: Dirty,
     pub(crate) tail_memory: TailMemory,
     pub(crate) packs: PackReader,
+    pub(crate) history: HistoryCounts,
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
@@ -83,6 +85,7 @@ impl Shared {
             ended: End::new(),
             dirty: Dirty::default(),
             packs,
+            history: HistoryCounts::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
             wal: RwLock::new((Generation(0), None)),

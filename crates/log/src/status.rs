@@ -27,6 +27,11 @@ pub struct EngineStatus {
     pub cached_bytes: u64,
     pub cache_hits: u64,
     pub cache_misses: u64,
+    /// Own packs written by settling, and their bytes, since the start.
+    pub settled_packs: u64,
+    pub settled_bytes: u64,
+    /// Objects deleted since the start.
+    pub deleted_objects: u64,
     pub ended: Option<String>,
 }
 
@@ -63,6 +68,9 @@ impl Engine {
             cached_bytes: blocks.bytes,
             cache_hits: blocks.hits,
             cache_misses: blocks.misses,
+            settled_packs: shared.history.settled_packs(),
+            settled_bytes: shared.history.settled_bytes(),
+            deleted_objects: shared.history.deleted_objects(),
             ended: shared.ended.get().map(|ended| ended.to_string()),
         }
     }

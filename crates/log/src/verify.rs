@@ -1,6 +1,8 @@
 //! `floe verify`: reads every object of a store and says what contradicts what. Changes nothing; on a store that is
 //! being written, what comes meanwhile is not looked at.
 
+mod placement;
+
 use crate::partition::Line;
 use bytes::Bytes;
 use floe_formats::keys::{self, Key};
@@ -8,11 +10,14 @@ use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Kind, Manifest, O
 use floe_metadata::View;
 use floe_objstore::{Store, StoreError};
 use floe_types::{Incarnation, PartitionId, SlotNumber};
+use placement::Placed;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects listed by one request.
 const PAGE: usize = 1000;
+/// Times that a store which is being written is looked through before what was found is believed.
+const LOOKS: u32 = 4;
 
 /// What a store was found to hold. Clean when `problems` is empty; orphans are waste, not damage.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -24,6 +29,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// Objects that nothing names: void slots, recovery packs of losers, packs never named by a manifest.
     pub orphans: Vec<String>,
+    /// Objects that were gone before they were read: somebody deletes meanwhile.
+    pub vanished: u64,
 }
 
 /// One contradiction.
@@ -68,22 +75,42 @@ struct ChainObjects {
 /// # Errors
 /// The store did not answer: nothing is known then (T24).
 pub async fn verify(store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<Report, StoreError> {
+    for _ in 1..LOOKS {
+        let report = look(store, &mut progress).await?;
+        // What contradicts something that has gone meanwhile may be no contradiction.
+        if report.is_clean() || report.vanished == 0 {
+            return Ok(report);
+        }
+    }
+    look(store, &mut progress).await
+}
+
+/// What was read, by what it is.
+#[derive(Debug, Default)]
+struct Found {
+    chains: BTreeMap<Incarnation, ChainObjects>,
+    versions: BTreeSet<u64>,
+    placed: Placed,
+}
+
+async fn look(store: &Store, progress: &mut impl FnMut(u64, u64)) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    let mut chains: BTreeMap<Incarnation, ChainObjects> = BTreeMap::new();
-    let mut versions = BTreeSet::new();
+    let mut found = Found::default();
     let mut after: Option<String> = None;
     loop {
         let page = store.list("", after.as_deref(), PAGE).await?;
         for object in &page {
             let bytes = match store.get(&object.key).await {
                 Ok(bytes) => bytes,
-                // Deleted since it was listed.
-                Err(StoreError::NotFound { .. }) => continue,
+                Err(StoreError::NotFound { .. }) => {
+                    report.vanished += 1;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             report.objects += 1;
             report.bytes += bytes.len() as u64;
-            look_at(&mut report, &mut chains, &mut versions, &object.key, &bytes);
+            look_at(&mut report, &mut found, &object.key, &bytes);
             progress(report.objects, report.bytes);
         }
         match page.last() {
@@ -91,16 +118,17 @@ pub async fn verify(store: &Store, mut progress: impl FnMut(u64, u64)) -> Result
             _ => break,
         }
     }
-    check_catalog(&mut report, &versions);
+    check_catalog(&mut report, &found.versions);
     let view = floe_metadata::load(store).await;
     if let Err(error) = &view {
         report.problem(keys::catalog_prefix(), error.to_string());
     }
-    check_chains(&mut report, &chains, &view.unwrap_or_default());
+    check_chains(&mut report, found, &view.unwrap_or_default());
     Ok(report)
 }
 
-fn look_at(report: &mut Report, chains: &mut BTreeMap<Incarnation, ChainObjects>, versions: &mut BTreeSet<u64>, key: &str, bytes: &Bytes) {
+fn look_at(report: &mut Report, found: &mut Found, key: &str, bytes: &Bytes) {
+    let Found { chains, versions, placed } = found;
     let parsed = match Key::parse(key) {
         Ok(parsed) => parsed,
         Err(error) => return report.problem(key, error.to_string()),
@@ -123,12 +151,17 @@ fn look_at(report: &mut Report, chains: &mut BTreeMap<Incarnation, ChainObjects>
             let stop = floe_formats::peek(bytes).is_ok_and(|header| header.kind == Kind::Stop);
             let pack = if stop { read::<Stop>(report, key, bytes).map(|_| None) } else { read_pack(report, key, bytes).map(Some) };
             if let Some(pack) = pack {
+                if let Some(pack) = &pack {
+                    placed.pack(PackRef::Slot { incarnation, slot }, &pack.footer);
+                }
                 chains.entry(incarnation).or_default().slots.insert(slot, pack);
             }
         }
         Key::Recovery { incarnation, by, number } => {
             if let Some(pack) = read_pack(report, key, bytes) {
-                chains.entry(incarnation).or_default().recovery.insert(PackRef::Recovery { incarnation, by, number }, pack);
+                let stored = PackRef::Recovery { incarnation, by, number };
+                placed.pack(stored, &pack.footer);
+                chains.entry(incarnation).or_default().recovery.insert(stored, pack);
             }
         }
         Key::End { incarnation } => chains.entry(incarnation).or_default().end = read::<End>(report, key, bytes),
@@ -137,8 +170,16 @@ fn look_at(report: &mut Report, chains: &mut BTreeMap<Incarnation, ChainObjects>
                 chains.entry(incarnation).or_default().indexes.insert(number, index);
             }
         }
-        Key::Manifest { .. } => drop(read::<Manifest>(report, key, bytes)),
-        Key::OwnPack { .. } => drop(read_pack(report, key, bytes)),
+        Key::Manifest { partition, version } => {
+            if let Some(manifest) = read::<Manifest>(report, key, bytes) {
+                placed.manifest(report, key, manifest, (partition, version));
+            }
+        }
+        Key::OwnPack { partition, epoch, ulid } => {
+            if let Some(pack) = read_pack(report, key, bytes) {
+                placed.pack(PackRef::Own { partition, epoch, ulid }, &pack.footer);
+            }
+        }
     }
 }
 
@@ -197,10 +238,11 @@ fn check_catalog(report: &mut Report, versions: &BTreeSet<u64>) {
     }
 }
 
-fn check_chains(report: &mut Report, chains: &BTreeMap<Incarnation, ChainObjects>, view: &View) {
+fn check_chains(report: &mut Report, found: Found, view: &View) {
+    let Found { chains, mut placed, .. } = found;
     let newest = chains.keys().next_back().copied();
     let mut partitions = BTreeSet::new();
-    for (incarnation, chain) in chains {
+    for (incarnation, chain) in &chains {
         if chain.claims == 0 {
             report.problem(keys::chain_prefix(*incarnation), "a chain without a claim");
         }
@@ -220,13 +262,19 @@ fn check_chains(report: &mut Report, chains: &BTreeMap<Incarnation, ChainObjects
             tracing::debug!(incarnation = incarnation.0, "stopped, and not ended yet");
         }
         check_recovery(report, chain);
+        // A chain that nobody has ended, and that is not the newest, is being recovered: what it inherits counts still.
+        if newest == Some(*incarnation) {
+            lines.values().filter(|line| line.broken.is_none()).for_each(|line| placed.check(report, line));
+        }
     }
+    placed.orphans(report);
     report.partitions = partitions.len() as u64;
 }
 
 /// The row has no hole before its first stop; what lies behind the stop is void.
 fn check_row(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects) -> Option<SlotNumber> {
-    let front = chain.indexes.values().next_back().map_or(SlotNumber(0), |index| index.front);
+    let front = chain.front();
+    report.orphans.extend(chain.slots.range(..front).map(|(slot, _)| keys::slot(incarnation, *slot)));
     let mut next = front;
     let mut stop = None;
     for (slot, pack) in chain.slots.range(front..) {
@@ -249,7 +297,14 @@ fn check_row(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects
     stop
 }
 
-/// The partitions as the row and the recovery packs make them, from what the chain inherited.
+impl ChainObjects {
+    fn front(&self) -> SlotNumber {
+        self.indexes.values().next_back().map_or(SlotNumber(0), |index| index.front)
+    }
+}
+
+/// The partitions as the row and the recovery packs make them, from what the chain inherited; where the row's first slots
+/// are deleted, from what the newest index says of them.
 fn rebuild(
     report: &mut Report,
     incarnation: Incarnation,
@@ -257,7 +312,11 @@ fn rebuild(
     base: Option<&End>,
     stop: Option<SlotNumber>,
 ) -> BTreeMap<PartitionId, Line> {
-    let inherited = base.map(|end| end.index.partitions.clone()).unwrap_or_default();
+    let newest = chain.indexes.values().next_back().filter(|index| index.front > SlotNumber(0));
+    let (inherited, from) = match newest {
+        Some(index) => (index.partitions.clone(), index.covers),
+        None => (base.map(|end| end.index.partitions.clone()).unwrap_or_default(), SlotNumber(0)),
+    };
     let mut lines: BTreeMap<_, _> = inherited.into_iter().map(|line| (line.partition, Line::from_index(line))).collect();
     let mut apply = |stored: PackRef, pack: &Pack| {
         for segment in &pack.footer.segments {
@@ -265,7 +324,8 @@ fn rebuild(
             line.apply(segment, segment.to_ref(stored, pack.len, pack.footer_len));
         }
     };
-    let contiguous = chain.slots.iter().zip(0..).take_while(|((slot, _), at)| slot.0 == *at && stop.is_none_or(|stop| **slot < stop));
+    let rest = chain.slots.range(from..).zip(from.0..);
+    let contiguous = rest.take_while(|((slot, _), at)| slot.0 == *at && stop.is_none_or(|stop| **slot < stop));
     for ((slot, pack), _) in contiguous {
         if let Some(pack) = pack {
             apply(PackRef::Slot { incarnation, slot: *slot }, pack);

@@ -37,15 +37,16 @@ pub use kafka_wire::{
     incremental_alter_configs_response, list_config_resources_request, list_config_resources_response,
 };
 pub use kafka_wire::{
-    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse, FetchRequest, FetchResponse,
-    FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
-    ProduceResponse, api_versions_request, api_versions_response, create_topics_request, create_topics_response, delete_topics_request,
-    delete_topics_response, describe_cluster_request, describe_cluster_response, describe_configs_request, describe_configs_response,
-    fetch_request, fetch_response, find_coordinator_request, find_coordinator_response, init_producer_id_request,
-    init_producer_id_response, list_offsets_request, list_offsets_response, metadata_request, metadata_response,
-    offset_for_leader_epoch_request, offset_for_leader_epoch_response, produce_request, produce_response,
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest,
+    DescribeConfigsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, api_versions_request, api_versions_response, create_topics_request,
+    create_topics_response, delete_records_request, delete_records_response, delete_topics_request, delete_topics_response,
+    describe_cluster_request, describe_cluster_response, describe_configs_request, describe_configs_response, fetch_request,
+    fetch_response, find_coordinator_request, find_coordinator_response, init_producer_id_request, init_producer_id_response,
+    list_offsets_request, list_offsets_response, metadata_request, metadata_response, offset_for_leader_epoch_request,
+    offset_for_leader_epoch_response, produce_request, produce_response,
 };
 /// Consumer groups.
 pub use kafka_wire::{

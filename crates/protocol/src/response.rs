@@ -251,6 +251,10 @@ impl Body for messages::DeleteTopicsResponse {
     }
 }
 
+impl Body for messages::DeleteRecordsResponse {
+    fn fit(&mut self, _version: i16) {}
+}
+
 impl Body for messages::InitProducerIdResponse {
     /// The ongoing transaction belongs to version 6, which Kafka has not released.
     fn fit(&mut self, _version: i16) {

@@ -58,6 +58,7 @@ pub(crate) static METADATA: [Part; 1] = [Structs(&[From(10, &Skip(16)), Text])];
 pub(crate) static FIND_COORDINATOR: [Part; 3] = [UpTo(3, &Text), From(1, &Skip(1)), From(4, &Values(&Text))];
 pub(crate) static CREATE_TOPICS: [Part; 1] = [Structs(&[Text, Skip(6), Structs(&[Skip(4), Values(&Skip(4))]), Structs(&[Text, Text])])];
 pub(crate) static DELETE_TOPICS: [Part; 2] = [From(6, &Structs(&[Text, Skip(16)])), UpTo(5, &Values(&Text))];
+pub(crate) static DELETE_RECORDS: [Part; 1] = [Structs(&[Text, Structs(&[Skip(12)])])];
 pub(crate) static OFFSET_FOR_LEADER_EPOCH: [Part; 2] = [From(3, &Skip(4)), Structs(&[Text, Structs(&[Skip(12)])])];
 pub(crate) static DESCRIBE_CONFIGS: [Part; 1] = [Structs(&[Skip(1), Text, Values(&Text)])];
 pub(crate) static ALTER_CONFIGS: [Part; 1] = [Structs(&[Skip(1), Text, Structs(&[Text, Text])])];

@@ -35,6 +35,7 @@ macro_rules! with_apis {
             CreateTopics = 19, advertised 2..=7, served 2, flexible 5, CreateTopicsRequest => CreateTopicsResponse, shape CREATE_TOPICS,
                 "Any replication factor is accepted and shown as the live brokers. Settings without an effect are refused with INVALID_CONFIG.";
             DeleteTopics = 20, advertised 1..=6, served 1, flexible 4, DeleteTopicsRequest => DeleteTopicsResponse, shape DELETE_TOPICS, "";
+            DeleteRecords = 21, advertised 0..=2, served 0, flexible 2, DeleteRecordsRequest => DeleteRecordsResponse, shape DELETE_RECORDS, "";
             InitProducerId = 22, advertised 0..=5, served 0, flexible 2, InitProducerIdRequest => InitProducerIdResponse, shape FLAT,
                 "A transactional id is refused with a fatal error until transactions are served.";
             OffsetForLeaderEpoch = 23, advertised 2..=4, served 2, flexible 4, OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, shape OFFSET_FOR_LEADER_EPOCH, "";

@@ -4,7 +4,7 @@ use floe_env::{Mutant, set_mutant};
 use floe_testkit::simulation::{self, OPERATIONS};
 
 fn found_after(mutant: Mutant) -> Option<(u64, String)> {
-    let most = std::env::var("FLOE_MUTANT_SEEDS").map_or(400, |text| text.parse().expect("a number"));
+    let most = std::env::var("FLOE_MUTANT_SEEDS").map_or(2_000, |text| text.parse().expect("a number"));
     (1..=most).find_map(|seed| {
         set_mutant(Some(mutant));
         // A fault may also show as a broken invariant of the program itself.
@@ -33,5 +33,9 @@ found! {
     t05_slots_acknowledged_out_of_order_are_found: SlotsAckedOutOfOrder,
     t06_a_trim_before_its_slot_is_certain_is_found: TrimBeforeCertain,
     t50_a_hole_that_is_kept_is_found: HoleKept,
-    a_foreign_slot_taken_for_own_is_found: ForeignSlotTakenForOwn
+    a_foreign_slot_taken_for_own_is_found: ForeignSlotTakenForOwn,
+    a_log_start_that_counts_before_its_event_is_found: LogStartBeforeEvent,
+    t27_segments_dropped_before_their_manifest_counts_are_found: DroppedBeforeCounted,
+    t63_slots_deleted_before_their_index_stands_are_found: DeletedBeforeIndex,
+    t63_a_stop_that_counts_below_the_front_is_found: FrontNotChecked
 }

@@ -31,18 +31,12 @@ fn run_all(first: u64, count: u64) -> Coverage {
 fn promises_hold_after_every_step_for_all_seeds() {
     let coverage = run_all(setting("FLOE_SIM_FIRST", 1), setting("FLOE_SIM_SEEDS", 1000));
     println!("{coverage}");
-    for step in [
-        "kill",
-        "power loss",
-        "drain: done",
-        "take over",
-        "deposed: ended",
-        "deposed: goes on",
-        "switch durability",
-        "delete topic",
-        "store: gone",
-    ] {
+    let brokers = ["kill", "power loss", "drain: done", "take over", "deposed: ended", "deposed: goes on", "store: gone"];
+    for step in brokers.into_iter().chain(["switch durability", "delete topic", "delete records: done"]) {
         assert!(coverage.steps.get(step).is_some_and(|count| *count > 0), "no seed took the step {step:?}\n{coverage}");
+    }
+    for work in ["settled packs", "deleted objects"] {
+        assert!(coverage.works.get(work).is_some_and(|count| *count > 0), "no broker did this: {work:?}\n{coverage}");
     }
     for fault in ["disk: pages lost", "disk: failed syncs", "disk: full", "disk: flipped bits", "store: outage", "store: landed late"] {
         assert!(coverage.faults.get(fault).is_some_and(|count| *count > 0), "no seed met the fault {fault:?}\n{coverage}");

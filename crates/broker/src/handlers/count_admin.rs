@@ -57,6 +57,7 @@ pub(super) fn count_errors(response: &Response, count: &dyn Fn(i16)) {
         | Response::OffsetDelete(_)
         | Response::ApiVersions(_)
         | Response::CreateTopics(_)
+        | Response::DeleteRecords(_)
         | Response::DeleteTopics(_)
         | Response::InitProducerId(_)
         | Response::OffsetForLeaderEpoch(_)

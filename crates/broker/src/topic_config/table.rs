@@ -27,6 +27,13 @@ fn not_negative_long(text: &str) -> Result<(), String> {
     }
 }
 
+fn minus_one_or_more(text: &str) -> Result<(), String> {
+    match i64::read(text)? {
+        -1.. => Ok(()),
+        _ => Err("must be -1 or more".to_owned()),
+    }
+}
+
 fn readable<T: Setting>(text: &str) -> Result<(), String> {
     T::read(text).map(|_| ())
 }
@@ -119,8 +126,20 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
     ignored("remote.log.copy.disable", Boolean, &["false"], "Floe's log always lives in the object store."),
     ignored("remote.log.delete.on.disable", Boolean, &["false"], "Floe's log always lives in the object store."),
     ignored("remote.storage.enable", Boolean, &["false"], "Floe's log always lives in the object store, without Kafka's tiering."),
-    ignored("retention.bytes", Long, &["-1"], "Size at which old records go. Retention is not there yet: topics keep everything."),
-    ignored("retention.ms", Long, &["-1", LONG_MAX], "Age at which old records go. Retention is not there yet: topics keep everything."),
+    used(
+        "retention.bytes",
+        Long,
+        Default::Fixed("-1"),
+        minus_one_or_more,
+        "Size of a partition at which its oldest records go; -1 keeps them all.",
+    ),
+    used(
+        "retention.ms",
+        Long,
+        Default::Fixed("-1"),
+        minus_one_or_more,
+        "Age at which records go, in milliseconds; -1 keeps them for ever.",
+    ),
     ignored("segment.bytes", Int, &["1073741824"], "Floe's segments are sized by the flush, not by topic."),
     ignored("segment.index.bytes", Int, &["10485760"], "Floe's indexes have no size of their own."),
     ignored("segment.jitter.ms", Long, &["0"], "Floe's segments are sized by the flush, not by topic."),

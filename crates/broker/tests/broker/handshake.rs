@@ -15,9 +15,9 @@ use floe_protocol::messages::{
     ListConfigResourcesRequest,
 };
 use floe_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
 };
 use floe_protocol::table::{self, Api};
@@ -96,6 +96,7 @@ async fn t42_every_advertised_api_answers_in_every_advertised_version() {
     asks(client, message!(ApiVersionsRequest {}), asked).await;
     asks(client, message!(CreateTopicsRequest {}), asked).await;
     asks(client, message!(DeleteTopicsRequest {}), asked).await;
+    asks(client, message!(DeleteRecordsRequest {}), asked).await;
     asks(client, message!(InitProducerIdRequest { transactional_id: None }), asked).await;
     asks(client, message!(OffsetForLeaderEpochRequest { replica_id: -1 }), asked).await;
     asks(client, message!(DescribeConfigsRequest {}), asked).await;

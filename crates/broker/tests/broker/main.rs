@@ -2,6 +2,7 @@
 //! and a client that speaks frames.
 
 mod administration;
+mod delete_records;
 mod durability;
 mod fetch;
 mod groups;

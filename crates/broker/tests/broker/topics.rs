@@ -77,10 +77,12 @@ async fn topics_that_cannot_be_are_refused_each_for_its_own_reason() {
         (elsewhere, 39),
         (configured("typo", "retention.mss", Some("1")), 40),
         (configured("null", "retention.ms", None), 40),
-        (configured("no-effect", "retention.ms", Some("60000")), 40),
+        (configured("no-effect", "segment.ms", Some("60000")), 40),
+        (configured("nonsense", "retention.ms", Some("-2")), 40),
         (configured("compacted", "cleanup.policy", Some("compact")), 40),
         (configured("replicated", "floe.durability", Some("replicated")), 40),
         (configured("infinite", "retention.ms", Some("-1")), 0),
+        (configured("a-day", "retention.ms", Some("86400000")), 0),
     ];
     let (topics, codes): (Vec<_>, Vec<i16>) = cases.into_iter().unzip();
     let results = create(&mut client, topics).await;

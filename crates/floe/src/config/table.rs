@@ -169,6 +169,14 @@ own! {
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
     "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",
         c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
+    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory.",
+        c => show_bytes(c.engine.settle_bytes), v => c.engine.settle_bytes, bytes(v);
+    "floe.settle.age.ms", "Age at which less than that is merged, too.",
+        c => show_time(c.engine.settle_age), v => c.engine.settle_age, millis(v).map(Into::into);
+    "floe.settle.least.bytes", "What is less than this is never merged into an object of its own, however old.",
+        c => show_bytes(c.engine.settle_least_bytes), v => c.engine.settle_least_bytes, bytes(v);
+    "log.retention.check.interval.ms", "Time between two looks at what retention.ms and retention.bytes may take.",
+        c => show_time(c.engine.retention_check), v => c.engine.retention_check, millis(v).map(Into::into);
     "floe.wal.budget.bytes", "Unflushed bytes that the local disk may hold; beyond it producers get a retriable error.",
         c => show_bytes(c.engine.wal_budget), v => c.engine.wal_budget, bytes(v);
     "floe.wal.file.bytes", "Size of one WAL file, allocated ahead.",

@@ -29,7 +29,8 @@ impl Partition {
                 drop(state);
                 return self.shared.released(&released);
             }
-            let certain = state.line.end;
+            let (certain, log_start) = (state.line.end, state.line.log_start);
+            state.waiters.log_start(log_start);
             state.advance();
             state.tail.flushed(certain)
         };

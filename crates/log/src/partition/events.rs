@@ -20,6 +20,8 @@ pub(super) struct Waiters {
     /// With so many, those of clients that have gone are let go: without a store nothing is committed, and each client that
     /// gives up and comes again would leave one behind.
     crowd: usize,
+    /// Those who wait for a log start to be committed.
+    starts: Vec<(Offset, oneshot::Sender<CommitAnswer>)>,
     readers: Vec<Arc<Notify>>,
 }
 
@@ -35,6 +37,19 @@ impl Waiters {
         receiver
     }
 
+    pub(super) fn await_log_start(&mut self, start: Offset) -> oneshot::Receiver<CommitAnswer> {
+        let (sender, receiver) = oneshot::channel();
+        self.starts.push((start, sender));
+        receiver
+    }
+
+    /// The log starts here, or later.
+    pub(super) fn log_start(&mut self, log_start: Offset) {
+        for (_, sender) in self.starts.extract_if(.., |(start, _)| *start <= log_start) {
+            let _gone = sender.send(Ok(()));
+        }
+    }
+
     /// Everything below `committed` is committed.
     pub(super) fn committed(&mut self, committed: Offset) {
         while self.commits.front().is_some_and(|(end, _)| *end <= committed) {
@@ -47,7 +62,7 @@ impl Waiters {
     }
 
     pub(super) fn fail(&mut self, error: &AppendError) {
-        for (_, sender) in self.commits.drain(..) {
+        for (_, sender) in self.commits.drain(..).chain(self.starts.drain(..)) {
             let _gone = sender.send(Err(error.clone()));
         }
         self.wake_readers();

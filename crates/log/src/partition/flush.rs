@@ -24,6 +24,7 @@ pub(crate) struct PlannedBatch {
 pub(crate) struct PlannedSegment {
     pub(crate) partition: PartitionId,
     pub(crate) epoch: LeaderEpoch,
+    pub(crate) base_offset: Offset,
     pub(crate) log_start: Offset,
     pub(crate) batches: Vec<PlannedBatch>,
     pub(crate) events: Vec<PartitionEvent>,
@@ -32,12 +33,13 @@ pub(crate) struct PlannedSegment {
 }
 
 impl Partition {
-    /// Takes up to `max_bytes` of what has no slot yet - at least one batch - and the partition off the dirty list
-    /// when nothing is left. None if there is nothing.
+    /// Takes up to `max_bytes` of what has no slot yet - at least one batch, or events alone - and the partition off the
+    /// dirty list when nothing is left. None if there is nothing.
     pub(crate) fn plan(&self, max_bytes: u64) -> Option<PlannedSegment> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let mut updates = BTreeMap::new();
+        let base_offset = state.planned;
         let (mut batches, mut bytes) = (Vec::new(), 0);
         for batch in state.tail.at_or_after_mut(state.planned).filter(|_| state.closed.is_none()) {
             let len = u64::from(batch.len);
@@ -58,15 +60,18 @@ impl Partition {
                 wal: batch.wal,
             });
         }
-        state.dirty = state.closed.is_none() && state.planned < state.end;
-        if batches.is_empty() {
+        let log_start = state.take_log_start();
+        state.dirty = state.closed.is_none() && (state.planned < state.end || state.raising.is_waiting());
+        if batches.is_empty() && log_start.is_none() {
             return None;
         }
         let told = std::mem::replace(&mut state.epoch_told, true);
-        let events = if told { Vec::new() } else { vec![PartitionEvent::EpochStart { epoch: self.epoch, start: self.epoch_start }] };
+        let epoch_start = (!told).then_some(PartitionEvent::EpochStart { epoch: self.epoch, start: self.epoch_start });
+        let events = epoch_start.into_iter().chain(log_start).collect();
         Some(PlannedSegment {
             partition: self.id,
             epoch: self.epoch,
+            base_offset,
             log_start: state.line.log_start,
             batches,
             events,

@@ -86,6 +86,17 @@ impl Line {
             self.end = segment.end_offset;
             self.segments.push(stored);
         }
+        if self.log_start > self.end {
+            self.broken = Some(format!("its log starts at {}, behind its end at {}", self.log_start, self.end));
+            self.log_start = self.end;
+        }
+        self.drop_below_log_start();
+    }
+
+    /// Segments that lie wholly below the log start are placed no more.
+    fn drop_below_log_start(&mut self) {
+        let gone = self.segments.partition_point(|segment| segment.end_offset <= self.log_start);
+        self.segments.drain(..gone);
     }
 
     fn apply_event(&mut self, event: &PartitionEvent) {

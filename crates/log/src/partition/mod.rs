@@ -2,15 +2,19 @@
 //! segments say, and who waits.
 //!
 //! All state is behind one lock that is never held across I/O. In every state:
-//! `log_start <= committed <= end`, `line.end <= planned <= end`, the tail holds every batch at or above `line.end`.
+//! `log_start <= committed <= end`, `log_start <= line.end <= planned <= end`, the tail holds every batch at or above `line.end`.
 
 mod append;
 mod commit;
 mod events;
 mod flush;
+mod history;
 mod line;
+mod log_start;
 mod producers;
 mod read;
+mod retain;
+mod settle;
 mod tail;
 mod time;
 
@@ -22,14 +26,18 @@ pub(crate) use producers::{merge, update_of};
 pub use read::{ReadRequest, ReadResult};
 pub(crate) use tail::{Evicted, Released};
 
+use crate::history::manifest::History;
+use crate::history::retention::Known;
 use crate::shared::Shared;
 use crate::{AppendError, Durability, Ended};
 use events::Waiters;
 use floe_formats::PartitionIndex;
 use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
+use log_start::Raising;
 use parking_lot::Mutex;
 use producers::Producers;
 use std::sync::Arc;
+use std::time::Duration;
 use tail::Tail;
 
 /// A partition's offsets, end-exclusive and always in this order.
@@ -47,7 +55,7 @@ pub struct Offsets {
 pub struct PartitionSizes {
     /// What the local disk has and no certain slot.
     pub wal_bytes: u64,
-    /// What certain slots have.
+    /// What certain slots and own packs have.
     pub stored_bytes: u64,
     /// Committed records that are in no certain slot yet.
     pub records_not_stored: i64,
@@ -67,6 +75,8 @@ struct State {
     durability: Durability,
     /// What certain slots hold: the part of this partition that a successor finds without our disk.
     line: Line,
+    /// What own packs hold, and the line does not list.
+    history: History,
     tail: Tail,
     committed: Offset,
     /// Everything below is in a pack that has been given a slot.
@@ -75,6 +85,11 @@ struct State {
     wal_durable: Lsn,
     producers: Producers,
     waiters: Waiters,
+    raising: Raising,
+    known: Option<Known>,
+    swept: bool,
+    /// Since when, on the monotonic clock, there is something to settle.
+    unsettled_since: Option<Duration>,
     dirty: bool,
     /// Whether a segment of this epoch has told where the epoch starts.
     epoch_told: bool,
@@ -103,6 +118,7 @@ impl Partition {
         line.epoch = epoch;
         let state = State {
             durability,
+            history: History::Unknown,
             tail: Tail::new(),
             committed: end,
             planned: end,
@@ -110,6 +126,10 @@ impl Partition {
             wal_durable: Lsn(0),
             producers: Producers::from_updates(line.producers.values()),
             waiters: Waiters::default(),
+            raising: Raising::default(),
+            known: None,
+            swept: false,
+            unsettled_since: None,
             dirty: false,
             epoch_told: false,
             draining: false,
@@ -175,7 +195,7 @@ impl Partition {
         let state = self.state.lock();
         PartitionSizes {
             wal_bytes: state.tail.unflushed_wal_bytes(),
-            stored_bytes: state.line.segments.iter().map(|segment| segment.bytes).sum(),
+            stored_bytes: state.placed().map(|segment| segment.bytes).sum(),
             records_not_stored: (state.committed - state.line.end).max(0),
         }
     }
@@ -221,11 +241,6 @@ impl State {
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
-        match &self.closed {
-            None => Ok(()),
-            Some(Closed::Ended(ended)) => Err(AppendError::Ended(ended.clone())),
-            Some(Closed::Deleted) => Err(AppendError::NotOwner),
-            Some(Closed::Broken(why)) => Err(AppendError::Broken(why.clone())),
-        }
+        self.closed.as_ref().map_or(Ok(()), |closed| Err(closed.error()))
     }
 }

@@ -5,6 +5,7 @@ use super::{Closed, Partition, State};
 use crate::ReadError;
 use bytes::Bytes;
 use floe_formats::SegmentRef;
+use floe_objstore::StoreError;
 use floe_types::{Lsn, Offset};
 use floe_wal::WalError;
 
@@ -33,7 +34,12 @@ enum Source {
     Memory(Vec<Bytes>),
     Wal(Lsn, Lsn),
     Pack(SegmentRef),
+    /// In a pack that only a manifest names which nobody has read yet.
+    Unread,
 }
+
+/// Times that what is read may move to another pack meanwhile.
+const MOVES: u32 = 8;
 
 impl Partition {
     /// Reads committed batches from `offset` on, as many as fit.
@@ -44,6 +50,7 @@ impl Partition {
     pub async fn read(&self, request: ReadRequest) -> Result<ReadResult, ReadError> {
         let mut result = ReadResult::default();
         let mut offset = request.offset;
+        let mut moves = 0;
         loop {
             let room = request.max_bytes.saturating_sub(result.bytes);
             let force = request.at_least_one && result.batches.is_empty();
@@ -61,7 +68,17 @@ impl Partition {
                     Err(ReadError::Wal(WalError::Trimmed { .. })) => continue,
                     Err(error) => return Err(error),
                 },
-                Ok(Source::Pack(segment)) => self.shared.packs.read(self.id, &segment, offset, room).await?,
+                Ok(Source::Pack(segment)) => match self.shared.packs.read(self.id, &segment, offset, room).await {
+                    Err(ReadError::Store(StoreError::NotFound { .. })) if moves < MOVES && self.has_moved(offset, &segment).await? => {
+                        moves += 1;
+                        continue;
+                    }
+                    read => read?,
+                },
+                Ok(Source::Unread) => {
+                    self.read_history().await?;
+                    continue;
+                }
                 Err(e) if result.batches.is_empty() => return Err(e),
                 // Something was read before the partition moved on: give that.
                 Err(_) => return Ok(result),
@@ -84,8 +101,9 @@ impl Partition {
         if state.tail.start().is_some_and(|start| start <= offset) {
             return Ok(state.read_tail(offset, room, force));
         }
-        match state.line.segment_at(offset) {
+        match state.placed_at(offset) {
             Some(segment) => Ok(Source::Pack(segment.clone())),
+            None if !state.history.is_known() => Ok(Source::Unread),
             None => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
         }
     }
@@ -115,7 +133,7 @@ impl State {
                 if !batches.is_empty() {
                     break;
                 }
-                return match (self.line.segment_at(batch.base_offset), batch.wal) {
+                return match (self.placed_at(batch.base_offset), batch.wal) {
                     (Some(segment), _) => Source::Pack(segment.clone()),
                     (None, Some((start, end))) => Source::Wal(start, end),
                     (None, None) => Source::Nothing,

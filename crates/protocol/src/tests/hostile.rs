@@ -120,6 +120,7 @@ fn a_decoded_element_takes_less_than_200_bytes() {
         size_of::<m::metadata_request::MetadataRequestTopic>(),
         size_of::<m::create_topics_request::CreatableTopic>(),
         size_of::<m::create_topics_request::CreatableTopicConfig>(),
+        size_of::<m::delete_records_request::DeleteRecordsTopic>(),
         size_of::<m::delete_topics_request::DeleteTopicState>(),
         size_of::<m::describe_configs_request::DescribeConfigsResource>(),
         size_of::<m::alter_configs_request::AlterConfigsResource>(),

@@ -52,6 +52,7 @@ pub(crate) fn request(api: Api, version: i16) -> Request {
         })),
         Api::CreateTopics => Request::CreateTopics(create_topics()),
         Api::DeleteTopics => Request::DeleteTopics(delete_topics(version)),
+        Api::DeleteRecords => Request::DeleteRecords(delete_records()),
         Api::InitProducerId => Request::InitProducerId(message!(InitProducerIdRequest {
             transactional_id: None,
             transaction_timeout_ms: 60_000,
@@ -188,6 +189,13 @@ fn create_topics() -> CreateTopicsRequest {
     message!(CreateTopicsRequest { topics: vec![topic.clone(), topic], timeout_ms: 30_000, validate_only: true })
 }
 
+fn delete_records() -> DeleteRecordsRequest {
+    use delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+    let partition = |partition_index, offset| message!(DeleteRecordsPartition { partition_index, offset });
+    let topic = message!(DeleteRecordsTopic { name: text("orders"), partitions: vec![partition(0, 7), partition(3, -1)] });
+    message!(DeleteRecordsRequest { topics: vec![topic.clone(), topic], timeout_ms: 30_000 })
+}
+
 fn delete_topics(version: i16) -> DeleteTopicsRequest {
     use delete_topics_request::DeleteTopicState;
     let by_name = message!(DeleteTopicState { name: some("orders") });
@@ -227,6 +235,7 @@ pub(crate) fn elements(request: &Request) -> usize {
         Request::FindCoordinator(r) => r.coordinator_keys.len(),
         Request::CreateTopics(r) => each(&r.topics, |t| each(&t.assignments, |a| a.broker_ids.len()) + t.configs.len()),
         Request::DeleteTopics(r) => r.topics.len() + r.topic_names.len(),
+        Request::DeleteRecords(r) => each(&r.topics, |t| t.partitions.len()),
         Request::OffsetForLeaderEpoch(r) => each(&r.topics, |t| t.partitions.len()),
         Request::DescribeConfigs(r) => each(&r.resources, |t| t.configuration_keys.iter().flatten().count()),
         Request::AlterConfigs(r) => each(&r.resources, |t| t.configs.len()),
@@ -275,6 +284,7 @@ pub(crate) fn response(api: Api) -> Response {
         Api::ApiVersions => api_versions_response().into(),
         Api::CreateTopics => create_topics_response().into(),
         Api::DeleteTopics => delete_topics_response().into(),
+        Api::DeleteRecords => delete_records_response().into(),
         Api::InitProducerId => message!(InitProducerIdResponse {
             throttle_time_ms: 1,
             producer_id: 42,
@@ -447,6 +457,14 @@ fn create_topics_response() -> CreateTopicsResponse {
         configs: None
     });
     message!(CreateTopicsResponse { throttle_time_ms: 1, topics: vec![good, bad] })
+}
+
+fn delete_records_response() -> DeleteRecordsResponse {
+    use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+    let good = message!(DeleteRecordsPartitionResult { partition_index: 0, low_watermark: 7, error_code: 0 });
+    let bad = message!(DeleteRecordsPartitionResult { partition_index: 3, low_watermark: -1, error_code: 1 });
+    let topic = message!(DeleteRecordsTopicResult { name: text("orders"), partitions: vec![good, bad] });
+    message!(DeleteRecordsResponse { throttle_time_ms: 1, topics: vec![topic] })
 }
 
 fn delete_topics_response() -> DeleteTopicsResponse {

@@ -1,4 +1,5 @@
-//! What a run went through: steps and faults, counted by name, so that a test can say that they happened.
+//! What a run went through: steps, faults and what the broker did on its own, counted by name, so that a test can say
+//! that they happened.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +9,8 @@ use std::fmt;
 pub struct Coverage {
     pub steps: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
+    /// What brokers did on their own.
+    pub works: BTreeMap<&'static str, u64>,
 }
 
 impl Coverage {
@@ -18,6 +21,12 @@ impl Coverage {
     pub fn faults(&mut self, name: &'static str, count: u64) {
         if count > 0 {
             *self.faults.entry(name).or_default() += count;
+        }
+    }
+
+    pub fn works(&mut self, name: &'static str, count: u64) {
+        if count > 0 {
+            *self.works.entry(name).or_default() += count;
         }
     }
 
@@ -38,13 +47,16 @@ impl Coverage {
         for (name, count) in &other.faults {
             *self.faults.entry(name).or_default() += count;
         }
+        for (name, count) in &other.works {
+            *self.works.entry(name).or_default() += count;
+        }
     }
 }
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} operations, {} faults", self.operations(), self.total_faults())?;
-        for (kind, counts) in [("step ", &self.steps), ("fault", &self.faults)] {
+        for (kind, counts) in [("step ", &self.steps), ("fault", &self.faults), ("work ", &self.works)] {
             for (name, count) in counts {
                 writeln!(f, "  {kind} {name:<24} {count:>9}")?;
             }

@@ -2,8 +2,8 @@
 //!
 //! Checked at every read: offsets follow one another without a gap (P2); one offset has one value for ever, for every
 //! reader (P2); no value stands at two offsets (P6); every acknowledged record is where its answer said, and below
-//! `committed` (P1). Only one thing excuses a missing record: it was acknowledged by a disk's word alone, and that
-//! disk was given up or damaged.
+//! `committed` (P1). Only two things excuse a missing record: it was acknowledged by a disk's word alone, and that
+//! disk was given up or damaged; or somebody asked for its deletion. A deletion that was answered stands for ever.
 
 use floe_types::{DiskId, Offset, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,10 @@ struct Log {
     acknowledged: BTreeMap<Offset, (u64, Word)>,
     seen: BTreeMap<Offset, u64>,
     offset_of: BTreeMap<u64, Offset>,
+    /// The greatest log start that anybody asked for.
+    asked: Offset,
+    /// The greatest that was answered.
+    deleted: Offset,
 }
 
 /// All partitions' histories. Values are unique numbers.
@@ -36,6 +40,18 @@ impl History {
     /// An acknowledgement reached a client.
     pub(super) fn acknowledged(&mut self, partition: PartitionId, offset: Offset, value: u64, word: Word) {
         self.logs.entry(partition).or_default().acknowledged.insert(offset, (value, word));
+    }
+
+    /// A client, or a topic's settings, want what lies below `start` deleted.
+    pub(super) fn asked_to_delete(&mut self, partition: PartitionId, start: Offset) {
+        let log = self.logs.entry(partition).or_default();
+        log.asked = log.asked.max(start);
+    }
+
+    /// A client was told that the log starts at `start`, or later.
+    pub(super) fn deleted(&mut self, partition: PartitionId, start: Offset) {
+        let log = self.logs.entry(partition).or_default();
+        log.deleted = log.deleted.max(start);
     }
 
     pub(super) fn is_failed(&self, disk: DiskId) -> bool {
@@ -67,20 +83,28 @@ impl History {
         Ok(())
     }
 
-    /// A disk's word counts no more: forgets what only it vouched for, where the log that is served now - `values` from
-    /// offset 0 on - has something else or nothing.
+    /// A disk's word counts no more: at the next start, what only it vouched for is excused.
     pub(super) fn give_up(&mut self, disk: DiskId) {
         self.failed.insert(disk);
     }
 
-    /// After a start: the whole committed log is `values`. What is excused is forgotten, everything else must be there.
+    /// After a start: the whole committed log is `values`, from `start` on. What is excused is forgotten, everything else
+    /// must be there.
     ///
     /// # Errors
     /// The promise that this breaks.
-    pub(super) fn restarted(&mut self, partition: PartitionId, values: &[u64]) -> Result<(), String> {
+    pub(super) fn restarted(&mut self, partition: PartitionId, start: Offset, values: &[u64]) -> Result<(), String> {
         let failed = &self.failed;
         let log = self.logs.entry(partition).or_default();
-        let at = |offset: Offset| usize::try_from(offset).ok().and_then(|offset| values.get(offset));
+        if start > log.asked {
+            return Err(format!("{partition} starts at {start}, nobody asked for more than {}", log.asked));
+        }
+        if start < log.deleted {
+            return Err(format!("{partition} was deleted up to {}, and starts at {start}", log.deleted));
+        }
+        log.acknowledged = log.acknowledged.split_off(&start);
+        log.seen = log.seen.split_off(&start);
+        let at = |offset: Offset| usize::try_from(offset - start).ok().and_then(|at| values.get(at));
         log.acknowledged.retain(|offset, (value, word)| match word {
             Word::Disk(disk) if failed.contains(disk) => at(*offset) == Some(value),
             _ => true,
@@ -92,14 +116,14 @@ impl History {
             let seen = &log.seen;
             log.offset_of.retain(|value, offset| seen.get(offset) == Some(value));
         }
-        let end = values.len() as Offset;
+        let end = start + values.len() as Offset;
         if let Some((offset, (value, word))) = log.acknowledged.iter().find(|(offset, _)| **offset >= end) {
             return Err(format!("{partition}: {value} was acknowledged at {offset} ({word:?}), and the log ends at {end}"));
         }
         if let Some((offset, value)) = log.seen.iter().find(|(offset, _)| **offset >= end) {
             return Err(format!("{partition}: {value} was seen at {offset}, and the log ends at {end}"));
         }
-        self.read(partition, 0, values)
+        self.read(partition, start, values)
     }
 }
 
@@ -115,12 +139,25 @@ mod tests {
     fn a_lost_a_changed_and_a_doubled_record_are_found() {
         let mut history = History::default();
         history.acknowledged(P, 1, 11, Word::Store);
-        assert!(history.restarted(P, &[10]).is_err(), "lost");
+        assert!(history.restarted(P, 0, &[10]).is_err(), "lost");
         assert!(history.read(P, 0, &[10, 12]).is_err(), "changed");
         let mut history = History::default();
         history.read(P, 0, &[10, 11]).expect("nothing is wrong yet");
         assert!(history.read(P, 2, &[10]).is_err(), "doubled");
-        assert!(history.restarted(P, &[10]).is_err(), "seen, and gone");
+        assert!(history.restarted(P, 0, &[10]).is_err(), "seen, and gone");
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_deleted_and_it_stays_deleted() {
+        let mut history = History::default();
+        history.acknowledged(P, 0, 10, Word::Store);
+        history.acknowledged(P, 1, 11, Word::Store);
+        assert!(history.restarted(P, 1, &[11]).is_err(), "nobody asked");
+        history.asked_to_delete(P, 1);
+        history.restarted(P, 0, &[10, 11]).expect("not yet");
+        history.restarted(P, 1, &[11]).expect("deleted");
+        history.deleted(P, 1);
+        assert!(history.restarted(P, 0, &[10, 11]).is_err(), "it has come back");
     }
 
     #[test]
@@ -128,9 +165,9 @@ mod tests {
         let mut history = History::default();
         history.acknowledged(P, 0, 10, Word::Store);
         history.acknowledged(P, 1, 11, Word::Disk(D));
-        assert!(history.restarted(P, &[10]).is_err(), "the disk has not failed");
+        assert!(history.restarted(P, 0, &[10]).is_err(), "the disk has not failed");
         history.give_up(D);
-        history.restarted(P, &[10]).expect("excused");
-        assert!(history.restarted(P, &[]).is_err(), "what the store vouched for is not");
+        history.restarted(P, 0, &[10]).expect("excused");
+        assert!(history.restarted(P, 0, &[]).is_err(), "what the store vouched for is not");
     }
 }

@@ -166,7 +166,8 @@ impl World {
     async fn check_readable(&mut self, from: &BTreeMap<PartitionId, Offset>) -> Result<(), String> {
         for (id, from) in from {
             let partition = self.partition(*id).ok_or("a partition is gone")?;
-            let values = self.read(&partition, *from).await?.ok_or_else(|| format!("{id}: its tail cannot be read without the store"))?;
+            let reading = self.read(&partition, *from).await?;
+            let values = reading.ok_or_else(|| format!("{id}: its tail cannot be read without the store"))?.values;
             if values.len() as Offset != partition.offsets().committed - from {
                 return Err(format!("{id}: {} records from {from} on", values.len()));
             }

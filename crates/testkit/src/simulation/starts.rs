@@ -1,18 +1,20 @@
 //! How brokers come and go: kills, power losses, drains, take-overs - and what must be true when the next one serves.
 
-use super::world::{Broker, Machine, World};
+use super::world::{Broker, Machine, Reading, World};
 use floe_env::Disk;
 use floe_env::sim::SimDisk;
 use floe_formats::DiskIdentity;
-use floe_log::{Durability, Ended, Engine, EngineOptions, OpenError};
+use floe_log::{Durability, Ended, Engine, EngineOptions, OpenError, Partition};
 use floe_objstore::{Store, StoreOptions};
-use floe_types::ErrorKind;
+use floe_types::{ErrorKind, Offset};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Starts that may fail in a row before the run is called stuck: the store's worst day is not that long.
 const MAX_STARTS: u32 = 60;
+/// The same for reads of one partition, while store and disk hang.
+const MAX_READS: u32 = 500;
 
 impl World {
     /// Starts a broker on the current machine, as often as it takes, and checks what it serves.
@@ -77,22 +79,38 @@ impl World {
     pub(super) async fn check_all(&mut self) -> Result<(), String> {
         for id in self.topics.keys().copied().collect::<Vec<_>>() {
             let Some(partition) = self.partition(id) else { return Err(format!("partition {id} is gone")) };
-            let mut values = self.read(&partition, 0).await?;
-            while values.is_none() {
-                if self.check_ended()? {
-                    return Ok(());
+            let Some((start, reading)) = self.read_all(&partition).await? else { return Ok(()) };
+            if let Some(least) = self.retained.get(&id) {
+                if start > 0 && reading.bytes < *least {
+                    return Err(format!("{id}: retention left {} bytes from {start} on, {least} are to stay", reading.bytes));
                 }
-                self.env.sleep(Duration::from_millis(700)).await;
-                values = self.read(&partition, 0).await?;
+                self.history.asked_to_delete(id, start);
             }
-            self.history.restarted(id, &values.unwrap_or_default())?;
+            self.history.restarted(id, start, &reading.values)?;
         }
         Ok(())
+    }
+
+    /// The whole committed log and where it starts; None if the broker ends meanwhile.
+    async fn read_all(&self, partition: &Partition) -> Result<Option<(Offset, Reading)>, String> {
+        for _ in 0..MAX_READS {
+            // Retention may move the start under a reader.
+            let start = partition.offsets().log_start;
+            if let Some(reading) = self.read(partition, start).await? {
+                return Ok(Some((start, reading)));
+            }
+            if self.check_ended()? {
+                return Ok(None);
+            }
+            self.env.sleep(Duration::from_millis(700)).await;
+        }
+        Err(format!("{} cannot be read", partition.id()))
     }
 
     /// Kill -9, or power loss.
     pub(super) async fn kill(&mut self, power_loss: bool) {
         let Some(broker) = self.broker.take() else { return };
+        self.count_work(&broker);
         broker.env.abort_all();
         broker.env.tasks_ended().await;
         let disk = &self.machines[broker.machine].disk;
@@ -104,6 +122,12 @@ impl World {
         }
         drop(broker);
         self.disconnect();
+    }
+
+    fn count_work(&mut self, broker: &Broker) {
+        let status = broker.engine.status();
+        self.coverage.works("settled packs", status.settled_packs);
+        self.coverage.works("deleted objects", status.deleted_objects);
     }
 
     /// SIGTERM. A drain that takes too long is killed, as an operator would.
@@ -180,6 +204,7 @@ impl World {
         self.deposed = alive;
         for broker in gone {
             self.coverage.step("deposed: ended");
+            self.count_work(&broker);
             broker.env.abort_all();
             broker.env.tasks_ended().await;
             self.machines[broker.machine].disk.process_died();

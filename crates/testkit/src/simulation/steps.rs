@@ -1,13 +1,15 @@
 //! The steps of a run, and the run itself.
 
 use super::producer::Producer;
-use super::world::World;
+use super::world::{Deleted, World};
 use crate::sim_store::SimFaults;
-use floe_log::{DURABILITY, Durability, NewTopic, TopicError};
+use floe_log::{DURABILITY, Durability, NewTopic, Partition, RETENTION_BYTES, TopicError};
 use floe_objstore::{Store, StoreOptions};
 use floe_types::{ErrorKind, PartitionId};
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 const MAX_PARTITIONS: usize = 6;
@@ -39,7 +41,8 @@ impl World {
         match die {
             0..600 => self.append().await?,
             600..720 => self.read_some().await?,
-            720..800 => {
+            720..735 => self.delete_records(),
+            735..800 => {
                 self.coverage.step("wait");
                 self.pass(2_000).await;
             }
@@ -86,19 +89,44 @@ impl World {
                 _ => break,
             }
         }
-        match self.late_answers.next().now_or_never() {
-            Some(Some(Ok(()))) => Err("a deposed broker acknowledged an object record".into()),
-            _ => Ok(()),
+        if let Some(Some(Ok(()))) = self.late_answers.next().now_or_never() {
+            return Err("a deposed broker acknowledged an object record".into());
         }
+        while let Some(Some(Deleted { partition, result })) = self.deletions.next().now_or_never() {
+            if let Ok(start) = result {
+                self.coverage.step("delete records: done");
+                self.history.deleted(partition, start);
+            }
+        }
+        if let Some(Some(Deleted { partition: id, result: Ok(start) })) = self.late_deletions.next().now_or_never()
+            && self.partition(id).is_some_and(|partition| partition.offsets().log_start < start)
+        {
+            return Err(format!("a deposed broker has deleted {id} up to {start}"));
+        }
+        Ok(())
+    }
+
+    /// Somebody deletes the older records of a partition.
+    fn delete_records(&mut self) {
+        self.coverage.step("delete records");
+        let ids: Vec<PartitionId> = self.topics.keys().filter(|id| !self.retained.contains_key(id)).copied().collect();
+        let Some(partition) = ids.get(self.pick(ids.len().max(1))).and_then(|id| self.partition(*id)) else { return };
+        let offsets = partition.offsets();
+        let most = (offsets.committed - offsets.log_start).unsigned_abs();
+        let start = offsets.log_start + i64::try_from(self.env.random_below(most + 1)).unwrap_or(0) / if self.chance(4) { 1 } else { 4 };
+        self.history.asked_to_delete(partition.id(), start);
+        self.deletions.push(delete(partition, start));
     }
 
     async fn read_some(&mut self) -> Result<(), String> {
         self.coverage.step("read");
         let ids: Vec<PartitionId> = self.topics.keys().copied().collect();
         let Some(partition) = ids.get(self.pick(ids.len().max(1))).and_then(|id| self.partition(*id)) else { return Ok(()) };
-        let from = i64::try_from(self.env.random_below(partition.offsets().committed.unsigned_abs() + 1)).unwrap_or(0);
-        if let Some(values) = self.read(&partition, from).await? {
-            self.history.read(partition.id(), from, &values)?;
+        let offsets = partition.offsets();
+        let from = offsets.log_start
+            + i64::try_from(self.env.random_below((offsets.committed - offsets.log_start).unsigned_abs() + 1)).unwrap_or(0);
+        if let Some(reading) = self.read(&partition, from).await? {
+            self.history.read(partition.id(), from, &reading.values)?;
         }
         Ok(())
     }
@@ -116,12 +144,18 @@ impl World {
     pub(super) async fn create_topic_with(&mut self, durability: Durability, partitions: i32) -> Result<(), String> {
         let Some(engine) = self.broker.as_ref().map(|broker| broker.engine.clone()) else { return Ok(()) };
         self.names += 1;
-        let configs = BTreeMap::from([(DURABILITY.to_string(), durability.to_string())]);
+        let mut configs = BTreeMap::from([(DURABILITY.to_string(), durability.to_string())]);
+        let retained = self.chance(4).then(|| 500 + self.env.random_below(10_000));
+        configs.extend(retained.map(|bytes| (RETENTION_BYTES.to_string(), bytes.to_string())));
         match engine.create_topic(NewTopic { name: format!("topic-{}", self.names), partitions, configs }).await {
             Ok(topic) => {
                 for index in 0..partitions {
                     let id = PartitionId { topic: topic.id, index };
                     self.topics.insert(id, durability);
+                    if let Some(bytes) = retained {
+                        self.retained.insert(id, bytes);
+                        self.history.asked_to_delete(id, 0);
+                    }
                     for _ in 0..1 + self.env.random_below(2) {
                         self.producers.push(Producer::new(id, engine.allocate_producer_id()));
                     }
@@ -142,6 +176,7 @@ impl World {
                 for id in gone {
                     self.topics.remove(&id);
                     self.history.forget(id);
+                    self.retained.remove(&id);
                 }
                 // Answers are numbered by producer: start all connections afresh.
                 self.producers.retain(|producer| producer.partition.topic != topic);
@@ -203,6 +238,10 @@ impl World {
         self.coverage.step("append to a deposed broker");
         for id in self.topics.keys() {
             let Some(partition) = broker.engine.partition(*id) else { continue };
+            if self.env.random_below(3) == 0 {
+                let everything = partition.offsets().committed;
+                self.late_deletions.push(delete(partition.clone(), everything));
+            }
             let mut producer = Producer::new(*id, i64::MAX);
             let value = u64::MAX - self.next_value;
             if let Some(batch) = producer.next(|| vec![value], 10)
@@ -297,8 +336,14 @@ impl World {
         }
         self.store.settled().await;
         self.start().await?;
+        self.kill(false).await;
+        self.store.settled().await;
         let store = Store::new(self.env.process(), self.store.backend(), StoreOptions::default());
         let report = floe_log::verify::verify(&store, |_, _| {}).await.map_err(|error| error.to_string())?;
         if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
     }
+}
+
+fn delete(partition: Arc<Partition>, start: i64) -> BoxFuture<'static, Deleted> {
+    Box::pin(async move { Deleted { partition: partition.id(), result: partition.delete_records(Some(start)).await } })
 }

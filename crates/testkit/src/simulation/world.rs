@@ -7,7 +7,7 @@ use super::producer::{Batch, Producer};
 use crate::sim_store::{SimFaults, SimStore};
 use floe_env::Env;
 use floe_env::sim::SimDisk;
-use floe_log::{AppendError, Durability, Ended, Engine, EngineOptions, Partition, ReadRequest};
+use floe_log::{AppendError, DeleteError, Durability, Ended, Engine, EngineOptions, Partition, ReadRequest};
 use floe_types::{DiskId, Offset, PartitionId};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -49,6 +49,20 @@ pub(super) struct Answer {
     pub(super) result: Result<(), AppendError>,
 }
 
+/// The answer to a request to delete records.
+pub(super) struct Deleted {
+    pub(super) partition: PartitionId,
+    pub(super) result: Result<Offset, DeleteError>,
+}
+
+/// A committed log, as a reader saw it.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) values: Vec<u64>,
+    /// Bytes of its batches.
+    pub(super) bytes: u64,
+}
+
 pub(super) struct World {
     pub(super) env: Env,
     pub(super) store: SimStore,
@@ -61,6 +75,11 @@ pub(super) struct World {
     pub(super) answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// What deposed brokers say to records of `object` topics that they were sent after the take-over.
     pub(super) late_answers: FuturesUnordered<BoxFuture<'static, Result<(), AppendError>>>,
+    pub(super) deletions: FuturesUnordered<BoxFuture<'static, Deleted>>,
+    /// What deposed brokers say to those who want records deleted after the take-over.
+    pub(super) late_deletions: FuturesUnordered<BoxFuture<'static, Deleted>>,
+    /// Bytes that a topic's settings keep at least.
+    pub(super) retained: BTreeMap<PartitionId, u64>,
     pub(super) connection: u64,
     pub(super) history: History,
     pub(super) coverage: Coverage,
@@ -90,6 +109,9 @@ impl World {
             topics: BTreeMap::new(),
             answers: FuturesUnordered::new(),
             late_answers: FuturesUnordered::new(),
+            deletions: FuturesUnordered::new(),
+            late_deletions: FuturesUnordered::new(),
+            retained: BTreeMap::new(),
             connection: 0,
             history: History::default(),
             coverage: Coverage::default(),
@@ -145,6 +167,7 @@ impl World {
     pub(super) fn disconnect(&mut self) {
         self.connection += 1;
         self.answers.clear();
+        self.deletions.clear();
         for producer in &mut self.producers {
             producer.reconnect();
         }
@@ -222,9 +245,9 @@ impl World {
         Ok(())
     }
 
-    /// Everything committed of a partition from `from` on, as values.
-    pub(super) async fn read(&self, partition: &Partition, from: Offset) -> Result<Option<Vec<u64>>, String> {
-        let (mut values, mut offset) = (Vec::new(), from);
+    /// Everything committed of a partition from `from` on.
+    pub(super) async fn read(&self, partition: &Partition, from: Offset) -> Result<Option<Reading>, String> {
+        let (mut reading, mut offset) = (Reading::default(), from);
         loop {
             let request = ReadRequest { offset, max_bytes: 64 << 10, at_least_one: true };
             let read = match partition.read(request).await {
@@ -236,10 +259,11 @@ impl World {
                 Err(_) => return Ok(None),
             };
             if read.batches.is_empty() {
-                return if offset == read.committed { Ok(Some(values)) } else { Ok(None) };
+                return if offset == read.committed { Ok(Some(reading)) } else { Ok(None) };
             }
             for batch in &read.batches {
                 let header = floe_records::verify(batch).map_err(|error| format!("read: {error}"))?;
+                reading.bytes += batch.len() as u64;
                 for record in floe_records::records(batch, 1 << 20).map_err(|error| error.to_string())? {
                     let record = record.map_err(|error| error.to_string())?;
                     if record.offset < offset {
@@ -253,7 +277,7 @@ impl World {
                     if value >= self.next_value {
                         return Err(format!("{}: {value} at {offset} was sent to a deposed broker", partition.id()));
                     }
-                    values.push(value);
+                    reading.values.push(value);
                     offset += 1;
                 }
                 if header.end_offset() > read.committed {
@@ -312,6 +336,11 @@ fn options(env: &Env) -> EngineOptions {
         tail_bytes: pick(&[5_000, 60_000, 4 << 20]),
         object_unflushed_bytes: pick(&[30_000, 1 << 20]),
         cache_bytes: pick(&[10_000, 1 << 20]),
+        settle_bytes: pick(&[3_000, 20_000, 1 << 20]),
+        settle_age: Duration::from_millis(pick(&[5_000, 60_000])),
+        settle_least_bytes: pick(&[1, 1_000, 1 << 20]),
+        settle_check: Duration::from_millis(pick(&[500, 5_000])),
+        retention_check: Duration::from_millis(pick(&[1_000, 20_000])),
         ..EngineOptions::default()
     }
 }

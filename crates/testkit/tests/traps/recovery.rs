@@ -208,7 +208,5 @@ fn t63_a_row_that_is_deleted_under_a_recoverer_is_not_stopped_at_its_deleted_fro
         let new = room.start(Durability::Object).await;
         assert_eq!(new.values(id).await, ["6", "7", "8", "9"]);
         assert_eq!(new.produce(id, "10").await, Ok(10));
-        // `floe verify` does not know of fronts yet: nothing deletes so far.
-        room.expect_damage();
     });
 }

@@ -1,0 +1,84 @@
+//! What is known of a partition's manifests: its list of own packs, as the newest version read, or counted, names them.
+
+use crate::ReadError;
+use floe_formats::{Manifest, SegmentRef, keys};
+use floe_objstore::{Store, StoreError};
+use floe_types::{Offset, PartitionId};
+use std::sync::Arc;
+
+/// Times that the version which was listed may be pruned before it is read: somebody published each time.
+const PRUNED: u32 = 16;
+
+/// Reads the newest manifest; None if the partition has none.
+///
+/// # Errors
+/// The store's, or a manifest that is damaged.
+pub(crate) async fn read_newest(store: &Store, partition: PartitionId) -> Result<Option<Manifest>, ReadError> {
+    let mut pruned = 0;
+    loop {
+        let listed = store.list(&keys::manifests_prefix(partition), None, 1).await?;
+        let Some(object) = listed.first() else { return Ok(None) };
+        let format = |source| ReadError::Format { what: object.key.clone(), source };
+        match store.get(&object.key).await {
+            Ok(bytes) => return Ok(Some(floe_formats::decode(&bytes).map_err(format)?.1)),
+            // It was listed, and is gone: there is a newer one.
+            Err(StoreError::NotFound { .. }) if pruned < PRUNED => pruned += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A partition's manifest as its owner knows it.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum History {
+    /// Nobody has looked yet.
+    #[default]
+    Unknown,
+    /// There was none when somebody looked.
+    None,
+    /// The newest that was read, or counted.
+    Is(Arc<Manifest>),
+}
+
+impl History {
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
+    pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {
+        match self {
+            Self::Is(manifest) => Some(manifest),
+            Self::Unknown | Self::None => None,
+        }
+    }
+
+    /// The version; 0 for none.
+    pub(crate) fn version(&self) -> u64 {
+        self.manifest().map_or(0, |manifest| manifest.version)
+    }
+
+    /// The segments that it places, in offset order.
+    pub(crate) fn segments(&self) -> &[SegmentRef] {
+        self.manifest().map_or(&[], |manifest| &manifest.segments)
+    }
+
+    /// Where what it places ends; 0 if it places nothing.
+    pub(crate) fn end(&self) -> Offset {
+        self.segments().last().map_or(0, |last| last.end_offset)
+    }
+
+    /// Whether all of a segment lies where the manifest counts (R17).
+    pub(crate) fn places(&self, segment: &SegmentRef) -> bool {
+        let Some(manifest) = self.manifest() else { return false };
+        // What lies below the manifest's log start was left out when its first pack was made.
+        let from = manifest.segments.first().map_or(Offset::MAX, |first| first.base_offset);
+        from <= segment.base_offset.max(manifest.log_start) && segment.end_offset <= self.end()
+    }
+
+    /// The segment that holds `offset`.
+    pub(crate) fn segment_at(&self, offset: Offset) -> Option<&SegmentRef> {
+        let segments = self.segments();
+        let after = segments.partition_point(|segment| segment.base_offset <= offset);
+        segments.get(after.checked_sub(1)?).filter(|segment| offset < segment.end_offset)
+    }
+}

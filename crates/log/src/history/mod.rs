@@ -1,0 +1,8 @@
+//! What becomes of records as they grow old. Nothing here is on the path of a produce or a fetch.
+
+pub(crate) mod manifest;
+pub(crate) mod publish;
+pub(crate) mod retention;
+pub(crate) mod settle;
+pub(crate) mod stats;
+pub(crate) mod sweep;

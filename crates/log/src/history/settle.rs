@@ -1,0 +1,181 @@
+//! Settling: what a partition has in slots, merged into packs of its own that a new manifest version names. One task, one
+//! partition at a time; it holds one merge in memory, and no lock while it waits.
+
+use super::publish::{self, Published, publish};
+use super::sweep;
+use crate::ReadError;
+use crate::chain::{self, Chain};
+use crate::partition::Partition;
+use crate::shared::Shared;
+use floe_formats::{
+    BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef, Ulid,
+};
+use floe_objstore::{Created, Payload, StoreError};
+use floe_types::{LeaderEpoch, Offset, PartitionId, SlotNumber};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bits of a ulid that are random; the time is above them.
+const ULID_RANDOM_BITS: u32 = 80;
+
+/// What is to be merged.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Batches that end at or below this offset are elsewhere, or deleted.
+    pub(crate) from: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) sources: Vec<SegmentRef>,
+}
+
+/// An own pack that was uploaded: its segments as a manifest names them, and what they say of producers.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) segments: Vec<SegmentRef>,
+    pub(crate) producers: Vec<ProducerUpdate>,
+}
+
+/// Looks through all partitions at every check, for as long as the incarnation lives.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    loop {
+        shared.env.sleep(shared.options.settle_check).await;
+        for partition in shared.partitions() {
+            // What it leaves is taken at the next check.
+            if let Err(error) = settle_due(&shared, &partition).await {
+                if shared.ended.get().is_some() {
+                    return;
+                }
+                tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
+            }
+        }
+    }
+}
+
+/// Settles one partition as far as it is due.
+async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
+    while let Some(job) = partition.settle_job() {
+        publish::check_running(shared)?;
+        // What is built on has to be the newest that there is, or was counted.
+        if !partition.knows_history() {
+            partition.read_history().await?;
+            continue;
+        }
+        let merged = match merge(shared, partition, &job).await {
+            Ok(merged) => merged,
+            // A source is gone: an owner before this one has published, and deleted it. Look again at the next check.
+            Err(ReadError::Store(StoreError::NotFound { key })) => {
+                tracing::debug!(key, "gone before it was settled here");
+                partition.read_history().await?;
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        match publish(shared, partition, merged.as_ref()).await? {
+            Published::Counts { dropped } => {
+                shared.history.want_index();
+                sweep::after_publishing(shared, partition, &dropped).await?;
+            }
+            Published::Outdated => break,
+        }
+    }
+    Ok(())
+}
+
+/// Merges a job's sources into an own pack, and uploads it. None if none of it is wanted any more.
+async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> Result<Option<Merged>, ReadError> {
+    let id = partition.id();
+    let mut parts = Vec::new();
+    for source in &job.sources {
+        let part = read(shared, partition, job, source).await?;
+        parts.extend((!part.batches.is_empty()).then_some(part));
+    }
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let pack = PackBuilder::new(Chain::writer(shared), PackKind::Own, shared.incarnation, None).compression(shared.options.block_codec);
+    let log_start = job.log_start;
+    let built = shared.env.compute("build an own pack", move || build(pack, id, log_start, parts)).await;
+    let built = built.map_err(|failed| ReadError::Broken(failed.to_string()))?;
+    let pack = built.map_err(|source| ReadError::Format { what: format!("an own pack of {id}"), source })?;
+    let stored = PackRef::Own { partition: id, epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
+    let created = chain::create_for_sure(shared, &stored.key(), &Payload::from(pack.payload.clone())).await;
+    publish::check_running(shared)?;
+    if created == Created::Lost {
+        return Err(ReadError::Broken(format!("{} is another's: a name was used twice", stored.key())));
+    }
+    shared.history.settled(pack.pack_len);
+    let segments = pack.segment_refs(stored).map(|(_, segment)| segment).collect();
+    let mut producers = BTreeMap::new();
+    for update in pack.footer.segments.iter().flat_map(|segment| &segment.producers) {
+        crate::partition::merge(&mut producers, update);
+    }
+    Ok(Some(Merged { segments, producers: producers.into_values().collect() }))
+}
+
+fn new_ulid(shared: &Shared) -> Ulid {
+    let ms = u128::from(shared.env.now_ms().unsigned_abs() & ((1 << 48) - 1));
+    Ulid(ms << ULID_RANDOM_BITS | shared.env.random_u128() >> (128 - ULID_RANDOM_BITS))
+}
+
+/// What one source segment brings.
+struct Part {
+    epoch: LeaderEpoch,
+    batches: Vec<BatchSlice>,
+    events: Vec<PartitionEvent>,
+    producers: Vec<ProducerUpdate>,
+}
+
+async fn read(shared: &Shared, partition: &Partition, job: &Job, source: &SegmentRef) -> Result<Part, ReadError> {
+    let (segment, batches) = shared.packs.read_whole(partition.id(), source).await?;
+    let mut kept = Vec::with_capacity(batches.len());
+    for bytes in batches {
+        let header = floe_records::BatchHeader::parse(&bytes)?;
+        if header.end_offset() > job.from {
+            kept.push(BatchSlice {
+                base_offset: header.base_offset,
+                end_offset: header.end_offset(),
+                max_timestamp: header.max_timestamp,
+                records: u32::try_from(header.record_count).unwrap_or(0),
+                bytes,
+            });
+        }
+    }
+    Ok(Part { epoch: segment.epoch, batches: kept, events: segment.events, producers: segment.producers })
+}
+
+/// One pack of all parts, a segment for each leader epoch.
+fn build(mut pack: PackBuilder, id: PartitionId, log_start: Offset, parts: Vec<Part>) -> Result<BuiltPack, FormatError> {
+    let mut parts = parts.into_iter().peekable();
+    while let Some(Part { epoch, mut batches, mut events, producers: updates }) = parts.next() {
+        let mut producers = BTreeMap::new();
+        updates.iter().for_each(|update| crate::partition::merge(&mut producers, update));
+        while let Some(part) = parts.next_if(|part| part.epoch == epoch) {
+            batches.extend(part.batches);
+            events.extend(part.events);
+            part.producers.iter().for_each(|update| crate::partition::merge(&mut producers, update));
+        }
+        let meta = SegmentMeta {
+            partition: id,
+            epoch,
+            base_offset: batches.first().map_or(0, |batch| batch.base_offset),
+            log_start,
+            events: condensed(events),
+            producers: producers.into_values().collect(),
+        };
+        pack.add_segment(meta, batches)?;
+    }
+    pack.finish(None, SlotNumber(0))
+}
+
+/// Of the log starts only the last counts; an epoch's start is told once.
+fn condensed(events: Vec<PartitionEvent>) -> Vec<PartitionEvent> {
+    let mut condensed: Vec<PartitionEvent> = Vec::new();
+    for event in events {
+        if matches!(event, PartitionEvent::LogStart { .. }) {
+            condensed.retain(|earlier| !matches!(earlier, PartitionEvent::LogStart { .. }));
+        }
+        if !condensed.contains(&event) {
+            condensed.push(event);
+        }
+    }
+    condensed
+}

@@ -1,0 +1,101 @@
+//! Where a partition's records lie: its manifest places what was settled, its line what lies in slots. Where both place an
+//! offset the manifest counts (R17).
+
+use super::{Partition, State};
+use crate::history::manifest::{History, read_newest};
+use crate::{Ended, ReadError};
+use floe_formats::{Manifest, SegmentRef};
+use floe_types::Offset;
+use std::sync::Arc;
+
+impl Partition {
+    /// Sees to it that the manifest is known, if anything of the log may lie only there. One listing, and one read where
+    /// there is a manifest, in the life of an incarnation.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub(crate) async fn ensure_history(&self) -> Result<(), ReadError> {
+        if self.state.lock().needs_history() { self.read_history().await.map(drop) } else { Ok(()) }
+    }
+
+    /// Reads the newest manifest and takes it in.
+    ///
+    /// # Errors
+    /// The store's; `Ended`: a later owner has published.
+    pub(crate) async fn read_history(&self) -> Result<Option<Arc<Manifest>>, ReadError> {
+        let newest = read_newest(&self.shared.store, self.id).await?;
+        self.meet(newest)
+    }
+
+    /// Takes in a manifest that was read as the newest. Whoever meets a greater epoch, or an equal one of another's, is
+    /// fenced (R15).
+    pub(crate) fn meet(&self, newest: Option<Manifest>) -> Result<Option<Arc<Manifest>>, ReadError> {
+        let foreign = |found: &Manifest| found.epoch > self.epoch || (found.epoch == self.epoch && found.by != self.shared.incarnation);
+        if let Some(found) = newest.as_ref().filter(|found| foreign(found)) {
+            let ended = Ended::Fenced {
+                by: Some(found.by),
+                found: format!("manifest {} of {} is of epoch {}", found.version, self.id, found.epoch),
+            };
+            self.shared.end(ended.clone());
+            return Err(ReadError::Ended(ended));
+        }
+        let mut state = self.state.lock();
+        match newest {
+            Some(manifest) if manifest.version > state.history.version() => state.install(manifest),
+            None if !state.history.is_known() => state.history = History::None,
+            // An older view than the one that is known: a read that was slow.
+            Some(_) | None => {}
+        }
+        Ok(state.history.manifest().cloned())
+    }
+
+    /// Takes in a manifest of this incarnation that counts.
+    pub(crate) fn counted(&self, manifest: Manifest) {
+        let mut state = self.state.lock();
+        if manifest.version > state.history.version() {
+            state.install(manifest);
+        }
+    }
+
+    /// Whether the records at `offset` lie elsewhere than in `gone`, which was not there: looks at the newest manifest
+    /// if what is known says otherwise.
+    pub(super) async fn has_moved(&self, offset: Offset, gone: &SegmentRef) -> Result<bool, ReadError> {
+        let moved = |partition: &Self| partition.state.lock().placed_at(offset).is_none_or(|placed| placed.pack != gone.pack);
+        if moved(self) {
+            return Ok(true);
+        }
+        self.read_history().await?;
+        Ok(moved(self))
+    }
+}
+
+impl State {
+    fn install(&mut self, manifest: Manifest) {
+        self.line.manifest = Some(manifest.version);
+        self.line.log_start = self.line.log_start.max(manifest.log_start.min(self.line.end));
+        self.history = History::Is(Arc::new(manifest));
+        let history = &self.history;
+        self.line.segments.retain(|segment| !history.places(segment));
+        self.unsettled_since = None;
+        self.waiters.log_start(self.line.log_start);
+    }
+
+    /// Whether something of the log may lie where only a manifest that nobody has read says.
+    pub(super) fn needs_history(&self) -> bool {
+        let listed_from = self.line.segments.first().map_or(self.line.end, |first| first.base_offset);
+        !self.history.is_known() && (self.line.manifest.is_some() || listed_from > self.line.log_start)
+    }
+
+    /// The segment that holds `offset`, if any is known to.
+    pub(super) fn placed_at(&self, offset: Offset) -> Option<&SegmentRef> {
+        self.history.segment_at(offset).or_else(|| self.line.segment_at(offset))
+    }
+
+    /// All segments that hold something above the log start, in offset order.
+    pub(super) fn placed(&self) -> impl Iterator<Item = &SegmentRef> + Clone {
+        let (log_start, settled) = (self.line.log_start, self.history.end());
+        let settled_ones = self.history.segments().iter();
+        let listed = self.line.segments.iter().filter(move |segment| segment.end_offset > settled);
+        settled_ones.chain(listed).filter(move |segment| segment.end_offset > log_start)
+    }
+}

@@ -1,0 +1,87 @@
+//! What of a partition is due to be settled.
+
+use super::{Partition, State};
+use crate::history::publish;
+use crate::history::settle::{Job, Merged};
+use crate::shared::Shared;
+use floe_formats::{Manifest, SegmentRef};
+use floe_types::Offset;
+use std::sync::Arc;
+
+impl Partition {
+    pub(crate) fn knows_history(&self) -> bool {
+        self.state.lock().history.is_known()
+    }
+
+    pub(crate) fn manifest(&self) -> Option<Arc<Manifest>> {
+        self.state.lock().history.manifest().cloned()
+    }
+
+    /// Whether what owners before this one have left has been swept.
+    pub(crate) fn is_swept(&self) -> bool {
+        self.state.lock().swept
+    }
+
+    pub(crate) fn set_swept(&self) {
+        self.state.lock().swept = true;
+    }
+
+    /// What is to be settled next; without sources where only the log start has to be told. None where nothing is due:
+    /// that takes enough in slots, or a part of it for long enough, or an own pack that is wholly deleted.
+    pub(crate) fn settle_job(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        if state.closed.is_some() {
+            return None;
+        }
+        let log_start = state.line.log_start;
+        let from = state.history.end().max(log_start);
+        let sources = if state.merge_is_due(&self.shared) { state.sources(self.shared.options.settle_bytes) } else { Vec::new() };
+        if sources.is_empty() && !state.drops_a_pack() {
+            return None;
+        }
+        Some(Job { from, log_start, sources })
+    }
+
+    /// The next version of the manifest on top of `before`. None if what was merged does not fit it.
+    pub(crate) fn next_manifest(&self, before: Option<&Manifest>, merged: Option<&Merged>) -> Option<Manifest> {
+        let state = {
+            let state = self.state.lock();
+            state.closed.is_none().then(|| floe_formats::PartitionIndex { segments: Vec::new(), ..state.line.to_index() })?
+        };
+        publish::next(before, merged, state, self.shared.incarnation)
+    }
+}
+
+impl State {
+    fn merge_is_due(&mut self, shared: &Shared) -> bool {
+        let (options, now) = (&shared.options, shared.env.monotonic());
+        let bytes: u64 = self.unsettled().map(|segment| segment.bytes).sum();
+        self.unsettled_since = if bytes == 0 { None } else { Some(self.unsettled_since.unwrap_or(now)) };
+        let old = self.unsettled_since.is_some_and(|since| now.saturating_sub(since) >= options.settle_age);
+        bytes >= options.settle_bytes || (old && bytes >= options.settle_least_bytes)
+    }
+
+    /// The oldest unsettled segments, of `target` bytes together.
+    fn sources(&self, target: u64) -> Vec<SegmentRef> {
+        let (mut sources, mut bytes) = (Vec::new(), 0);
+        for source in self.unsettled() {
+            if !sources.is_empty() && bytes + source.bytes > target {
+                break;
+            }
+            bytes += source.bytes;
+            sources.push(source.clone());
+        }
+        sources
+    }
+
+    /// The segments in slots that hold something to keep and that no own pack holds.
+    fn unsettled(&self) -> impl Iterator<Item = &SegmentRef> {
+        let from: Offset = self.history.end().max(self.line.log_start);
+        self.line.segments.iter().filter(move |segment| segment.end_offset > from)
+    }
+
+    /// Whether the manifest names a pack that lies wholly below the log start.
+    fn drops_a_pack(&self) -> bool {
+        self.history.segments().first().is_some_and(|first| first.end_offset <= self.line.log_start)
+    }
+}
