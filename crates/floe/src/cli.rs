@@ -1,6 +1,6 @@
 //! The command line: one subcommand, one file.
 
-use crate::commands::{check, consume, group, inspect, produce, topic, verify};
+use crate::commands::{check, consume, du, gc, group, inspect, produce, topic, verify};
 use crate::serve;
 use clap::{Parser, Subcommand};
 
@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Inspect(inspect::Arguments),
     /// Check every object of a store, and that they agree with each other
     Verify(verify::Arguments),
+    /// Show what each topic takes in a store, and what that costs
+    Du(du::Arguments),
+    /// Show what the broker is going to delete from a store
+    Gc(gc::Arguments),
     /// Look at object stores
     Store(check::Arguments),
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod check;
 pub(crate) mod consume;
+pub(crate) mod du;
+pub(crate) mod gc;
 pub(crate) mod group;
 pub(crate) mod inspect;
 pub(crate) mod produce;

@@ -267,6 +267,14 @@ pub fn parse_chain_folder(name: &str) -> Result<Incarnation, InvalidKey> {
     parse_down(name.trim_end_matches('/')).map(Incarnation).ok_or_else(|| InvalidKey { key: name.to_owned() })
 }
 
+/// A folder directly below [`topics_prefix`], as `list_folders` names it (with or without a trailing slash).
+///
+/// # Errors
+/// The name, when it is no topic's.
+pub fn parse_topic_folder(name: &str) -> Result<TopicId, InvalidKey> {
+    parse_uuid(name.trim_end_matches('/')).map(TopicId).ok_or_else(|| InvalidKey { key: name.to_owned() })
+}
+
 /// A key below [`catalog_prefix`].
 ///
 /// # Errors

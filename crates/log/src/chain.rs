@@ -1,6 +1,7 @@
 //! What this incarnation writes: its row of slots, in order, and the objects beside it. A slot is certain when it and
 //! all before it hold this writer's own packs; only then does anything rely on it.
 
+use crate::history::stats::Indexed;
 use crate::index;
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
@@ -31,8 +32,8 @@ pub(crate) enum Landed {
 pub(crate) struct NewIndex {
     pub(crate) key: String,
     pub(crate) body: Payload,
-    pub(crate) number: u64,
-    pub(crate) front: SlotNumber,
+    /// What it says, for those who wait for it to stand.
+    pub(crate) says: Indexed,
 }
 
 #[derive(Debug)]
@@ -110,9 +111,16 @@ impl Chain {
         let index = index::of_chain(&self.shared, self.indexes, self.certain);
         // Never back: what was deleted stays deleted.
         self.front = self.front.max(index.front);
+        let says = Indexed {
+            number: self.indexes,
+            front: self.front,
+            covers: self.certain,
+            incarnation: self.shared.incarnation,
+            foreign: Arc::new(index::foreign(&index.partitions, self.shared.incarnation)),
+        };
         let body = floe_formats::encode(&Self::writer(&self.shared), &Index { front: self.front, ..index });
         let key = keys::index(self.shared.incarnation, self.indexes);
-        Some(NewIndex { key, body: Payload::from(body), number: self.indexes, front: self.front })
+        Some(NewIndex { key, body: Payload::from(body), says })
     }
 
     /// The first slot that is not deleted, or about to be.

@@ -25,6 +25,7 @@ pub(crate) struct Owned {
     pub(crate) retention: Task<()>,
     pub(crate) settler: Task<()>,
     pub(crate) sweeper: Task<()>,
+    pub(crate) cleaner: Task<()>,
     pub(crate) drains: mpsc::Sender<Drain>,
     pub(crate) producers: AtomicU64,
     /// Held by whoever opens or closes partitions.
@@ -138,6 +139,8 @@ impl Engine {
     pub fn is_healthy(&self) -> bool {
         let _held: &DiskLock = &self.owned.lock;
         self.owned.shared.ended.get().is_none()
-            && [&self.owned.flusher, &self.owned.retention, &self.owned.settler, &self.owned.sweeper].iter().all(|task| !task.is_finished())
+            && [&self.owned.flusher, &self.owned.retention, &self.owned.settler, &self.owned.sweeper, &self.owned.cleaner]
+                .iter()
+                .all(|task| !task.is_finished())
     }
 }

@@ -231,7 +231,7 @@ impl Flusher {
             && let Some(index) = self.chain.index_due(wanted)
         {
             if mutated(Mutant::DeletedBeforeIndex) {
-                self.shared.history.indexed(index.number, index.front);
+                self.shared.history.indexed(index.says.clone());
             }
             self.index_upload = Some(create_index(self.shared.clone(), index).boxed());
         }
@@ -240,7 +240,7 @@ impl Flusher {
     fn index_landed(&mut self, index: &NewIndex, created: Created) {
         self.index_upload = None;
         match created {
-            Created::Won => self.shared.history.indexed(index.number, index.front),
+            Created::Won => self.shared.history.indexed(index.says.clone()),
             Created::Lost => self.shared.end(Ended::Fenced { by: None, found: "an index of this chain is another's".into() }),
         }
     }

@@ -4,6 +4,7 @@
 use crate::shared::Shared;
 use floe_formats::{Index, PackRef, PartitionIndex};
 use floe_types::{Incarnation, SlotNumber};
+use std::collections::BTreeSet;
 
 /// The index of this incarnation's chain, of the slots below `covers`. What was inherited is listed again in full, so
 /// that no base is needed.
@@ -11,6 +12,12 @@ pub(crate) fn of_chain(shared: &Shared, number: u64, covers: SlotNumber) -> Inde
     let partitions: Vec<_> = shared.partitions().iter().map(|partition| partition.index_line()).collect();
     let front = front(&partitions, shared.incarnation, covers);
     Index { incarnation: shared.incarnation, number, front, covers, base: None, partitions }
+}
+
+/// The packs of earlier chains that these lines name.
+pub(crate) fn foreign(partitions: &[PartitionIndex], incarnation: Incarnation) -> BTreeSet<PackRef> {
+    let packs = partitions.iter().flat_map(|line| &line.segments).map(|segment| segment.pack);
+    packs.filter(|pack| !matches!(pack, PackRef::Slot { incarnation: of, .. } if *of == incarnation)).collect()
 }
 
 /// The first slot of the row that one of these lines names. The last certain one always stays: its footer says how far the

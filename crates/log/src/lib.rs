@@ -24,6 +24,7 @@ mod row;
 mod shared;
 mod start;
 mod status;
+pub mod survey;
 mod tail_memory;
 mod topics;
 pub mod verify;

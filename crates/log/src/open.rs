@@ -4,6 +4,7 @@
 use crate::engine::{Engine, Followed, Owned};
 use crate::flush::Flusher;
 use crate::history;
+use crate::history::clean::Cleaner;
 use crate::partition::{Line, Partition};
 use crate::shared::Shared;
 use crate::start::{self, Chains, Start};
@@ -65,6 +66,8 @@ impl Engine {
         let retention = start.env.spawn("retention", retention);
         let settler = start.env.spawn("settle", history::settle::run(shared.clone()));
         let sweeper = start.env.spawn("sweep", history::sweep::run(shared.clone()));
+        let cleaner = Cleaner::new(shared.clone(), start.catalog.clone());
+        let cleaner = start.env.spawn("clean", cleaner.run());
         let owned = Owned {
             shared: shared.clone(),
             disk: start.disk.clone(),
@@ -76,6 +79,7 @@ impl Engine {
             retention,
             settler,
             sweeper,
+            cleaner,
             drains,
             producers: AtomicU64::new(0),
             followed: Mutex::new(Followed { version: view.version, draining: false }),

@@ -169,6 +169,8 @@ impl Engine {
         for id in touched {
             let Some(topic) = view.by_id(id) else {
                 shared.remove_topic(id).iter().for_each(|partition| partition.close_deleted());
+                shared.history.want_index();
+                shared.history.want_clean();
                 continue;
             };
             let durability = durability_of(topic, &shared.options);

@@ -248,16 +248,20 @@ fn check_chains(report: &mut Report, found: Found, view: &View) {
         }
         let base = chain.base.and_then(|base| chains.get(&base)).and_then(|base| base.end.as_ref());
         let stop = check_row(report, *incarnation, chain);
-        let mut lines = rebuild(report, *incarnation, chain, base, stop);
+        let (mut lines, is_whole) = rebuild(chain, *incarnation, base, stop);
         lines.retain(|partition, _| !view.is_deleted(partition.topic));
-        for line in lines.values() {
+        for line in lines.values().filter(|_| is_whole) {
             if let Some(why) = &line.broken {
                 report.problem(keys::chain_prefix(*incarnation), format!("partition {}: {why}", line.partition));
             }
         }
         partitions.extend(lines.keys().copied());
         if let Some(end) = &chain.end {
-            check_end(report, chain, end, &lines, view);
+            check_end(report, chain, end, view, is_whole.then_some(&lines));
+            // Of chains before the newest, what nobody needs is deleted; whether all that is needed is there, `placed` tells.
+            if newest == Some(*incarnation) {
+                check_named(report, chain, end);
+            }
         } else if newest != Some(*incarnation) && stop.is_some() {
             tracing::debug!(incarnation = incarnation.0, "stopped, and not ended yet");
         }
@@ -274,7 +278,9 @@ fn check_chains(report: &mut Report, found: Found, view: &View) {
 /// The row has no hole before its first stop; what lies behind the stop is void.
 fn check_row(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects) -> Option<SlotNumber> {
     let front = chain.front();
-    report.orphans.extend(chain.slots.range(..front).map(|(slot, _)| keys::slot(incarnation, *slot)));
+    // A stop that came too late, where a slot was deleted, stays (R18).
+    let deleted = chain.slots.range(..front).filter(|(_, pack)| pack.is_some());
+    report.orphans.extend(deleted.map(|(slot, _)| keys::slot(incarnation, *slot)));
     let mut next = front;
     let mut stop = None;
     for (slot, pack) in chain.slots.range(front..) {
@@ -304,20 +310,26 @@ impl ChainObjects {
 }
 
 /// The partitions as the row and the recovery packs make them, from what the chain inherited; where the row's first slots
-/// are deleted, from what the newest index says of them.
+/// are deleted, from what the newest index says of them. False if recovery packs are gone, so that something is missing.
 fn rebuild(
-    report: &mut Report,
-    incarnation: Incarnation,
     chain: &ChainObjects,
+    incarnation: Incarnation,
     base: Option<&End>,
     stop: Option<SlotNumber>,
-) -> BTreeMap<PartitionId, Line> {
+) -> (BTreeMap<PartitionId, Line>, bool) {
     let newest = chain.indexes.values().next_back().filter(|index| index.front > SlotNumber(0));
     let (inherited, from) = match newest {
         Some(index) => (index.partitions.clone(), index.covers),
         None => (base.map(|end| end.index.partitions.clone()).unwrap_or_default(), SlotNumber(0)),
     };
     let mut lines: BTreeMap<_, _> = inherited.into_iter().map(|line| (line.partition, Line::from_index(line))).collect();
+    if let (Some(index), Some(end)) = (newest, &chain.end)
+        && index.number > end.index.number
+    {
+        // A cleaner's: it repeats what `end` lists, recovery packs and all.
+        return (lines, true);
+    }
+    let mut is_whole = true;
     let mut apply = |stored: PackRef, pack: &Pack| {
         for segment in &pack.footer.segments {
             let line = lines.entry(segment.partition).or_insert_with(|| Line::empty(segment.partition));
@@ -334,19 +346,26 @@ fn rebuild(
     for stored in chain.end.iter().flat_map(|end| &end.recovery) {
         match chain.recovery.get(stored) {
             Some(pack) => apply(*stored, pack),
-            None => report.problem(stored.key(), "named by the chain's end, and not there"),
+            None => is_whole = false,
         }
     }
-    lines
+    (lines, is_whole)
 }
 
-/// The `end` says what its row and its recovery packs say.
-fn check_end(report: &mut Report, chain: &ChainObjects, end: &End, lines: &BTreeMap<PartitionId, Line>, view: &View) {
+fn check_named(report: &mut Report, chain: &ChainObjects, end: &End) {
+    for stored in end.recovery.iter().filter(|stored| !chain.recovery.contains_key(stored)) {
+        report.problem(stored.key(), "named by the chain's end, and not there");
+    }
+}
+
+/// The `end` says what its row and its recovery packs say, where all of them are there.
+fn check_end(report: &mut Report, chain: &ChainObjects, end: &End, view: &View, lines: Option<&BTreeMap<PartitionId, Line>>) {
     let key = keys::end(end.incarnation);
     match chain.slots.get(&end.stop) {
         Some(None) => {}
         _ => report.problem(&key, format!("slot {} is not a stop", end.stop)),
     }
+    let Some(lines) = lines else { return };
     for listed in end.index.partitions.iter().filter(|listed| !view.is_deleted(listed.partition.topic)) {
         let rebuilt = lines.get(&listed.partition);
         let (end, log_start) = rebuilt.map_or((0, 0), |line| (line.end, line.log_start));

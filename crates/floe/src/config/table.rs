@@ -193,6 +193,8 @@ own! {
         c => Some(c.server.idle_exit.to_string()), v => c.server.idle_exit, millis(v);
     "floe.idle.exit.polls", "Whether fetches that find nothing are traffic: false lets a broker end under consumers that only wait; they reconnect when it is back.",
         c => Some(c.server.idle_exit_polls.to_string()), v => c.server.idle_exit_polls, boolean(v);
+    "price.gib.month", "What the store asks for a GiB in a month, in any currency: floe du reckons with it.",
+        c => Some(c.server.price_gib_month.to_string()), v => c.server.price_gib_month, read(v);
     "s3.endpoint", "URL of an S3-compatible server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS itself.",
         c => c.s3.endpoint.clone(), v => c.s3.endpoint, text(v);
     "s3.region", "Region. Default: AWS_REGION, or the AWS profile's.",

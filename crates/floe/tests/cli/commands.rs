@@ -211,6 +211,33 @@ fn verify_says_clean_and_its_code_says_when_not() {
 }
 
 #[test]
+fn what_topics_take_and_what_nobody_needs_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    assert!(produce_to(&broker.kafka(), "kept", "some words\n").status.success());
+    assert!(produce_to(&broker.kafka(), "gone", "others\n").status.success());
+    broker.drain();
+    let store = format!("file://{}", folder.path().join("store").display());
+    let used: Value = serde_json::from_str(&good(&["du", "--store", &store, "--json", "-o", "price.gib.month=1000000000"])).unwrap();
+    let topics: Vec<&Value> = used["topics"].as_object().expect("by id").values().collect();
+    assert!(topics.iter().any(|topic| topic["name"] == "kept" && topic["shared_bytes"].as_u64() > Some(50)), "{used}");
+    assert!(used["month"].as_f64() > Some(0.1), "{used}");
+    assert!(good(&["du", "--store", &store]).contains(" kept "), "a table for people");
+    let none: Value = serde_json::from_str(&good(&["gc", "--dry-run", "--store", &store, "--json"])).unwrap();
+    assert_eq!(none["unneeded"].as_array().map(Vec::len), Some(0), "{none}");
+    // What a broker whose upload came too late has left behind the stop.
+    let slots = |path: &String| path.contains("/slot/");
+    let mut found: Vec<String> = files(&folder.path().join("store")).into_iter().filter(slots).collect();
+    found.sort();
+    let (pack, stop) = (found.first().expect("a drain flushes").clone(), found.last().expect("and stops").clone());
+    std::fs::copy(&pack, stop.replace("/slot/0000", "/slot/000f")).unwrap();
+    let shown = good(&["gc", "--dry-run", "--store", &store]);
+    assert!(shown.contains("behind the stop") && shown.contains("1 objects"), "{shown}");
+    let refused = run(&["gc", "--store", &store]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+}
+
+#[test]
 fn a_store_can_be_asked_whether_it_is_safe() {
     let folder = tempfile::tempdir().unwrap();
     let store = format!("file://{}", folder.path().join("new").display());

@@ -1,5 +1,6 @@
 //! What becomes of records as they grow old. Nothing here is on the path of a produce or a fetch.
 
+pub(crate) mod clean;
 pub(crate) mod manifest;
 pub(crate) mod publish;
 pub(crate) mod retention;

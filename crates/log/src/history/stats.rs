@@ -1,15 +1,33 @@
 //! What history's parts tell each other, and what they have cost so far.
 
-use floe_types::SlotNumber;
+use floe_formats::PackRef;
+use floe_types::{Incarnation, SlotNumber};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// The newest index of this chain that stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Indexed {
     pub(crate) number: u64,
     pub(crate) front: SlotNumber,
+    /// Slots of this chain below this one are in it.
+    pub(crate) covers: SlotNumber,
+    pub(crate) incarnation: Incarnation,
+    /// The packs that it names of chains before this one.
+    pub(crate) foreign: Arc<BTreeSet<PackRef>>,
+}
+
+impl Indexed {
+    /// Whether what is read from this pack today is read on the word of this index.
+    pub(crate) fn names(&self, pack: &PackRef) -> bool {
+        match pack {
+            PackRef::Slot { incarnation, slot } if *incarnation == self.incarnation => *slot < self.covers,
+            pack => self.foreign.contains(pack),
+        }
+    }
 }
 
 /// Shared by the flusher, which writes indexes, and those who wait for them; and counters since the start.
@@ -18,6 +36,7 @@ pub(crate) struct HistoryCounts {
     indexed: Mutex<Indexed>,
     index_wanted: Notify,
     sweep_wanted: Notify,
+    clean_wanted: Notify,
     settled_packs: AtomicU64,
     settled_bytes: AtomicU64,
     deleted_objects: AtomicU64,
@@ -34,13 +53,26 @@ impl HistoryCounts {
     }
 
     /// An index stands.
-    pub(crate) fn indexed(&self, number: u64, front: SlotNumber) {
-        *self.indexed.lock() = Indexed { number, front };
+    pub(crate) fn indexed(&self, now: Indexed) {
+        let before = std::mem::replace(&mut *self.indexed.lock(), now.clone());
         self.sweep_wanted.notify_one();
+        // The first is what cleaning waits for; later ones matter where they name less.
+        if before.number == 0 || before.foreign != now.foreign {
+            self.want_clean();
+        }
     }
 
     pub(crate) fn newest_index(&self) -> Indexed {
-        *self.indexed.lock()
+        self.indexed.lock().clone()
+    }
+
+    /// Something of an earlier chain, or of a deleted topic, may be needed no more.
+    pub(crate) fn want_clean(&self) {
+        self.clean_wanted.notify_one();
+    }
+
+    pub(crate) async fn clean_is_wanted(&self) {
+        self.clean_wanted.notified().await;
     }
 
     pub(crate) async fn sweep_is_wanted(&self) {

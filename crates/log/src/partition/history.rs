@@ -3,9 +3,11 @@
 
 use super::{Partition, State};
 use crate::history::manifest::{History, read_newest};
+use crate::history::stats::Indexed;
 use crate::{Ended, ReadError};
-use floe_formats::{Manifest, SegmentRef};
+use floe_formats::{Manifest, PackRef, SegmentRef};
 use floe_types::Offset;
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Partition {
@@ -55,6 +57,24 @@ impl Partition {
         if manifest.version > state.history.version() {
             state.install(manifest);
         }
+    }
+
+    /// Whether what `pack` holds of this partition is deleted, or placed elsewhere, all of it: in its manifest's packs, or
+    /// in packs that an index which stands names.
+    pub(crate) fn is_elsewhere(&self, offsets: Range<Offset>, pack: PackRef, stands: &Indexed) -> bool {
+        let state = self.state.lock();
+        if state.closed.is_some() {
+            return false;
+        }
+        let mut next = offsets.start.max(state.line.log_start);
+        let counts = |at: &PackRef| *at != pack && (matches!(at, PackRef::Own { .. }) || stands.names(at));
+        for segment in state.placed().filter(|segment| counts(&segment.pack)) {
+            if next >= offsets.end || segment.base_offset > next {
+                break;
+            }
+            next = next.max(segment.end_offset);
+        }
+        next >= offsets.end
     }
 
     /// Whether the records at `offset` lie elsewhere than in `gone`, which was not there: looks at the newest manifest

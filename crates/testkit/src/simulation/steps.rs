@@ -3,9 +3,10 @@
 use super::producer::Producer;
 use super::world::{Deleted, World};
 use crate::sim_store::SimFaults;
+use floe_formats::keys::{self, Key};
 use floe_log::{DURABILITY, Durability, NewTopic, Partition, RETENTION_BYTES, TopicError};
 use floe_objstore::{Store, StoreOptions};
-use floe_types::{ErrorKind, PartitionId};
+use floe_types::{ErrorKind, Incarnation, PartitionId};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
@@ -336,11 +337,31 @@ impl World {
         }
         self.store.settled().await;
         self.start().await?;
+        // Time for its cleaner.
+        self.env.sleep(Duration::from_secs(60)).await;
+        let newest = self.broker.as_ref().map_or(Incarnation(0), |broker| broker.engine.incarnation());
         self.kill(false).await;
         self.store.settled().await;
+        self.check_store(newest).await
+    }
+
+    /// Nothing contradicts anything, and what nobody needs of earlier chains and of deleted topics is gone.
+    async fn check_store(&self, newest: Incarnation) -> Result<(), String> {
         let store = Store::new(self.env.process(), self.store.backend(), StoreOptions::default());
         let report = floe_log::verify::verify(&store, |_, _| {}).await.map_err(|error| error.to_string())?;
-        if report.is_clean() { Ok(()) } else { Err(format!("verify: {:?}", report.problems)) }
+        if !report.is_clean() {
+            return Err(format!("verify: {:?}", report.problems));
+        }
+        let own = keys::chain_prefix(newest);
+        if let Some(left) = report.orphans.iter().find(|key| key.starts_with("chain/") && !key.starts_with(&own)) {
+            return Err(format!("{left} is needed by nobody, and was not deleted"));
+        }
+        let view = floe_metadata::load(&store).await.map_err(|error| error.to_string())?;
+        let of_deleted = |key: &String| matches!(Key::parse(key), Ok(Key::Manifest { partition, .. } | Key::OwnPack { partition, .. }) if view.is_deleted(partition.topic));
+        match self.store.peek_keys(&keys::topics_prefix()).iter().find(|key| of_deleted(key)) {
+            Some(left) => Err(format!("{left} is of a deleted topic, and was not deleted")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What becomes of records as they grow old: log start, retention, settling, deletion - one engine over a store whose
 //! every object and request can be looked at.
 
+mod clean;
 mod log_start;
 mod settle;
 mod support;

@@ -1,0 +1,296 @@
+//! Giving back what this incarnation has not written itself: closed chains and deleted topics.
+//!
+//! A single broker's chains are closed by their `end` before the next one serves, and the newest incarnation by claim is
+//! who cleans them. A slot of a closed chain goes as one of the own row does: front first, after an index of that chain
+//! that names the new front, and only when every partition that it lists is served from elsewhere (R19, T53). Recovery
+//! packs that `end` does not name go at once, named ones as slots do (R20). Of topics, only those that the catalog lists
+//! as deleted are swept (R21). Claims, stops, ends, and the newest index stay for ever (R18).
+//!
+//! It works when there is news - a start, a deleted topic, an index that names less than the one before - and is idle
+//! otherwise.
+
+use super::stats::Indexed;
+use crate::ReadError;
+use crate::chain::Chain;
+use crate::shared::Shared;
+use floe_formats::keys::{self, Key};
+use floe_formats::{End, Index, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
+use floe_metadata::Catalog;
+use floe_objstore::{Created, ObjectInfo, Payload, StoreError};
+use floe_types::{Incarnation, SlotNumber};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Keys listed by one request.
+const PAGE: usize = 1000;
+/// Enough of a pack's tail for most footers.
+const TAIL: u64 = 64 << 10;
+/// A stop is smaller, a pack larger.
+const LARGEST_STOP: u64 = 128;
+
+/// Why a pass was cut short.
+#[derive(Debug, thiserror::Error)]
+enum CleanError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{key}: {source}")]
+    Format { key: String, source: floe_formats::FormatError },
+}
+
+pub(crate) struct Cleaner {
+    shared: Arc<Shared>,
+    catalog: Arc<Catalog>,
+    /// Closed chains of which nothing is left that may ever go.
+    clean: BTreeSet<Incarnation>,
+}
+
+impl std::fmt::Debug for Cleaner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cleaner").field("clean", &self.clean).finish_non_exhaustive()
+    }
+}
+
+impl Cleaner {
+    pub(crate) fn new(shared: Arc<Shared>, catalog: Arc<Catalog>) -> Self {
+        Self { shared, catalog, clean: BTreeSet::new() }
+    }
+
+    /// Works through what there is whenever there is news, for as long as the incarnation lives.
+    pub(crate) async fn run(mut self) {
+        loop {
+            while self.shared.ended.get().is_none() {
+                match self.pass().await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "not cleaned; trying again");
+                        self.shared.env.sleep(self.shared.options.settle_check).await;
+                    }
+                }
+            }
+            self.shared.history.clean_is_wanted().await;
+        }
+    }
+
+    async fn pass(&mut self) -> Result<(), CleanError> {
+        self.sweep_topics().await?;
+        let shared = self.shared.clone();
+        let folders = shared.store.list_folders(&keys::chains_prefix()).await?;
+        let earlier = folders.iter().filter_map(|name| keys::parse_chain_folder(name).ok()).filter(|i| *i < shared.incarnation);
+        let unclean: BTreeSet<Incarnation> = earlier.filter(|i| !self.clean.contains(i)).collect();
+        if unclean.is_empty() {
+            return Ok(());
+        }
+        let stands = shared.history.newest_index();
+        if stands.number == 0 {
+            // Nothing may go before an index of this chain stands that does not name it.
+            shared.history.want_index();
+            return Ok(());
+        }
+        for incarnation in unclean {
+            if self.clean_chain(incarnation, &stands).await? {
+                self.clean.insert(incarnation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything of topics that the catalog lists as deleted (R21).
+    async fn sweep_topics(&self) -> Result<(), CleanError> {
+        let view = self.catalog.view();
+        for name in self.shared.store.list_folders(&keys::topics_prefix()).await? {
+            let Some(topic) = keys::parse_topic_folder(&name).ok().filter(|topic| view.is_deleted(*topic)) else { continue };
+            loop {
+                let page = self.shared.store.list(&keys::topic_prefix(topic), None, PAGE).await?;
+                for object in &page {
+                    self.delete(&object.key).await?;
+                }
+                if page.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what may go of one closed chain. True if nothing that may ever go is left.
+    async fn clean_chain(&self, incarnation: Incarnation, stands: &Indexed) -> Result<bool, CleanError> {
+        // Without an `end` it is being recovered, or its end is about to stand.
+        let Some(end) = self.read::<End>(&keys::end(incarnation)).await? else { return Ok(false) };
+        let front = self.move_front(&end, stands).await?;
+        self.delete_slots(&end, front).await?;
+        self.delete_indexes(incarnation).await?;
+        let recovery_is_clean = self.clean_recovery(&end, stands).await?;
+        Ok(front == end.stop && recovery_is_clean)
+    }
+
+    /// Sees to it that an index of the closed chain stands that names how far its row may be deleted, and says how far.
+    /// As everywhere, a create counts only if a listing begun after it shows nothing newer; a number that is taken is
+    /// rebased upon.
+    async fn move_front(&self, end: &End, stands: &Indexed) -> Result<SlotNumber, CleanError> {
+        loop {
+            let newest = self.newest_index(end.incarnation).await?;
+            let listed = newest.as_ref().map_or((0, SlotNumber(0)), |index| (index.number, index.front));
+            // A front that `end` alone names is no index's yet: a recoverer that is late lists indexes (R6).
+            let (number, front) = (listed.0.max(end.index.number), listed.1);
+            let moved = self.front_of(end, front, stands).await?;
+            if moved == front || self.write_front(end, number + 1, moved).await? {
+                return Ok(moved);
+            }
+        }
+    }
+
+    async fn newest_index(&self, incarnation: Incarnation) -> Result<Option<Index>, CleanError> {
+        loop {
+            let listed = self.shared.store.list(&keys::indexes_prefix(incarnation), None, 1).await?;
+            let Some(newest) = listed.first() else { return Ok(None) };
+            // Gone since it was listed: another has written a newer one.
+            if let Some(index) = self.read::<Index>(&newest.key).await? {
+                return Ok(Some(index));
+            }
+        }
+    }
+
+    /// How far the row may be deleted: up to the first slot that something is to be read from.
+    async fn front_of(&self, end: &End, front: SlotNumber, stands: &Indexed) -> Result<SlotNumber, CleanError> {
+        let incarnation = end.incarnation;
+        let mut next = front;
+        loop {
+            let after = next.0.checked_sub(1).map(|before| keys::slot(incarnation, SlotNumber(before)));
+            let page = self.shared.store.list(&keys::slots_prefix(incarnation), after.as_deref(), PAGE).await?;
+            for object in &page {
+                let Ok((_, slot)) = keys::parse_slot(&object.key) else { return Ok(next) };
+                if slot >= end.stop {
+                    return Ok(end.stop);
+                }
+                let stored = PackRef::Slot { incarnation, slot };
+                // A stop that came too late, where a slot was deleted, holds nothing.
+                if object.size > LARGEST_STOP && !self.may_go(stored, stands).await? {
+                    return Ok(next);
+                }
+                next = slot.next();
+            }
+            if page.len() < PAGE {
+                return Ok(end.stop);
+            }
+        }
+    }
+
+    /// Whether every partition that a pack lists is served from elsewhere (R19): its topic is deleted, its log starts
+    /// behind, or its manifest, or a pack that the newest index which stands names, places what the pack holds of it.
+    async fn may_go(&self, stored: PackRef, stands: &Indexed) -> Result<bool, CleanError> {
+        if stands.names(&stored) {
+            return Ok(false);
+        }
+        let view = self.catalog.view();
+        let footer = match self.footer(&stored.key()).await {
+            Ok(footer) => footer,
+            Err(CleanError::Format { key, source }) => {
+                tracing::warn!(key, %source, "this stays, with all behind it: nobody knows what it holds");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        for segment in &footer.segments {
+            let (id, range) = (segment.partition, segment.base_offset..segment.end_offset);
+            if view.is_deleted(id.topic) {
+                continue;
+            }
+            let elsewhere = match self.shared.partition(id) {
+                Some(partition) => {
+                    partition.is_elsewhere(range.clone(), stored, stands) || {
+                        partition.read_history().await?;
+                        partition.is_elsewhere(range, stored, stands)
+                    }
+                }
+                None => false,
+            };
+            if !elsewhere {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn footer(&self, key: &str) -> Result<PackFooter, CleanError> {
+        let store = &self.shared.store;
+        let format = |source| CleanError::Format { key: key.to_owned(), source };
+        let (len, tail) = store.get_tail(key, TAIL).await?;
+        match decode_tail(&tail, len).map_err(format)? {
+            PackTail::Footer(_, footer) => Ok(footer),
+            PackTail::Before(trailer) => decode_footer(&store.get_range(key, trailer.footer_range()).await?).map_err(format),
+        }
+    }
+
+    /// An index of the closed chain that names its new front. False if another one was first.
+    async fn write_front(&self, end: &End, number: u64, front: SlotNumber) -> Result<bool, CleanError> {
+        let index = Index { number, front, covers: end.stop, ..end.index.clone() };
+        let body = Payload::from(floe_formats::encode(&Chain::writer(&self.shared), &index));
+        let key = keys::index(end.incarnation, number);
+        if self.shared.store.create(&key, &body).await? == Created::Lost {
+            return Ok(false);
+        }
+        let listed = self.shared.store.list(&keys::indexes_prefix(end.incarnation), None, 1).await?;
+        Ok(listed.first().is_some_and(|newest| newest.key == key))
+    }
+
+    /// Packs below the front, the first first, and those behind the stop, which are void. Stops stay.
+    async fn delete_slots(&self, end: &End, front: SlotNumber) -> Result<(), CleanError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.shared.store.list(&keys::slots_prefix(end.incarnation), after.as_deref(), PAGE).await?;
+            for ObjectInfo { key, size } in &page {
+                let is_gone = |slot: SlotNumber| slot < front || slot > end.stop;
+                if *size > LARGEST_STOP && keys::parse_slot(key).is_ok_and(|(_, slot)| is_gone(slot)) {
+                    self.delete(key).await?;
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// All indexes but the newest.
+    async fn delete_indexes(&self, incarnation: Incarnation) -> Result<(), CleanError> {
+        for object in self.shared.store.list(&keys::indexes_prefix(incarnation), None, PAGE).await?.iter().skip(1) {
+            self.delete(&object.key).await?;
+        }
+        Ok(())
+    }
+
+    /// Recovery packs: losers' at once, named ones as slots. True if none is left.
+    async fn clean_recovery(&self, end: &End, stands: &Indexed) -> Result<bool, CleanError> {
+        let mut clean = true;
+        for object in self.shared.store.list(&keys::recoveries_prefix(end.incarnation), None, PAGE).await? {
+            let Ok(Key::Recovery { incarnation, by, number }) = Key::parse(&object.key) else { continue };
+            let stored = PackRef::Recovery { incarnation, by, number };
+            let counts = end.recovery.contains(&stored);
+            if counts && !self.may_go(stored, stands).await? {
+                clean = false;
+            } else {
+                self.delete(&object.key).await?;
+            }
+        }
+        Ok(clean)
+    }
+
+    async fn read<T: Object>(&self, key: &str) -> Result<Option<T>, CleanError> {
+        match self.shared.store.get(key).await {
+            Ok(bytes) => {
+                let format = |source| CleanError::Format { key: key.to_owned(), source };
+                Ok(Some(floe_formats::decode(&bytes).map_err(format)?.1))
+            }
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), CleanError> {
+        self.shared.store.delete(key).await?;
+        self.shared.history.deleted();
+        Ok(())
+    }
+}
