@@ -3,7 +3,8 @@
 
 Starts a broker of its own on a temporary folder, installs what the clients need into target/, runs each client's smoke script
 (create a topic, every codec, keys, headers, reading by assignment, seek, look-up by time), its group script where it has one (share,
-leave, crash, static restart, cooperative, commits, administration), and ends with one summary line.
+leave, crash, static restart, cooperative, commits, administration) and the calls of user interfaces where it has an admin client for
+them, and ends with one summary line.
 A client that cannot run here is skipped with the reason; the exit code is 1 if one failed. The broker: FLOE_TEST_BROKER, or target/debug/floe.
 With FLOE_BOOTSTRAP=host:port a running broker is used instead.
 """
@@ -24,6 +25,8 @@ VENV = TARGET / "venv"
 NODE = TARGET / "clients" / "node"
 JAVA = TARGET / "java"
 LIMIT = 240
+# Groups are tested with short waits.
+OPTIONS = ["group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000"]
 
 # The versions that are tested; xtask installs the same Python packages.
 PYTHON = {
@@ -67,6 +70,7 @@ def python():
     for name in ["confluent_kafka", "kafka_python", "aiokafka"]:
         yield name.replace("_", "-"), [interpreter, HERE / "python" / f"smoke_{name}.py"]
         yield name.replace("_", "-") + "-groups", [interpreter, HERE / "python" / f"groups_{name}.py"]
+    yield "confluent-kafka-interfaces", [interpreter, HERE / "python" / "interfaces_confluent_kafka.py"]
 
 
 def kcat():
@@ -103,19 +107,26 @@ def java():
         quiet(["mvn", "-q", "-B", "-f", pom, *copy], "mvn", timeout=600)
     yield "kafka-clients", ["java", "-cp", f"{lib}/*", HERE / "java" / "Smoke.java"]
     yield "kafka-clients-groups", ["java", "-cp", f"{lib}/*", HERE / "java" / "Groups.java"]
+    yield "kafka-clients-interfaces", ["java", "-cp", f"{lib}/*", HERE / "java" / "Interfaces.java"]
 
 
 SUITES = {"python": python, "kcat": kcat, "node": node, "java": java}
 
 
-def start_broker(folder):
-    program = Path(os.environ.get("FLOE_TEST_BROKER", TARGET / "debug" / "floe"))
-    if not program.exists():
-        sys.exit(f"{program} is not there: cargo build -p floe")
+def program():
+    """The broker's program."""
+    found = Path(os.environ.get("FLOE_TEST_BROKER", TARGET / "debug" / "floe"))
+    if not found.exists():
+        sys.exit(f"{found} is not there: cargo build -p floe")
+    return found
+
+
+def start_broker(folder, options, store=()):
+    """A broker that keeps all it has in `folder`, but for its store if `store` says where that is; and its address."""
     log = open(folder / "broker.log", "w")
-    command = [program, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    # Groups are tested with short waits.
-    command += ["-o", "group.initial.rebalance.delay.ms=100", "-o", "group.min.session.timeout.ms=1000"]
+    command = [program(), "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *store]
+    for option in options:
+        command += ["-o", option]
     # The broker takes settings from the environment; what tests are told there is not for it.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOE_")}
     broker = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
@@ -128,6 +139,12 @@ def start_broker(folder):
         broker.kill()
         sys.exit(f"the broker did not start: {(folder / 'broker.log').read_text()}")
     return broker, line.split()[3].rstrip(",")
+
+
+def stop_broker(broker):
+    """Its exit code after a drain."""
+    broker.send_signal(signal.SIGTERM)
+    return broker.wait(timeout=90)
 
 
 def run_client(name, command, bootstrap):
@@ -153,7 +170,7 @@ def main():
         sys.exit(f"no such suite: {' '.join(unknown)}; there are {' '.join(SUITES)}")
     folder = Path(tempfile.mkdtemp(prefix="floe-clients-"))
     given = os.environ.get("FLOE_BOOTSTRAP")
-    broker, bootstrap = (None, given) if given else start_broker(folder)
+    broker, bootstrap = (None, given) if given else start_broker(folder, OPTIONS)
     passed = failed = skipped = 0
     try:
         for suite in wanted:
@@ -165,8 +182,7 @@ def main():
                 print(f"SKIP   {suite}: {reason}", flush=True)
                 skipped += 1
         if broker:
-            broker.send_signal(signal.SIGTERM)
-            code = broker.wait(timeout=90)
+            code = stop_broker(broker)
             if code != 0:
                 print(f"FAILED broker: it ended with {code}")
                 failed += 1

@@ -4,6 +4,7 @@ use crate::budget::ByteBudget;
 use crate::config::BrokerConfig;
 use crate::groups::Groups;
 use crate::handlers::FetchSessions;
+use crate::live::{LiveSettings, Settings};
 use crate::metrics::BrokerMetrics;
 use bytes::Bytes;
 use floe_coordinator::OFFSETS_TOPIC;
@@ -54,7 +55,9 @@ impl std::str::FromStr for Advertised {
 pub(crate) struct Broker {
     pub(crate) env: Env,
     pub(crate) engine: Engine,
+    /// What it was started with. What can be altered since is in `live`.
     pub(crate) config: BrokerConfig,
+    pub(crate) live: Arc<LiveSettings>,
     pub(crate) advertised: Advertised,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) groups: Groups,
@@ -81,6 +84,8 @@ impl Broker {
         metrics: BrokerMetrics,
         shutdown: Shutdown,
     ) -> Self {
+        let live = Arc::new(LiveSettings::new(engine.options().broker, config.clone()));
+        live.follow(|| engine.catalog().view());
         let half = config.queued_max_response_bytes.0 / 2;
         Self {
             requests: ByteBudget::new(config.queued_max_request_bytes.0),
@@ -89,10 +94,11 @@ impl Broker {
             conversions: Semaphore::new(CONVERSIONS),
             sessions: FetchSessions::new(env.clone(), usize::try_from(config.fetch_sessions).unwrap_or(usize::MAX)),
             full: AtomicBool::new(false),
-            groups: Groups::new(env.clone(), engine.clone(), &config, shutdown.clone()),
+            groups: Groups::new(env.clone(), engine.clone(), live.clone(), shutdown.clone()),
             env,
             engine,
             config,
+            live,
             advertised,
             metrics,
             shutdown,
@@ -101,6 +107,11 @@ impl Broker {
 
     pub(crate) fn view(&self) -> Arc<View> {
         self.engine.catalog().view()
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.live.get()
     }
 
     /// The partition, if the topic has it and this broker leads it.
@@ -119,7 +130,7 @@ impl Broker {
     /// Whether so many more partitions are allowed.
     pub(crate) fn has_room_for(&self, partitions: i32) -> bool {
         let there: i64 = self.view().topics().map(|topic| i64::from(topic.partitions)).sum();
-        there + i64::from(partitions) <= i64::from(self.config.max_partitions)
+        there + i64::from(partitions) <= i64::from(self.settings().max_partitions)
     }
 
     /// What clients call this broker.

@@ -38,12 +38,47 @@ impl BrokerSetting {
         (self.get)(config)
     }
 
+    /// A value as DescribeConfigs shows it; none if it cannot be read.
+    pub(crate) fn shown(&self, text: &str) -> Option<String> {
+        let mut config = BrokerConfig::default();
+        (self.set)(&mut config, text).ok()?;
+        Some(self.value(&config))
+    }
+
+    /// Whether it can be altered while the broker runs.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        DYNAMIC.contains(&self.key)
+    }
+
     /// The value when nobody sets it.
     #[must_use]
     pub fn default_value(&self) -> String {
         (self.get)(&BrokerConfig::default())
     }
 }
+
+/// Settings that are read each time they are needed, and can therefore be altered while the broker runs.
+const DYNAMIC: &[&str] = &[
+    "num.partitions",
+    "auto.create.topics.enable",
+    "default.replication.factor",
+    "floe.strict.replication",
+    "message.max.bytes",
+    "compression.type",
+    "log.message.timestamp.type",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.after.max.ms",
+    "fetch.max.bytes",
+    "floe.fetch.max.wait.ms",
+    "floe.max.partitions",
+    "group.initial.rebalance.delay.ms",
+    "group.min.session.timeout.ms",
+    "group.max.session.timeout.ms",
+    "group.max.size",
+    "offset.metadata.max.bytes",
+    "offsets.retention.minutes",
+];
 
 macro_rules! settings {
     ($( $key:literal $field:ident: $type:ty = $default:expr, $doc:literal; )*) => {
@@ -235,6 +270,7 @@ mod tests {
             assert_eq!(setting.value(&config), shown);
             assert!(setting.doc.ends_with('.'), "{} has a sentence of its own", setting.key);
         }
+        assert_eq!(BROKER_SETTINGS.iter().filter(|setting| setting.is_dynamic()).count(), DYNAMIC.len(), "each is a setting");
         assert_eq!(config, BrokerConfig::default());
     }
 

@@ -4,14 +4,15 @@
 //! catalog, planned on the newest one, so that two who append to one list both find their value in it.
 
 use crate::broker::Broker;
-use crate::config::{BrokerConfig, ConfigType};
+use crate::config::{BROKER_SETTINGS, ConfigType};
 use crate::errors::{self, Refusal};
+use crate::live::Settings;
 use crate::topic_config::{check_topic_setting, topic_setting};
 use floe_formats::{CatalogChange, Topic};
 use floe_log::Durability;
 use floe_metadata::View;
 use floe_protocol::ErrorCode;
-use floe_types::check_topic_name;
+use floe_types::{BrokerId, check_topic_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,8 @@ pub(crate) struct Asked {
 /// What settings are planned upon besides the catalog.
 #[derive(Debug)]
 struct Ground {
-    config: BrokerConfig,
+    settings: Arc<Settings>,
+    broker: BrokerId,
     durability: Durability,
     asked: Vec<Asked>,
     /// Those that are refused whatever the catalog says, by their place.
@@ -79,13 +81,18 @@ struct Ground {
 /// Changes, or with `validate_only` only says whether they could be made. One answer for each resource, in order.
 pub(crate) async fn alter(broker: &Broker, asked: Vec<Asked>, validate_only: bool) -> Vec<Result<(), Refusal>> {
     let refused = refuse(broker, &asked);
-    let ground = Ground { config: broker.config.clone(), durability: broker.engine.options().durability, asked, refused };
+    let options = broker.engine.options();
+    let ground = Ground { settings: broker.settings(), broker: options.broker, durability: options.durability, asked, refused };
     let ground = Arc::new(ground);
     if validate_only {
         return ground.plan(&broker.view()).1;
     }
-    let (engine, planner) = (broker.engine.clone(), ground.clone());
-    let work = async move { engine.change_topics(|view| planner.plan(view)).await };
+    let (engine, live, planner) = (broker.engine.clone(), broker.live.clone(), ground.clone());
+    let work = async move {
+        let answers = engine.change_catalog(|view| planner.plan(view)).await;
+        live.follow(|| engine.catalog().view());
+        answers
+    };
     let refusal = match broker.run_to_end("alter-configs", TIMEOUT, work).await {
         Some(Ok(answers)) => return answers,
         Some(Err(error)) => Refusal::new(errors::of_topic(&error), error.to_string()),
@@ -132,17 +139,8 @@ fn check_resource(id: i32, resource: &Asked) -> Result<(), Refusal> {
     match resource.kind {
         TOPIC if resource.name.is_empty() => Err(Refusal::new(ErrorCode::InvalidRequest, "Default topic resources are not allowed.")),
         TOPIC => check_topic_name(&resource.name).map_err(|e| Refusal::new(ErrorCode::InvalidTopicException, e.to_string())),
-        BROKER => {
-            if !resource.name.is_empty() {
-                check_broker_name(id, &resource.name)?;
-            }
-            let names: Vec<_> = resource.keys.iter().map(|key| key.name.as_str()).collect();
-            if names.is_empty() {
-                return Ok(());
-            }
-            let why = format!("Cannot update these configs dynamically: {}; they are read when the broker starts", names.join(", "));
-            Err(Refusal::new(ErrorCode::InvalidRequest, why))
-        }
+        BROKER if resource.name.is_empty() => Ok(()),
+        BROKER => check_broker_name(id, &resource.name),
         BROKER_LOGGER if !resource.replace => {
             check_broker_name(id, &resource.name)?;
             match resource.keys.first() {
@@ -174,8 +172,10 @@ impl Ground {
             if let Some(refusal) = self.refused.get(&at) {
                 return Err(refusal.clone());
             }
-            if resource.kind == TOPIC {
-                changes.extend(self.plan_topic(view, resource)?);
+            match resource.kind {
+                TOPIC => changes.extend(self.plan_topic(view, resource)?),
+                BROKER => changes.extend(self.plan_broker(view, resource)?),
+                _ => {}
             }
             Ok(())
         });
@@ -203,22 +203,63 @@ impl Ground {
         Ok(changed.map(|(key, value)| CatalogChange::SetTopicConfig { id: topic.id, key: key.to_owned(), value }).collect())
     }
 
+    /// The same for settings of this broker, or of all; together they must be what a broker could be started with.
+    fn plan_broker(&self, view: &View, asked: &Asked) -> Result<Vec<CatalogChange>, Refusal> {
+        let broker = (!asked.name.is_empty()).then_some(self.broker);
+        let now = view.broker_configs(broker);
+        let fixed = |key: &&Key| !BROKER_SETTINGS.iter().any(|setting| setting.key == key.name && setting.is_dynamic());
+        let fixed: Vec<_> = asked.keys.iter().filter(fixed).map(|key| key.name.as_str()).collect();
+        if !fixed.is_empty() {
+            let why = format!("Cannot update these configs dynamically: {}; a broker reads them when it starts", fixed.join(", "));
+            return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+        }
+        let mut then = if asked.replace { BTreeMap::new() } else { now.clone() };
+        for key in &asked.keys {
+            match self.new_broker_value(key)? {
+                Some(value) => then.insert(key.name.clone(), value),
+                None => then.remove(&key.name),
+            };
+        }
+        // What a later version stored is not this one's to judge.
+        let is_known = |name: &String| BROKER_SETTINGS.iter().any(|setting| setting.key == name);
+        let known = then.iter().filter(|(name, _)| is_known(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let (cluster, own) = match broker {
+            Some(_) => (self.settings.cluster().clone(), known),
+            None => (known, self.settings.own().clone()),
+        };
+        self.settings.altered(cluster, own).map_err(|e| Refusal::new(ErrorCode::InvalidConfig, e.to_string()))?;
+        let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let changed = names.into_iter().filter(|name| now.get(*name) != then.get(*name));
+        Ok(changed.map(|key| CatalogChange::SetBrokerConfig { broker, key: key.clone(), value: then.get(key).cloned() }).collect())
+    }
+
+    /// No setting of a broker is a list so far.
+    fn new_broker_value(&self, key: &Key) -> Result<Option<String>, Refusal> {
+        match key.operation {
+            Some(Operation::Set) => Ok(key.value.clone()),
+            Some(Operation::Delete) | None => Ok(None),
+            Some(edit @ (Operation::Append | Operation::Subtract)) => Err(not_a_list(edit, &key.name)),
+        }
+    }
+
     /// None puts the default back.
     fn new_value(&self, topic: &Topic, key: &Key) -> Result<Option<String>, Refusal> {
         let given = key.value.as_deref().unwrap_or_default();
-        let (operation, name) = match key.operation {
+        let edit = match key.operation {
             Some(Operation::Set) => return Ok(Some(given.to_owned())),
             Some(Operation::Delete) | None => return Ok(None),
-            Some(Operation::Append) => (Operation::Append, "APPEND"),
-            Some(Operation::Subtract) => (Operation::Subtract, "SUBTRACT"),
+            Some(edit @ (Operation::Append | Operation::Subtract)) => edit,
         };
-        let Some(setting) = topic_setting(&key.name).filter(|setting| setting.kind == ConfigType::List) else {
-            let why = format!("Can't {name} to key {} because its type is not LIST.", key.name);
-            return Err(Refusal::new(ErrorCode::InvalidConfig, why));
-        };
-        let now = setting.origins(&topic.configs, &self.config, self.durability).into_iter().next().map(|origin| origin.value);
-        Ok(Some(edit_list(&now.unwrap_or_default(), given, operation == Operation::Append)))
+        let setting = topic_setting(&key.name).filter(|setting| setting.kind == ConfigType::List);
+        let setting = setting.ok_or_else(|| not_a_list(edit, &key.name))?;
+        let now = setting.origins(&topic.configs, &self.settings, self.durability).into_iter().next().map(|origin| origin.value);
+        Ok(Some(edit_list(&now.unwrap_or_default(), given, edit == Operation::Append)))
     }
+}
+
+fn not_a_list(edit: Operation, name: &str) -> Refusal {
+    let edit = if edit == Operation::Append { "APPEND" } else { "SUBTRACT" };
+    Refusal::new(ErrorCode::InvalidConfig, format!("Can't {edit} to key {name} because its type is not LIST."))
 }
 
 /// A list with elements more, each once, or with elements less.

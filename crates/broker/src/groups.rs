@@ -11,6 +11,7 @@ mod load;
 mod slot;
 
 use crate::config::BrokerConfig;
+use crate::live::LiveSettings;
 use floe_coordinator::{GroupConfig, GroupError, Listed, Name, OFFSETS_TOPIC, Reply, Request, partition_of};
 use floe_env::{Env, Shutdown};
 use floe_formats::Topic;
@@ -52,17 +53,25 @@ struct Shared {
 struct Surroundings {
     env: Env,
     shutdown: Shutdown,
-    config: GroupConfig,
+    live: Arc<LiveSettings>,
     commit_timeout: Duration,
     loads: Semaphore,
 }
 
+impl Surroundings {
+    /// The limits in force.
+    fn config(&self) -> GroupConfig {
+        group_config(&self.live.get())
+    }
+}
+
 impl Groups {
-    pub(crate) fn new(env: Env, engine: Engine, config: &BrokerConfig, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(env: Env, engine: Engine, live: Arc<LiveSettings>, shutdown: Shutdown) -> Self {
+        let config = live.get();
         let surroundings = Arc::new(Surroundings {
             env,
             shutdown,
-            config: group_config(config),
+            live,
             commit_timeout: config.offsets_commit_timeout.into(),
             loads: Semaphore::new(LOADS),
         });

@@ -16,6 +16,7 @@ mod errors;
 mod features;
 mod groups;
 mod handlers;
+mod live;
 mod metrics;
 pub mod server;
 #[cfg(test)]

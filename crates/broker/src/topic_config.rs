@@ -8,6 +8,7 @@ mod table;
 pub use table::TOPIC_SETTINGS;
 
 use crate::config::{BROKER_SETTINGS, BrokerConfig, ConfigType, Setting};
+use crate::live::Settings;
 use floe_log::Durability;
 use floe_records::Codec;
 use std::collections::BTreeMap;
@@ -179,6 +180,10 @@ impl TopicSettings {
 #[repr(i8)]
 pub(crate) enum Source {
     Topic = 1,
+    /// Altered while brokers ran: for this one, and for all.
+    DynamicBroker = 2,
+    DynamicCluster = 3,
+    /// Given when the broker was started.
     Broker = 4,
     Default = 5,
 }
@@ -193,23 +198,14 @@ pub(crate) struct Origin {
 
 impl TopicSetting {
     /// Every place that gives this setting a value, the one that counts first. Never empty.
-    pub(crate) fn origins(&self, configs: &BTreeMap<String, String>, broker: &BrokerConfig, durability: Durability) -> Vec<Origin> {
+    pub(crate) fn origins(&self, configs: &BTreeMap<String, String>, broker: &Settings, durability: Durability) -> Vec<Origin> {
         let own = configs.get(self.name).map(|value| Origin { name: self.name, value: value.clone(), source: Source::Topic });
         let inherited = match self.default {
             Default::Fixed(value) => vec![Origin { name: self.name, value: value.to_owned(), source: Source::Default }],
             Default::Durability => vec![Origin { name: self.name, value: durability.to_string(), source: Source::Default }],
-            Default::Broker(key) => BROKER_SETTINGS.iter().filter(|setting| setting.key == key).flat_map(|s| s.origins(broker)).collect(),
+            Default::Broker(key) => BROKER_SETTINGS.iter().filter(|setting| setting.key == key).flat_map(|s| broker.origins(s)).collect(),
         };
         own.into_iter().chain(inherited).collect()
-    }
-}
-
-impl crate::config::BrokerSetting {
-    /// Every place that gives this setting a value, the one that counts first. Never empty.
-    pub(crate) fn origins(&self, config: &BrokerConfig) -> Vec<Origin> {
-        let (value, default) = (self.value(config), self.default_value());
-        let set = (value != default).then_some(Origin { name: self.key, value, source: Source::Broker });
-        set.into_iter().chain([Origin { name: self.key, value: default, source: Source::Default }]).collect()
     }
 }
 
@@ -266,7 +262,7 @@ mod tests {
     fn every_setting_has_a_sentence_and_a_default_that_it_accepts() {
         for setting in TOPIC_SETTINGS {
             assert!(setting.doc.ends_with('.'), "{}", setting.name);
-            let origins = setting.origins(&BTreeMap::new(), &BrokerConfig::default(), Durability::Local);
+            let origins = setting.origins(&BTreeMap::new(), &Settings::started(BrokerConfig::default()), Durability::Local);
             let [default] = &origins[..] else { panic!("{} has one default, not {origins:?}", setting.name) };
             assert_eq!(check_topic_setting(setting.name, Some(&default.value)), Ok(()));
         }
@@ -279,7 +275,7 @@ mod tests {
         let broker = BrokerConfig { message_max_bytes: floe_types::ByteSize(500), ..BrokerConfig::default() };
         let own = BTreeMap::from([("max.message.bytes".to_owned(), "77".to_owned())]);
         let setting = topic_setting("max.message.bytes").expect("it exists");
-        let origins = setting.origins(&own, &broker, Durability::Local);
+        let origins = setting.origins(&own, &Settings::started(broker), Durability::Local);
         let got: Vec<_> = origins.iter().map(|o| (o.name, o.value.as_str(), o.source)).collect();
         let expected = [
             ("max.message.bytes", "77", Source::Topic),

@@ -144,6 +144,11 @@ impl Shard {
         Self { config, groups: Groups::new(), timers: Timers::default() }
     }
 
+    /// From now on these limits count. What is under way keeps the times that it was given.
+    pub fn configure(&mut self, config: GroupConfig) {
+        self.config = config;
+    }
+
     /// Handles a request. Its waiter is answered now, after the write, or by a later step.
     pub fn handle(&mut self, now: Now, waiter: Waiter, request: Request) -> Effects {
         let mut step = Step::new(&self.config, &mut self.timers, now);

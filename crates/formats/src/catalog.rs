@@ -1,7 +1,13 @@
 //! `catalog/~v`: topics and their settings, as versioned deltas with checkpoints (R16). The newest is never deleted (R18).
 
-use crate::{doc::persisted, header::Kind, object::Object};
-use floe_types::TopicId;
+use crate::{
+    FormatError, body,
+    doc::persisted,
+    header::{Kind, OBJECT_HEADER_LEN},
+    object::Object,
+};
+use floe_types::{BrokerId, TopicId};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 persisted! {
@@ -52,6 +58,15 @@ persisted! {
             /// The new number of partitions.
             count: i32,
         },
+        /// A setting of brokers has changed. From version 2 on.
+        SetBrokerConfig {
+            /// The broker; none for all that have no value of their own.
+            broker: Option<BrokerId>,
+            /// The setting's name.
+            key: String,
+            /// The new value; none takes it away.
+            value: Option<String>,
+        },
     }
 }
 
@@ -72,19 +87,47 @@ persisted! {
 }
 
 persisted! {
-    /// All topics as of one version.
+    /// Everything as of one version.
     #[derive(Default)]
     pub struct CatalogState {
         /// Topics that exist, by id.
         pub topics: BTreeMap<TopicId, Topic>,
         /// Topics that were deleted, and when in unix milliseconds.
         pub deleted: BTreeMap<TopicId, i64>,
+        /// Settings altered while brokers ran, for all that have no value of their own. From version 2 on.
+        pub all_brokers: BTreeMap<String, String>,
+        /// Settings altered while a broker ran, by broker. From version 2 on.
+        pub brokers: BTreeMap<BrokerId, BTreeMap<String, String>>,
     }
+}
+
+/// Version 1: nothing of brokers.
+#[derive(Deserialize)]
+struct CatalogVersion1 {
+    version: u64,
+    body: CatalogBody1,
+}
+
+#[derive(Deserialize)]
+enum CatalogBody1 {
+    Delta(Vec<CatalogChange>),
+    Checkpoint { topics: BTreeMap<TopicId, Topic>, deleted: BTreeMap<TopicId, i64> },
 }
 
 impl Object for CatalogVersion {
     const KIND: Kind = Kind::Catalog;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn read_earlier(_only_version_1: u16, bytes: &[u8]) -> Result<Self, FormatError> {
+        let CatalogVersion1 { version, body } = body::read(Self::KIND.name(), bytes, OBJECT_HEADER_LEN as u64)?;
+        let body = match body {
+            CatalogBody1::Delta(changes) => CatalogBody::Delta(changes),
+            CatalogBody1::Checkpoint { topics, deleted } => {
+                CatalogBody::Checkpoint(CatalogState { topics, deleted, ..CatalogState::default() })
+            }
+        };
+        Ok(Self { version, body })
+    }
 
     fn check(&self) -> Result<(), &'static str> {
         match &self.body {

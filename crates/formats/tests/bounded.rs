@@ -277,11 +277,11 @@ fn t30_mutated_bytes_neither_panic_nor_fill_memory() {
 }
 
 /// An object of `kind` with a body that was never checked for sense.
-fn object(kind: floe_formats::Kind, body: &[u8]) -> Bytes {
+fn object(kind: floe_formats::Kind, version: u8, body: &[u8]) -> Bytes {
     let mut bytes = vec![0; 64];
     bytes[..4].copy_from_slice(b"FLOE");
     bytes[4..6].copy_from_slice(&kind.number().to_le_bytes());
-    bytes[6] = 1;
+    bytes[6] = version;
     bytes.extend_from_slice(body);
     reseal(&mut bytes);
     bytes.into()
@@ -291,14 +291,22 @@ fn object(kind: floe_formats::Kind, body: &[u8]) -> Bytes {
 fn t30_a_count_of_elements_is_not_believed() {
     use floe_formats::Kind;
     // Everything up to the first count, then a count; behind it zeros, which many elements can be read from.
-    let before: [(Kind, &[u8]); 4] =
-        [(Kind::Index, &[7, 9, 2, 12, 0]), (Kind::End, &[7, 8, 12]), (Kind::Catalog, &[1, 0]), (Kind::Manifest, &[0; 21])];
+    let before: [(Kind, u8, &[u8]); 7] = [
+        (Kind::Index, 1, &[7, 9, 2, 12, 0]),
+        (Kind::End, 1, &[7, 8, 12]),
+        (Kind::Catalog, 1, &[1, 0]),
+        (Kind::Catalog, 2, &[1, 0]),
+        (Kind::Catalog, 2, &[1, 1, 0, 0]),
+        (Kind::Catalog, 2, &[1, 1, 0, 0, 0]),
+        (Kind::Manifest, 1, &[0; 21]),
+    ];
     let counts: [&[u8]; 4] = [&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0xff, 0xff, 0x3f], &[0xff, 0x1f], &[0x7f]];
-    for (kind, before) in before {
+    for (kind, version, before) in before {
         for count in counts {
             for zeros in [0, 100, 10_000, 300_000] {
                 let body = [before, count, &vec![0; zeros]].concat();
-                check(&object(kind, &body)).unwrap_or_else(|problem| panic!("{kind}, count {count:02x?}, {zeros} zeros: {problem}"));
+                check(&object(kind, version, &body))
+                    .unwrap_or_else(|problem| panic!("{kind}, count {count:02x?}, {zeros} zeros: {problem}"));
             }
         }
     }

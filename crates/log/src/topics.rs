@@ -64,7 +64,7 @@ impl Engine {
     /// a name that is taken, collides or is against the rules, and a setting that is wrong.
     pub async fn create_topics(&self, new: Vec<NewTopic>) -> Result<Vec<Result<Arc<Topic>, TopicError>>, TopicError> {
         let topics: Vec<Arc<Topic>> = new.into_iter().map(|new| Arc::new(self.make(new))).collect();
-        self.change_topics(|view| {
+        self.change_catalog(|view| {
             let mut names = Names::of(view);
             let answers: Vec<_> = topics.iter().map(|topic| names.take(topic).map(|()| topic.clone())).collect();
             let created = answers.iter().filter_map(|answer| answer.as_ref().ok());
@@ -93,12 +93,23 @@ impl Engine {
     /// # Errors
     /// No such topic, or a store that does not answer.
     pub async fn delete_topic(&self, id: TopicId) -> Result<(), TopicError> {
+        let mut deleted = self.delete_topics(vec![id]).await?;
+        deleted.pop().expect("one topic was asked for, so there is one answer")
+    }
+
+    /// Deletes topics in one version of the catalog. One answer for each, in order.
+    ///
+    /// # Errors
+    /// A store that does not answer; then none is answered for. The answers' own: no such topic.
+    pub async fn delete_topics(&self, ids: Vec<TopicId>) -> Result<Vec<Result<(), TopicError>>, TopicError> {
         let deleted_ms = self.shared().env.now_ms();
-        self.change_topics(|view| match view.by_id(id) {
-            None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
-            Some(_) => (vec![CatalogChange::DeleteTopic { id, deleted_ms }], Ok(())),
+        self.change_catalog(|view| {
+            let is_there = |id: &&TopicId| view.by_id(**id).is_some();
+            let changes = ids.iter().filter(is_there).map(|id| CatalogChange::DeleteTopic { id: *id, deleted_ms }).collect();
+            let answer = |id: &TopicId| if is_there(&id) { Ok(()) } else { Err(TopicError::NotFound(id.to_string())) };
+            (changes, ids.iter().map(answer).collect())
         })
-        .await?
+        .await
     }
 
     /// Sets one of a topic's settings, or puts its default back. A new durability counts from the next batch on.
@@ -109,7 +120,7 @@ impl Engine {
         if let (DURABILITY, Some(text)) = (key, &value) {
             text.parse::<Durability>().map_err(TopicError::Invalid)?;
         }
-        self.change_topics(|view| match view.by_id(id) {
+        self.change_catalog(|view| match view.by_id(id) {
             None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
             Some(_) => (vec![CatalogChange::SetTopicConfig { id, key: key.to_owned(), value: value.clone() }], Ok(())),
         })
@@ -123,13 +134,13 @@ impl Engine {
     ///
     /// # Errors
     /// A store that does not answer, or an engine that has ended: the changes may or may not stand.
-    pub async fn change_topics<T>(&self, plan: impl Fn(&View) -> (Vec<CatalogChange>, T)) -> Result<T, TopicError> {
+    pub async fn change_catalog<T>(&self, plan: impl Fn(&View) -> (Vec<CatalogChange>, T)) -> Result<T, TopicError> {
         self.check_running()?;
         loop {
             let shared = self.shared();
             let changed = |view: &View| {
                 let (changes, answer) = plan(view);
-                let touched: BTreeSet<TopicId> = changes.iter().map(touched).collect();
+                let touched: BTreeSet<TopicId> = changes.iter().filter_map(touched).collect();
                 if shared.wal().is_none() && self.wants_wal(&view.after(&changes), &touched) {
                     return Err(NotYet::Wal);
                 }
@@ -233,11 +244,14 @@ impl Engine {
     }
 }
 
-/// The topic that a change is about.
-fn touched(change: &CatalogChange) -> TopicId {
+/// The topic that a change is about, if it is about one.
+fn touched(change: &CatalogChange) -> Option<TopicId> {
     match change {
-        CatalogChange::CreateTopic(topic) => topic.id,
-        CatalogChange::DeleteTopic { id, .. } | CatalogChange::SetTopicConfig { id, .. } | CatalogChange::SetPartitions { id, .. } => *id,
+        CatalogChange::CreateTopic(topic) => Some(topic.id),
+        CatalogChange::DeleteTopic { id, .. } | CatalogChange::SetTopicConfig { id, .. } | CatalogChange::SetPartitions { id, .. } => {
+            Some(*id)
+        }
+        CatalogChange::SetBrokerConfig { .. } => None,
     }
 }
 

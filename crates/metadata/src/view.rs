@@ -1,7 +1,7 @@
 //! One version of the catalog, as everybody reads it: immutable, with the look-ups that handlers need.
 
 use floe_formats::{CatalogChange, CatalogState, Topic};
-use floe_types::TopicId;
+use floe_types::{BrokerId, TopicId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ pub struct View {
     topics: BTreeMap<TopicId, Arc<Topic>>,
     names: BTreeMap<String, TopicId>,
     deleted: BTreeMap<TopicId, i64>,
+    all_brokers: BTreeMap<String, String>,
+    brokers: BTreeMap<BrokerId, BTreeMap<String, String>>,
 }
 
 impl View {
@@ -39,9 +41,20 @@ impl View {
         self.deleted.contains_key(&id)
     }
 
+    /// Settings that a broker was given while it ran; with none, those of all brokers that have no value of their own.
+    #[must_use]
+    pub fn broker_configs(&self, broker: Option<BrokerId>) -> BTreeMap<String, String> {
+        let configs = match broker {
+            Some(broker) => self.brokers.get(&broker),
+            None => Some(&self.all_brokers),
+        };
+        configs.cloned().unwrap_or_default()
+    }
+
     pub(crate) fn from_state(version: u64, state: CatalogState) -> Self {
-        let mut view = Self { version, deleted: state.deleted, ..Self::default() };
-        for (_, topic) in state.topics {
+        let CatalogState { topics, deleted, all_brokers, brokers } = state;
+        let mut view = Self { version, deleted, all_brokers, brokers, ..Self::default() };
+        for (_, topic) in topics {
             view.insert(topic);
         }
         view
@@ -51,6 +64,8 @@ impl View {
         CatalogState {
             topics: self.topics.iter().map(|(id, topic)| (*id, topic.as_ref().clone())).collect(),
             deleted: self.deleted.clone(),
+            all_brokers: self.all_brokers.clone(),
+            brokers: self.brokers.clone(),
         }
     }
 
@@ -93,6 +108,17 @@ impl View {
                 }
             }),
             CatalogChange::SetPartitions { id, count } => self.update(*id, |topic| topic.partitions = *count),
+            CatalogChange::SetBrokerConfig { broker, key, value } => {
+                let configs = match broker {
+                    Some(broker) => self.brokers.entry(*broker).or_default(),
+                    None => &mut self.all_brokers,
+                };
+                match value {
+                    Some(value) => drop(configs.insert(key.clone(), value.clone())),
+                    None => drop(configs.remove(key)),
+                }
+                self.brokers.retain(|_, configs| !configs.is_empty());
+            }
         }
     }
 

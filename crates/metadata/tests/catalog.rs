@@ -4,7 +4,7 @@ use floe_env::Env;
 use floe_formats::{CatalogChange, Topic, keys};
 use floe_metadata::{Catalog, MetadataError, View};
 use floe_objstore::{Backend, MemoryBackend, Store, StoreOptions};
-use floe_types::{Incarnation, TopicId};
+use floe_types::{BrokerId, Incarnation, TopicId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -106,6 +106,25 @@ async fn loading_reads_back_to_a_checkpoint_and_no_further() {
     }
     let reloaded = open(&env, &backend).await;
     assert_eq!((reloaded.view().version, reloaded.view().topics().count()), (70, 70));
+}
+
+#[tokio::test]
+async fn settings_of_brokers_are_kept_by_broker_across_checkpoints() {
+    let (env, backend) = world();
+    let catalog = open(&env, &backend).await;
+    let set = async |broker: Option<i32>, value: Option<&str>| {
+        let change = CatalogChange::SetBrokerConfig { broker: broker.map(BrokerId), key: "k".into(), value: value.map(Into::into) };
+        catalog.change(ME, |_| Ok::<_, String>((vec![change.clone()], ()))).await.expect("the store answers").expect("set");
+    };
+    set(None, Some("all")).await;
+    for n in 0..70 {
+        set(Some(1), Some(&n.to_string())).await;
+    }
+    set(Some(2), Some("gone")).await;
+    set(Some(2), None).await;
+    let view = open(&env, &backend).await.view();
+    let of = |broker: Option<i32>| view.broker_configs(broker.map(BrokerId)).get("k").cloned();
+    assert_eq!((of(None), of(Some(1)), of(Some(2))), (Some("all".into()), Some("69".into()), None));
 }
 
 #[tokio::test]

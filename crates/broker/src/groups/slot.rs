@@ -115,7 +115,7 @@ impl Slot {
     /// Loads, then keeps time until shutdown or until the log is gone.
     pub(super) async fn run(self: Arc<Self>) {
         let permit = self.surroundings.loads.acquire().await;
-        let loading = load::load(&self.partition, self.surroundings.config.clone());
+        let loading = load::load(&self.partition, self.surroundings.config());
         let loaded = tokio::select! {
             biased;
             () = self.surroundings.shutdown.wait() => return self.leave(),
@@ -191,6 +191,7 @@ impl Slot {
         let now = Now { monotonic: env.monotonic(), wall_ms: env.now_ms() };
         let mut guard = self.running.lock();
         let running = guard.as_mut().ok_or(GroupError::NotCoordinator)?;
+        running.shard.configure(self.surroundings.config());
         let mut effects = work(running, now);
         let mut owned = true;
         loop {

@@ -33,7 +33,7 @@ pub(super) async fn handle(broker: &Broker, request: CreatePartitionsRequest) ->
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).min(MAX_TIMEOUT);
     let mut seen = BTreeSet::new();
     let doubled = request.topics.iter().map(|topic| &topic.name).filter(|name| !seen.insert((*name).clone())).cloned().collect();
-    let max_partitions = i64::from(broker.config.max_partitions);
+    let max_partitions = i64::from(broker.settings().max_partitions);
     let ground = Arc::new(Ground { topics: request.topics, doubled, broker: broker.id(), max_partitions });
     let answers = if request.validate_only { ground.plan(&broker.view()).1 } else { create(broker, &ground, timeout).await };
     let results = ground.topics.iter().zip(answers).map(|(topic, answer)| {
@@ -45,7 +45,7 @@ pub(super) async fn handle(broker: &Broker, request: CreatePartitionsRequest) ->
 
 async fn create(broker: &Broker, ground: &Arc<Ground>, timeout: Duration) -> Vec<Result<(), Refusal>> {
     let (engine, planner) = (broker.engine.clone(), ground.clone());
-    let work = async move { engine.change_topics(|view| planner.plan(view)).await };
+    let work = async move { engine.change_catalog(|view| planner.plan(view)).await };
     let refusal = match broker.run_to_end("create-partitions", timeout, work).await {
         Some(Ok(answers)) => return answers,
         Some(Err(error)) => Refusal::new(errors::of_topic(&error), error.to_string()),

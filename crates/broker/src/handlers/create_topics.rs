@@ -93,7 +93,7 @@ fn check(broker: &Broker, topic: &CreatableTopic, planned: &mut i32) -> Result<N
     let partitions = partitions(broker, topic)?;
     check_replication(broker, topic)?;
     if !broker.has_room_for(planned.saturating_add(partitions)) {
-        let message = format!("{partitions} partitions more would exceed floe.max.partitions={}", broker.config.max_partitions);
+        let message = format!("{partitions} partitions more would exceed floe.max.partitions={}", broker.settings().max_partitions);
         return Err(Refusal::new(ErrorCode::InvalidPartitions, message));
     }
     let mut configs = BTreeMap::new();
@@ -115,7 +115,7 @@ fn partitions(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
         return assigned(broker.id(), &topic.assignments);
     }
     match topic.num_partitions {
-        -1 => Ok(broker.config.num_partitions),
+        -1 => Ok(broker.settings().num_partitions),
         n @ 1..=MAX_PARTITIONS => Ok(n),
         n if n > MAX_PARTITIONS => {
             Err(Refusal::new(ErrorCode::InvalidPartitions, format!("A topic has at most {MAX_PARTITIONS} partitions.")))
@@ -143,7 +143,7 @@ fn assigned(live: i32, assignments: &[CreatableReplicaAssignment]) -> Result<i32
 
 fn check_replication(broker: &Broker, topic: &CreatableTopic) -> Result<(), Refusal> {
     let factor = match topic.replication_factor {
-        -1 => broker.config.default_replication_factor,
+        -1 => broker.settings().default_replication_factor,
         factor => i32::from(factor),
     };
     if factor < 1 {
@@ -153,7 +153,7 @@ fn check_replication(broker: &Broker, topic: &CreatableTopic) -> Result<(), Refu
         ));
     }
     let live = i32::from(LIVE_BROKERS);
-    if broker.config.strict_replication && factor > live {
+    if broker.settings().strict_replication && factor > live {
         let message = format!("Unable to replicate the partition {factor} time(s): only {live} broker(s) are registered.");
         return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
     }
@@ -161,11 +161,11 @@ fn check_replication(broker: &Broker, topic: &CreatableTopic) -> Result<(), Refu
 }
 
 fn show(broker: &Broker, name: StrBytes, made: Made) -> CreatableTopicResult {
-    let durability = broker.engine.options().durability;
+    let (settings, durability) = (broker.settings(), broker.engine.options().durability);
     let configs = TOPIC_SETTINGS
         .iter()
         .filter_map(|setting| {
-            let origin = setting.origins(&made.new.configs, &broker.config, durability).into_iter().next()?;
+            let origin = setting.origins(&made.new.configs, &settings, durability).into_iter().next()?;
             Some(message!(CreatableTopicConfigs {
                 name: setting.name.into(),
                 value: Some(origin.value.into()),

@@ -1,5 +1,5 @@
-//! DeleteTopics: by name, or by id from version 6 on. A deleted topic is out of the catalog when this answers, and a new
-//! one of its name has another id (T29).
+//! DeleteTopics: by name, or by id from version 6 on, all topics of a request at once. A deleted topic is out of the catalog
+//! when this answers, and a new one of its name has another id (T29).
 
 use crate::broker::Broker;
 use crate::errors::{self, Refusal};
@@ -22,25 +22,30 @@ const TOPIC_IDS: i16 = 6;
 
 pub(super) async fn handle(broker: &Broker, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).min(MAX_TIMEOUT);
-    let deadline = broker.env.monotonic() + timeout;
     let asked = if version >= TOPIC_IDS {
         request.topics
     } else {
         request.topic_names.into_iter().map(|name| message!(DeleteTopicState { name: Some(name) })).collect()
     };
     let mut seen = BTreeSet::new();
-    let mut responses = Vec::with_capacity(asked.len());
-    for asked in asked {
-        let deleted = match find(broker, &asked) {
+    let found: Vec<Result<Arc<Topic>, Refusal>> = asked
+        .iter()
+        .map(|asked| match find(broker, asked) {
             Ok(topic) if !seen.insert(topic.id) => Err(Refusal::new(ErrorCode::InvalidRequest, format!("Duplicate topic {}", topic.name))),
+            found => found,
+        })
+        .collect();
+    let ids: Vec<TopicId> = found.iter().flatten().map(|topic| topic.id).collect();
+    let mut deleted = delete(broker, ids, timeout).await.into_iter();
+    let mut responses = Vec::with_capacity(asked.len());
+    for (asked, found) in asked.into_iter().zip(found) {
+        let unanswered = Err(Refusal::new(ErrorCode::UnknownServerError, "the topic was not answered for"));
+        responses.push(match found.and_then(|topic| deleted.next().unwrap_or(unanswered).map(|()| topic)) {
             Ok(topic) => {
-                let remaining = deadline.saturating_sub(broker.env.monotonic());
-                delete(broker, &topic.name, topic.id, remaining).await.map(|()| topic)
+                // A new topic of the name is not to begin where groups were in the old one.
+                broker.groups.forget_topic(&topic.name).await;
+                message!(DeletableTopicResult { name: Some(topic.name.as_str().into()), topic_id: uuid(topic.id) })
             }
-            Err(refusal) => Err(refusal),
-        };
-        responses.push(match deleted {
-            Ok(topic) => message!(DeletableTopicResult { name: Some(topic.name.as_str().into()), topic_id: uuid(topic.id) }),
             Err(Refusal { code, message }) => message!(DeletableTopicResult {
                 name: asked.name,
                 topic_id: asked.topic_id,
@@ -68,16 +73,14 @@ fn find(broker: &Broker, asked: &DeleteTopicState) -> Result<Arc<Topic>, Refusal
     }
 }
 
-async fn delete(broker: &Broker, name: &str, id: TopicId, timeout: Duration) -> Result<(), Refusal> {
-    let engine = broker.engine.clone();
-    match broker.run_to_end("delete-topic", timeout, async move { engine.delete_topic(id).await }).await {
-        Some(Ok(())) => {
-            // A new topic of the name is not to begin where groups were in the old one.
-            broker.groups.forget_topic(name).await;
-            Ok(())
-        }
-        Some(Err(error @ TopicError::NotFound(_))) => Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, error.to_string())),
-        Some(Err(error)) => Err(Refusal::new(errors::of_topic(&error), error.to_string())),
-        None => Err(Refusal::new(ErrorCode::RequestTimedOut, "the topic may be gone a moment later")),
-    }
+/// One answer for each, in order.
+async fn delete(broker: &Broker, ids: Vec<TopicId>, timeout: Duration) -> Vec<Result<(), Refusal>> {
+    let (engine, count) = (broker.engine.clone(), ids.len());
+    let refusal = |error: &TopicError| Refusal::new(errors::of_topic(error), error.to_string());
+    let refusal = match broker.run_to_end("delete-topics", timeout, async move { engine.delete_topics(ids).await }).await {
+        Some(Ok(answers)) => return answers.into_iter().map(|answer| answer.map_err(|e| refusal(&e))).collect(),
+        Some(Err(error)) => refusal(&error),
+        None => Refusal::new(ErrorCode::RequestTimedOut, "the topic may be gone a moment later"),
+    };
+    vec![Err(refusal); count]
 }

@@ -48,8 +48,7 @@ fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<D
     let name = resource.resource_name.as_str();
     match resource.resource_type {
         TOPIC => describe_topic(broker, name),
-        // Settings of the whole cluster that can be changed while it runs: there are none.
-        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name.is_empty() => Ok(describe_cluster(broker)),
         BROKER => check_broker_name(broker.id(), name).map(|()| describe_broker(broker)),
         // Levels of single loggers are not to be changed while the broker runs.
         BROKER_LOGGER => check_broker_name(broker.id(), name).map(|()| Vec::new()),
@@ -65,25 +64,38 @@ fn describe_topic(broker: &Broker, name: &str) -> Result<Vec<Described>, Refusal
     check_topic_name(name).map_err(|e| Refusal::new(ErrorCode::InvalidTopicException, e.to_string()))?;
     let view = broker.view();
     let topic = view.by_name(name).ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")))?;
+    let settings = broker.settings();
     let described = |setting: &crate::topic_config::TopicSetting| Described {
         kind: setting.kind,
         doc: setting.doc,
         read_only: false,
         name: setting.name,
-        origins: setting.origins(&topic.configs, &broker.config, broker.engine.options().durability),
+        origins: setting.origins(&topic.configs, &settings, broker.engine.options().durability),
     };
     Ok(TOPIC_SETTINGS.iter().map(described).collect())
 }
 
 fn describe_broker(broker: &Broker) -> Vec<Described> {
+    let settings = broker.settings();
     let described = |setting: &crate::config::BrokerSetting| Described {
         kind: setting.kind,
         doc: setting.doc,
-        read_only: true,
+        read_only: !setting.is_dynamic(),
         name: setting.key,
-        origins: setting.origins(&broker.config),
+        origins: settings.origins(setting),
     };
     BROKER_SETTINGS.iter().map(described).collect()
+}
+
+/// What was altered for all brokers, and nothing else.
+fn describe_cluster(broker: &Broker) -> Vec<Described> {
+    let altered = |setting: &Described| setting.origins.iter().any(|origin| origin.source == Source::DynamicCluster);
+    let mut settings = describe_broker(broker);
+    settings.retain(altered);
+    for setting in &mut settings {
+        setting.origins.retain(|origin| origin.source >= Source::DynamicCluster);
+    }
+    settings
 }
 
 fn show(setting: Described, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {

@@ -47,7 +47,7 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: FetchRequest)
         max_bytes: request.max_bytes,
         read_committed: request.isolation_level == 1,
     };
-    let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(broker.config.fetch_max_wait.into());
+    let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(broker.settings().fetch_max_wait.into());
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
     let deadline = broker.env.monotonic() + max_wait;
     let plan = Plan::new(broker, terms, &runs);

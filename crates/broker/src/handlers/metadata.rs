@@ -47,7 +47,7 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: MetadataReque
         None => all(broker),
         Some(topics) if topics.is_empty() && version < EMPTY_IS_NONE => all(broker),
         Some(topics) => {
-            let create = broker.config.auto_create_topics && (version < CREATION_FLAG || request.allow_auto_topic_creation);
+            let create = broker.settings().auto_create_topics && (version < CREATION_FLAG || request.allow_auto_topic_creation);
             named(broker, version, topics, create).await
         }
     };
@@ -109,7 +109,7 @@ fn find(view: &View, asked: &MetadataRequestTopic) -> Result<Arc<Topic>, ErrorCo
 
 /// Creates the topic with the broker's defaults. That somebody else was faster is as good.
 async fn create_topic(broker: &Broker, name: &str) -> Result<(), ErrorCode> {
-    let partitions = broker.config.num_partitions;
+    let partitions = broker.settings().num_partitions;
     if !broker.has_room_for(partitions) {
         tracing::warn!(topic = name, "not created: floe.max.partitions is reached");
         return Err(ErrorCode::InvalidPartitions);

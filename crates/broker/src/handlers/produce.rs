@@ -95,7 +95,7 @@ fn refuse_internal(topic: Arc<Topic>) -> Result<Arc<Topic>, Refusal> {
 }
 
 async fn start_topic(broker: &Broker, version: i16, topic: Result<Arc<Topic>, Refusal>, data: TopicProduceData) -> StartedTopic {
-    let settings = topic.as_ref().ok().map(|topic| TopicSettings::of(&topic.configs, &broker.config));
+    let settings = topic.as_ref().ok().map(|topic| TopicSettings::of(&topic.configs, &broker.settings()));
     let mut partitions = Vec::with_capacity(data.partition_data.len());
     for partition in data.partition_data {
         let index = partition.index;

@@ -7,8 +7,9 @@ use floe_broker::topic_config::TOPIC_SETTINGS;
 use floe_env::Env;
 use floe_log::{Durability, EngineOptions};
 use floe_protocol::messages::{
-    AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest, ProduceRequest,
-    alter_configs_request, describe_configs_request::DescribeConfigsResource, incremental_alter_configs_request as incremental,
+    AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, JoinGroupRequest, ListConfigResourcesRequest,
+    MetadataRequest, ProduceRequest, alter_configs_request, describe_configs_request::DescribeConfigsResource,
+    incremental_alter_configs_request as incremental, join_group_request::JoinGroupRequestProtocol, metadata_request::MetadataRequestTopic,
 };
 use floe_protocol::{ErrorCode, message};
 use floe_records::{BatchBuilder, BatchHeader, Codec, TimestampType};
@@ -150,9 +151,10 @@ async fn each_resource_succeeds_or_fails_by_itself_and_all_are_one_change_of_the
         (resource(TOPIC, "twice", change), 42),
         (resource(TOPIC, "twice", change), 42),
         (resource(TOPIC, "u", change), 0),
-        (resource(BROKER, "0", &[]), 0),
         (resource(BROKER, "0x", &[]), 42),
         (resource(BROKER, "7", &[]), 42),
+        (resource(BROKER, "0", &[(SET, "max.connections", Some("7"))]), 42),
+        (resource(BROKER, "", &[(SET, "num.partitions", Some("none"))]), 40),
         (resource(8, "0", &[(SET, "kafka.server", Some("DEBUG"))]), 40),
         (resource(8, "7", &[]), 42),
         (resource(16, "metrics", &[]), 42),
@@ -359,4 +361,106 @@ async fn every_setting_can_be_set_to_its_default_and_put_back() {
     assert_eq!(client.own("t").await, map(&[]));
     assert_eq!(code_of(&mut client, &batch(&["x"])).await, 0);
     assert!(BatchHeader::parse(&client.fetch("t", 0).await.records.expect("records")).is_ok());
+}
+
+/// The settings of a broker, or of all: name to value and source.
+async fn broker_settings(client: &mut Client, name: &str) -> BTreeMap<String, (String, i8)> {
+    let resource = message!(DescribeConfigsResource { resource_type: BROKER, resource_name: name.into(), configuration_keys: None });
+    let response = client.call(4, &message!(DescribeConfigsRequest { resources: vec![resource], include_synonyms: true })).await;
+    let result = &response.results[0];
+    assert_eq!(result.error_code, 0);
+    let shown = result.configs.iter().map(|c| (c.name.to_string(), (c.value.clone().unwrap_or_default().to_string(), c.config_source)));
+    shown.collect()
+}
+
+async fn alter_broker(client: &mut Client, name: &str, changes: &[(i8, &str, Option<&str>)]) -> (i16, String) {
+    let request = message!(IncrementalAlterConfigsRequest { resources: vec![resource(BROKER, name, changes)] });
+    let answer = client.call(1, &request).await.responses[0].clone();
+    (answer.error_code, answer.error_message.unwrap_or_default().to_string())
+}
+
+#[tokio::test]
+async fn settings_of_brokers_are_altered_for_all_or_for_one_and_hold_across_a_restart() {
+    let world = World::new();
+    let started = || BrokerConfig { num_partitions: 2, ..BrokerConfig::default() };
+    let broker = world.start(started(), Durability::Local).await;
+    let mut client = broker.client().await;
+    let shown = |value: &str, source: i8| (value.to_owned(), source);
+    assert_eq!(broker_settings(&mut client, "").await, BTreeMap::new());
+    assert_eq!(broker_settings(&mut client, "0").await["num.partitions"], shown("2", 4));
+    assert_eq!(alter_broker(&mut client, "", &[(SET, "num.partitions", Some("3")), (SET, "message.max.bytes", Some("2KiB"))]).await.0, 0);
+    let for_all = broker_settings(&mut client, "").await;
+    assert_eq!(for_all, BTreeMap::from([("num.partitions".into(), shown("3", 3)), ("message.max.bytes".into(), shown("2048", 3))]));
+    assert_eq!(broker_settings(&mut client, "0").await["num.partitions"], shown("3", 3));
+    assert_eq!(alter_broker(&mut client, "0", &[(SET, "num.partitions", Some("5"))]).await.0, 0);
+    assert_eq!(broker_settings(&mut client, "0").await["num.partitions"], shown("5", 2));
+    drop(client);
+    broker.kill().await;
+    let broker = world.start(started(), Durability::Local).await;
+    let mut client = broker.client().await;
+    assert_eq!(broker_settings(&mut client, "0").await["num.partitions"], shown("5", 2));
+    // A topic without a number of its own gets it, and its limit.
+    client.create_topic("t", -1, &[]).await;
+    assert_eq!(broker.engine.catalog().view().by_name("t").map(|topic| topic.partitions), Some(5));
+    let large = batch(&[&"x".repeat(3_000)]);
+    assert_eq!(code_of(&mut client, &large).await, ErrorCode::MessageTooLarge.code());
+    let back = &[(DELETE, "num.partitions", None), (DELETE, "message.max.bytes", None)][..];
+    assert_eq!((alter_broker(&mut client, "0", back).await.0, alter_broker(&mut client, "", back).await.0), (0, 0));
+    assert_eq!(broker_settings(&mut client, "").await, BTreeMap::new());
+    assert_eq!(broker_settings(&mut client, "0").await["num.partitions"], shown("2", 4));
+    assert_eq!(code_of(&mut client, &large).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_broker_cannot_change_while_it_runs_or_at_all_is_refused_with_the_reason() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    let version = broker.engine.catalog().view().version;
+    for (name, change, code, reason) in [
+        ("0", (SET, "max.connections", Some("5")), 42, "Cannot update these configs dynamically: max.connections"),
+        ("", (DELETE, "no.such.setting", None), 42, "no.such.setting"),
+        ("", (SET, "num.partitions", Some("0")), 40, "num.partitions: must be at least 1"),
+        ("0", (SET, "compression.type", Some("brotli")), 40, "not one of"),
+        ("0", (SET, "message.max.bytes", Some("1GiB")), 40, "must not be greater than socket.request.max.bytes"),
+        ("0", (APPEND, "num.partitions", Some("1")), 40, "not LIST"),
+        ("", (SET, "group.max.session.timeout.ms", Some("1")), 40, "group.max.session.timeout.ms"),
+    ] {
+        let (got, why) = alter_broker(&mut client, name, &[change]).await;
+        assert_eq!(got, code, "{change:?}: {why}");
+        assert!(why.contains(reason), "{change:?}: {why}");
+    }
+    assert_eq!(broker.engine.catalog().view().version, version);
+    // Every setting says whether it can be, and those that can take the value that they have.
+    let resource = message!(DescribeConfigsResource { resource_type: BROKER, resource_name: "0".into(), configuration_keys: None });
+    let described = client.call(4, &message!(DescribeConfigsRequest { resources: vec![resource] })).await.results[0].configs.clone();
+    for config in described {
+        let value = config.value.clone().unwrap_or_default();
+        let (code, why) = alter_broker(&mut client, "0", &[(SET, config.name.as_str(), Some(value.as_str()))]).await;
+        assert_eq!(code, if config.read_only { 42 } else { 0 }, "{}: {why}", config.name);
+    }
+}
+
+#[tokio::test]
+async fn altered_limits_count_from_the_next_request_on() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    let metadata = |name: &str| {
+        let topic = message!(MetadataRequestTopic { name: Some(name.into()) });
+        message!(MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: true })
+    };
+    assert_eq!(alter_broker(&mut client, "", &[(SET, "auto.create.topics.enable", Some("false"))]).await.0, 0);
+    assert_eq!(client.call(12, &metadata("t")).await.topics[0].error_code, 3);
+    assert_eq!(alter_broker(&mut client, "", &[(DELETE, "auto.create.topics.enable", None)]).await.0, 0);
+    assert_eq!(client.call(12, &metadata("t")).await.topics[0].error_code, 0);
+    let join = message!(JoinGroupRequest {
+        group_id: "g".into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![message!(JoinGroupRequestProtocol { name: "range".into() })],
+    });
+    // Version 4 asks a member without an id to come again, version 3 would wait for others.
+    assert_eq!(client.call(4, &join).await.error_code, ErrorCode::MemberIdRequired.code());
+    assert_eq!(alter_broker(&mut client, "0", &[(SET, "group.max.session.timeout.ms", Some("9000"))]).await.0, 0);
+    assert_eq!(client.call(4, &join).await.error_code, ErrorCode::InvalidSessionTimeout.code());
 }

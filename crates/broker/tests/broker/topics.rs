@@ -111,7 +111,7 @@ async fn names_that_differ_by_dots_and_underscores_alone_collide() {
 }
 
 #[tokio::test]
-async fn all_topics_of_a_request_are_one_change_of_the_catalog() {
+async fn all_topics_of_a_request_are_created_and_deleted_in_one_change_of_the_catalog() {
     let broker = TestBroker::with(BrokerConfig { max_partitions: 1_003, ..BrokerConfig::default() }).await;
     let mut client = broker.client().await;
     let version = broker.engine.catalog().view().version;
@@ -123,6 +123,11 @@ async fn all_topics_of_a_request_are_one_change_of_the_catalog() {
     for n in [0, 999] {
         assert_eq!(client.produce(&format!("t{n}"), &batch(&["x"])).await.error_code, 0);
     }
+    let topic_names = (0..1_000).map(|n| format!("t{n}").as_str().into()).collect();
+    let deleted = client.call(5, &message!(DeleteTopicsRequest { topic_names, timeout_ms: 30_000 })).await;
+    assert!(deleted.responses.iter().all(|t| t.error_code == 0));
+    assert_eq!(broker.engine.catalog().view().version, version + 2);
+    assert_eq!(client.produce("t0", &batch(&["x"])).await.error_code, 3);
 }
 
 #[tokio::test]
@@ -296,7 +301,9 @@ async fn the_brokers_settings_are_described_and_unknown_resources_refused() {
     let mut client = broker.client().await;
     let response = client.call(4, &describe(4, "0", None)).await;
     let partitions = response.results[0].configs.iter().find(|c| c.name.as_str() == "num.partitions").expect("described");
-    assert_eq!((partitions.value.as_deref(), partitions.config_source, partitions.read_only), (Some("4"), 4, true));
+    assert_eq!((partitions.value.as_deref(), partitions.config_source, partitions.read_only), (Some("4"), 4, false));
+    let connections = response.results[0].configs.iter().find(|c| c.name.as_str() == "max.connections").expect("described");
+    assert!(connections.read_only, "it is read when the broker starts");
     assert_eq!(client.call(4, &describe(4, "", None)).await.results[0].error_code, 0);
     for (kind, name, code) in [(4, "9", 42), (2, "unknown", 3), (2, "not/a/name", 17), (32, "group", 42)] {
         let response = client.call(4, &describe(kind, name, None)).await;

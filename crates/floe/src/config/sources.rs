@@ -161,13 +161,15 @@ pub(crate) fn dump(config: &Config) -> String {
 pub(super) fn markdown() -> String {
     let mut out = String::from(
         "# Settings\n\nWritten by `FLOE_BLESS=1 cargo test -p floe settings_are_documented` from the tables in `crates/floe/src/config/table.rs` and \
-         `crates/broker/src/config.rs`; do not edit by hand. How they are given: [operations.md](operations.md).\n\n\
-         | key | environment | default | meaning |\n|---|---|---|---|\n",
+         `crates/broker/src/config.rs`; do not edit by hand. How they are given: [operations.md](operations.md). \
+         Those that are `live` can be altered while the broker runs.\n\n\
+         | key | environment | default | | meaning |\n|---|---|---|---|---|\n",
     );
     let defaults = Config::default();
     for setting in settings() {
         let default = setting.get(&defaults).map_or_else(String::new, |value| format!("`{value}`"));
-        writeln!(out, "| `{}` | `{}` | {default} | {} |", setting.key(), setting.variable(), setting.doc())
+        let live = if setting.is_dynamic() { "live" } else { "" };
+        writeln!(out, "| `{}` | `{}` | {default} | {live} | {} |", setting.key(), setting.variable(), setting.doc())
             .expect("writing to a string does not fail");
     }
     out

@@ -45,6 +45,15 @@ impl Setting {
         }
     }
 
+    /// Whether it can be altered while the broker runs.
+    #[cfg(test)]
+    pub(crate) fn is_dynamic(self) -> bool {
+        match self.0 {
+            Kind::Own(_) => false,
+            Kind::Broker(broker) => broker.is_dynamic(),
+        }
+    }
+
     /// Its name in the environment.
     pub(crate) fn variable(self) -> String {
         let key = self.key();

@@ -182,6 +182,8 @@ fn a_body_with_a_right_checksum_and_wrong_contents_is_malformed_and_says_where()
     assert_eq!(longer, FormatError::TrailingBytes { what: "stop", at: 65, extra: 1 });
     let variant = decode::<CatalogVersion>(&sealed(Kind::Catalog, 1, &[1, 2])).expect_err("no such variant");
     assert!(matches!(variant, FormatError::Malformed { what: "catalog version", .. }), "{variant:?}");
+    let variant = decode::<CatalogVersion>(&sealed(Kind::Catalog, 2, &[1, 2])).expect_err("no such variant");
+    assert!(matches!(variant, FormatError::Malformed { what: "catalog version", .. }), "{variant:?}");
 }
 
 #[test]

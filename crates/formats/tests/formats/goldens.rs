@@ -21,19 +21,13 @@ fn to_hex(bytes: &[u8]) -> String {
     })
 }
 
-fn from_hex(text: &str) -> Bytes {
-    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex digits");
-    digits.chunks(2).map(byte).collect()
-}
-
 fn golden(sample: &Sample) -> Bytes {
     let path = path(sample);
     if std::env::var_os("FLOE_BLESS").is_some() && !path.exists() {
         #[expect(clippy::disallowed_methods, reason = "a golden that is missing is written by hand of whoever blesses it")]
         std::fs::write(&path, to_hex(&sample.bytes)).expect("the goldens folder is writable");
     }
-    from_hex(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    samples::stored(sample.name)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use floe_formats::{FormatError, inspect};
 use serde_json::Value;
 
 /// Fields whose members are data, not fields of the format.
-const MAPS: [&str; 3] = [".topics", ".deleted", ".configs"];
+const MAPS: [&str; 6] = [".topics", ".deleted", ".configs", ".all_brokers", ".brokers", ".brokers{}"];
 
 /// Every path of a part's fields, with `[]` for elements and `{}` for members of maps.
 fn paths(path: &str, value: &Value, out: &mut Vec<String>) {

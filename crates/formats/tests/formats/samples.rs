@@ -11,7 +11,7 @@ use floe_records::BatchHeader;
 use floe_types::{
     BrokerId, ClusterId, DiskId, Generation, Incarnation, LeaderEpoch, Lsn, Offset, PartitionId, SlotNumber, TopicId, WriteId,
 };
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 /// A persisted thing with a name of its own, as bytes.
 pub(crate) struct Sample {
@@ -38,10 +38,28 @@ pub(crate) fn partition(index: i32) -> PartitionId {
     PartitionId { topic: TOPIC, index }
 }
 
+fn from_hex(text: &str) -> Bytes {
+    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hex digits");
+    digits.chunks(2).map(byte).collect()
+}
+
+/// What is stored under a sample's name.
+pub(crate) fn stored(name: &str) -> Bytes {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("goldens").join(format!("{name}.hex"));
+    from_hex(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
 fn object<T: Object + PartialEq + 'static>(name: &'static str, value: T) -> Sample {
     let bytes = encode(&WRITER, &value);
     let read = move |bytes: &Bytes| decode::<T>(bytes).map(|(header, read)| header.writer == WRITER && read == value);
     Sample { name, bytes, read: Box::new(read) }
+}
+
+/// What an earlier version wrote, and nobody writes any more: the golden is its only source.
+fn earlier<T: Object + PartialEq + 'static>(name: &'static str, value: T) -> Sample {
+    let read = move |bytes: &Bytes| decode::<T>(bytes).map(|(header, read)| header.version < T::VERSION && read == value);
+    Sample { name, bytes: stored(name), read: Box::new(read) }
 }
 
 /// Every sample. A name ends in the version that wrote it.
@@ -57,8 +75,10 @@ pub(crate) fn all() -> Vec<Sample> {
         object("stop-v1", Stop { by: Incarnation(8) }),
         object("end-v1", end()),
         object("index-v1", index()),
-        object("catalog-delta-v1", CatalogVersion { version: 12, body: CatalogBody::Delta(changes()) }),
-        object("catalog-checkpoint-v1", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(catalog_state()) }),
+        earlier("catalog-delta-v1", CatalogVersion { version: 12, body: CatalogBody::Delta(changes()) }),
+        earlier("catalog-checkpoint-v1", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(catalog_state()) }),
+        object("catalog-delta-v2", CatalogVersion { version: 12, body: CatalogBody::Delta([changes(), broker_changes()].concat()) }),
+        object("catalog-checkpoint-v2", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(altered_state()) }),
         object("manifest-v1", manifest()),
         object("disk-identity-v1", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)) }),
         object("seal-v1", Seal { incarnation: Incarnation(7), by: Incarnation(8) }),
@@ -169,8 +189,21 @@ fn changes() -> Vec<CatalogChange> {
     ]
 }
 
+fn broker_changes() -> Vec<CatalogChange> {
+    let (key, value) = ("num.partitions".to_owned(), Some("3".to_owned()));
+    vec![
+        CatalogChange::SetBrokerConfig { broker: None, key: key.clone(), value },
+        CatalogChange::SetBrokerConfig { broker: Some(BrokerId(1)), key, value: None },
+    ]
+}
+
+fn altered_state() -> CatalogState {
+    let one = |value: &str| BTreeMap::from([("num.partitions".to_owned(), value.to_owned())]);
+    CatalogState { all_brokers: one("3"), brokers: BTreeMap::from([(BrokerId(1), one("5"))]), ..catalog_state() }
+}
+
 fn catalog_state() -> CatalogState {
-    CatalogState { topics: BTreeMap::from([(TOPIC, topic())]), deleted: BTreeMap::from([(TopicId(2), NOW)]) }
+    CatalogState { topics: BTreeMap::from([(TOPIC, topic())]), deleted: BTreeMap::from([(TopicId(2), NOW)]), ..CatalogState::default() }
 }
 
 pub(crate) fn manifest() -> Manifest {

@@ -199,12 +199,22 @@ fn change() -> impl Strategy<Value = CatalogChange> {
         (id(), any::<i64>()).prop_map(|(id, deleted_ms)| CatalogChange::DeleteTopic { id, deleted_ms }),
         (id(), ".{0,8}", option::of(".{0,8}")).prop_map(|(id, key, value)| CatalogChange::SetTopicConfig { id, key, value }),
         (id(), any::<i32>()).prop_map(|(id, count)| CatalogChange::SetPartitions { id, count }),
+        (broker(), ".{0,8}", option::of(".{0,8}")).prop_map(|(broker, key, value)| CatalogChange::SetBrokerConfig { broker, key, value }),
     ]
 }
 
+fn broker() -> impl Strategy<Value = Option<BrokerId>> {
+    option::of(any::<i32>().prop_map(BrokerId))
+}
+
 pub(crate) fn catalog_version() -> impl Strategy<Value = CatalogVersion> {
-    let state = (vec(topic(), 0..4), btree_map(any::<u128>().prop_map(TopicId), any::<i64>(), 0..4))
-        .prop_map(|(topics, deleted)| CatalogState { topics: topics.into_iter().map(|topic| (topic.id, topic)).collect(), deleted });
+    let deleted = btree_map(any::<u128>().prop_map(TopicId), any::<i64>(), 0..4);
+    let configs = || btree_map(".{0,8}", ".{0,8}", 0..3);
+    let brokers = btree_map(any::<i32>().prop_map(BrokerId), configs(), 0..3);
+    let state = (vec(topic(), 0..4), deleted, configs(), brokers).prop_map(|(topics, deleted, all_brokers, brokers)| {
+        let topics = topics.into_iter().map(|topic| (topic.id, topic)).collect();
+        CatalogState { topics, deleted, all_brokers, brokers }
+    });
     let body = prop_oneof![vec(change(), 0..5).prop_map(CatalogBody::Delta), state.prop_map(CatalogBody::Checkpoint)];
     (any::<u64>(), body).prop_map(|(version, body)| CatalogVersion { version, body })
 }

@@ -84,7 +84,7 @@ pub(super) struct Refused {
 
 impl Plan {
     pub(super) fn new(broker: &Broker, terms: Terms, runs: &[Run]) -> Self {
-        let limit = usize::try_from(broker.config.fetch_max_bytes.0).unwrap_or(usize::MAX);
+        let limit = usize::try_from(broker.settings().fetch_max_bytes.0).unwrap_or(usize::MAX);
         let max_bytes = usize::try_from(terms.max_bytes).unwrap_or(0).min(limit);
         let view = broker.view();
         let topics = runs
