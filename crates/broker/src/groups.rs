@@ -224,3 +224,6 @@ fn group_config(config: &BrokerConfig) -> GroupConfig {
         ..GroupConfig::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use floe_protocol::messages::produce_request::{PartitionProduceData, TopicProduc
 use floe_records::{BatchBuilder, Codec};
 use floe_testkit::sim_store::{SimFaults, SimStore};
 use floe_types::PartitionId;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -25,13 +26,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 pub(crate) struct World {
     pub(crate) env: Env,
     pub(crate) store: SimStore,
-    disk: Arc<SimDisk>,
+    disk: Mutex<Arc<SimDisk>>,
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let env = Env::simulated(seed);
-        Self { store: SimStore::new(&env, SimFaults::none()), disk: Arc::new(SimDisk::new(&env)), env }
+        Self { store: SimStore::new(&env, SimFaults::none()), disk: Mutex::new(Arc::new(SimDisk::new(&env))), env }
     }
 
     pub(crate) async fn broker(&self) -> Arc<Broker> {
@@ -41,10 +42,31 @@ impl World {
     pub(crate) async fn broker_with(&self, config: BrokerConfig, options: EngineOptions) -> Arc<Broker> {
         let env = self.env.process();
         let store = Store::new(env.clone(), self.store.backend(), StoreOptions::default());
-        let disk: Arc<dyn Disk> = self.disk.clone();
+        let disk: Arc<dyn Disk> = self.disk.lock().clone();
         let engine = Engine::open(env.clone(), store, disk, options).await.expect("the engine opens");
         let advertised = Advertised { host: "floe".into(), port: 9092 };
         Arc::new(Broker::new(env, engine, config, advertised, BrokerMetrics::default(), Shutdown::new()))
+    }
+
+    /// Kill -9: the process is gone, its disk has all it wrote.
+    pub(crate) async fn kill(&self, broker: Arc<Broker>) {
+        broker.env.abort_all();
+        broker.env.tasks_ended().await;
+        drop(broker);
+        self.disk.lock().process_died();
+    }
+
+    /// The machine is gone, and what its disk had not synced.
+    pub(crate) async fn lose_power(&self, broker: Arc<Broker>) {
+        broker.env.abort_all();
+        broker.env.tasks_ended().await;
+        drop(broker);
+        self.disk.lock().crash();
+    }
+
+    /// From now on brokers start on another machine.
+    pub(crate) fn change_disk(&self) {
+        *self.disk.lock() = Arc::new(SimDisk::new(&self.env));
     }
 
     /// Drains, and the process is gone: everything is history afterwards.

@@ -29,10 +29,12 @@ pub enum Mutant {
     DeletedBeforeIndex,
     /// A stop counts although the row was deleted beyond it (R6, T63).
     FrontNotChecked,
+    /// A coordinator answers before the records that the answer rests on are committed.
+    AnsweredBeforeCommit,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AckBeforeSync,
         Self::PlainPut,
         Self::SlotsAckedOutOfOrder,
@@ -43,6 +45,7 @@ impl Mutant {
         Self::DroppedBeforeCounted,
         Self::DeletedBeforeIndex,
         Self::FrontNotChecked,
+        Self::AnsweredBeforeCommit,
     ];
 }
 

@@ -6,8 +6,8 @@
 use super::{Surroundings, load};
 use floe_coordinator::records::GroupRecord;
 use floe_coordinator::{Answer, Effects, GroupError, Now, Reply, Request, Shard, Waiter, WriteFailed};
-use floe_env::Watched;
 use floe_env::hash::HashMap;
+use floe_env::{Mutant, Watched, mutated};
 use floe_log::{AppendError, Partition};
 use floe_records::{BatchBuilder, BatchHeader, Codec};
 use parking_lot::Mutex;
@@ -82,7 +82,7 @@ impl Slot {
             // Who waits for other members is told at once that they will meet elsewhere.
             () = self.surroundings.shutdown.wait() => return Err(GroupError::NotCoordinator),
         };
-        if answer.until > 0 {
+        if answer.until > 0 && !mutated(Mutant::AnsweredBeforeCommit) {
             let committed = self.partition.committed(answer.until);
             match self.surroundings.env.timeout(self.surroundings.commit_timeout, committed).await {
                 Ok(Ok(())) => {}
