@@ -1,7 +1,8 @@
 //! The settings of a topic: every name that Kafka 4.1 knows and Floe's own, with type, default and meaning.
 //!
 //! A setting that Floe does not act on yet is refused unless it asks for what happens anyway: nobody is to believe
-//! that a topic is compacted or expires when it does not. What a topic does not set, the broker's settings give.
+//! that a topic is compacted or expires when it does not. What is only a hint is taken, and its documentation says so.
+//! What a topic does not set, the broker's settings give.
 
 mod table;
 
@@ -246,9 +247,22 @@ mod tests {
         for (name, value) in [("cleanup.policy", "delete"), ("segment.ms", "604800000"), ("min.insync.replicas", "1")] {
             assert_eq!(check_topic_setting(name, Some(value)), Ok(()), "{name}={value}");
         }
-        for (name, value) in [("segment.ms", "1000"), ("cleanup.policy", "compact"), ("segment.bytes", "1048576")] {
+        for (name, value) in [("cleanup.policy", "compact"), ("preallocate", "true")] {
             let error = check_topic_setting(name, Some(value)).expect_err("it would do nothing");
             assert!(error.to_string().contains("has no effect"), "{error}");
+        }
+    }
+
+    #[test]
+    fn hints_are_taken_as_kafka_takes_them() {
+        for (name, value) in
+            [("flush.ms", "12345678"), ("segment.bytes", "1048576"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "0.01")]
+        {
+            assert_eq!(check_topic_setting(name, Some(value)), Ok(()), "{name}={value}");
+        }
+        for (name, value) in [("flush.ms", "-1"), ("segment.bytes", "10000"), ("segment.ms", "0"), ("min.cleanable.dirty.ratio", "2")] {
+            let error = check_topic_setting(name, Some(value)).expect_err("no such value");
+            assert!(matches!(error, TopicConfigError::Value { .. }), "{name}={value}: {error}");
         }
     }
 

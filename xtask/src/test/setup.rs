@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Package, and a program or file that shows that it is there.
-const DEBIAN: [(&str, &str); 6] = [
+const DEBIAN: [(&str, &str); 7] = [
     ("git", "git"),
     ("kcat", "kcat"),
     ("make", "make"),
     ("python3-venv", "/usr/bin/python3"),
+    ("rapidjson-dev", "/usr/include/rapidjson/document.h"),
     ("strace", "strace"),
     ("zlib1g-dev", "/usr/include/zlib.h"),
 ];

@@ -34,6 +34,28 @@ fn minus_one_or_more(text: &str) -> Result<(), String> {
     }
 }
 
+fn positive_long(text: &str) -> Result<(), String> {
+    match i64::read(text)? {
+        1.. => Ok(()),
+        _ => Err("must be at least 1".to_owned()),
+    }
+}
+
+/// Kafka's least size of a segment (KIP-1030).
+fn segment_bytes(text: &str) -> Result<(), String> {
+    match i32::read(text)? {
+        1_048_576.. => Ok(()),
+        _ => Err("must be at least 1048576".to_owned()),
+    }
+}
+
+fn ratio(text: &str) -> Result<(), String> {
+    match text.trim().parse::<f64>() {
+        Ok(0.0..=1.0) => Ok(()),
+        _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
 fn readable<T: Setting>(text: &str) -> Result<(), String> {
     T::read(text).map(|_| ())
 }
@@ -46,6 +68,17 @@ const fn used(
     doc: &'static str,
 ) -> TopicSetting {
     TopicSetting { name, kind, doc, default, effect: Effect::Used(check) }
+}
+
+/// A hint: Floe takes every value that Kafka takes, because whatever it says, what Floe does anyway is within it.
+const fn hint(
+    name: &'static str,
+    kind: ConfigType,
+    default: &'static str,
+    check: fn(&str) -> Result<(), String>,
+    doc: &'static str,
+) -> TopicSetting {
+    TopicSetting { name, kind, doc, default: Default::Fixed(default), effect: Effect::Used(check) }
 }
 
 /// Accepts only `accepts`, whose first is the default.
@@ -68,8 +101,14 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         "Codec that batches are stored and served in; 'producer' keeps what the producer chose.",
     ),
     ignored("compression.zstd.level", Int, &["3"], "Level of zstd when compression.type is zstd."),
-    ignored("delete.retention.ms", Long, &["86400000"], "How long compaction keeps tombstones. Compaction is not there yet."),
-    ignored("file.delete.delay.ms", Long, &["60000"], "Floe has no log files to delete."),
+    hint(
+        "delete.retention.ms",
+        Long,
+        "86400000",
+        not_negative_long,
+        "How long compaction keeps tombstones. Without effect on topics that are not compacted, as in Kafka.",
+    ),
+    hint("file.delete.delay.ms", Long, "60000", not_negative_long, "A hint without effect: Floe has no log files to delete."),
     used(
         "floe.durability",
         Text,
@@ -77,14 +116,32 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         readable::<Durability>,
         "When a record counts as committed: 'local' once it is fsynced on this broker's disk, 'object' once it is in the object store.",
     ),
-    ignored("flush.messages", Long, &[LONG_MAX], "Floe makes every acknowledged record durable; see floe.durability."),
-    ignored("flush.ms", Long, &[LONG_MAX], "Floe makes every acknowledged record durable; see floe.durability."),
+    hint(
+        "flush.messages",
+        Long,
+        LONG_MAX,
+        positive_long,
+        "A hint without effect: Floe makes every acknowledged record durable; see floe.durability.",
+    ),
+    hint(
+        "flush.ms",
+        Long,
+        LONG_MAX,
+        not_negative_long,
+        "A hint without effect: Floe makes every acknowledged record durable; see floe.durability.",
+    ),
     ignored("follower.replication.throttled.replicas", List, &[""], "Floe does not copy partitions between brokers."),
-    ignored("index.interval.bytes", Int, &["4096"], "Floe's indexes go by block."),
+    hint("index.interval.bytes", Int, "4096", not_negative_int, "A hint without effect: Floe's indexes go by block."),
     ignored("leader.replication.throttled.replicas", List, &[""], "Floe does not copy partitions between brokers."),
     ignored("local.retention.bytes", Long, &["-2"], "Floe's log lives in the object store; local disk holds only what is not there yet."),
     ignored("local.retention.ms", Long, &["-2"], "Floe's log lives in the object store; local disk holds only what is not there yet."),
-    ignored("max.compaction.lag.ms", Long, &[LONG_MAX], "Longest time a record stays uncompacted. Compaction is not there yet."),
+    hint(
+        "max.compaction.lag.ms",
+        Long,
+        LONG_MAX,
+        positive_long,
+        "Longest time a record stays uncompacted. Without effect on topics that are not compacted, as in Kafka.",
+    ),
     used(
         "max.message.bytes",
         Int,
@@ -113,8 +170,20 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         readable::<TimestampType>,
         "Whether records keep the producer's timestamp (CreateTime) or get the broker's (LogAppendTime).",
     ),
-    ignored("min.cleanable.dirty.ratio", Double, &["0.5"], "How dirty a log must be to be compacted. Compaction is not there yet."),
-    ignored("min.compaction.lag.ms", Long, &["0"], "Shortest time a record stays uncompacted. Compaction is not there yet."),
+    hint(
+        "min.cleanable.dirty.ratio",
+        Double,
+        "0.5",
+        ratio,
+        "How dirty a log must be to be compacted. Without effect on topics that are not compacted, as in Kafka.",
+    ),
+    hint(
+        "min.compaction.lag.ms",
+        Long,
+        "0",
+        not_negative_long,
+        "Shortest time a record stays uncompacted. Without effect on topics that are not compacted, as in Kafka.",
+    ),
     used(
         "min.insync.replicas",
         Int,
@@ -140,9 +209,9 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         minus_one_or_more,
         "Age at which records go, in milliseconds; -1 keeps them for ever.",
     ),
-    ignored("segment.bytes", Int, &["1073741824"], "Floe's segments are sized by the flush, not by topic."),
-    ignored("segment.index.bytes", Int, &["10485760"], "Floe's indexes have no size of their own."),
-    ignored("segment.jitter.ms", Long, &["0"], "Floe's segments are sized by the flush, not by topic."),
-    ignored("segment.ms", Long, &["604800000"], "Floe's segments are sized by the flush, not by topic."),
+    hint("segment.bytes", Int, "1073741824", segment_bytes, "A hint without effect: Floe's segments are sized by the flush, not by topic."),
+    hint("segment.index.bytes", Int, "10485760", not_negative_int, "A hint without effect: Floe's indexes have no size of their own."),
+    hint("segment.jitter.ms", Long, "0", not_negative_long, "A hint without effect: Floe's segments are sized by the flush, not by topic."),
+    hint("segment.ms", Long, "604800000", positive_long, "A hint without effect: Floe's segments are sized by the flush, not by topic."),
     ignored("unclean.leader.election.enable", Boolean, &["false"], "Floe never elects a leader that lacks acknowledged records."),
 ];
