@@ -1,6 +1,6 @@
 //! The command line: one subcommand, one file.
 
-use crate::commands::{check, consume, du, gc, group, inspect, produce, topic, verify};
+use crate::commands::{bench, check, completions, consume, du, gc, group, inspect, produce, topic, verify};
 use crate::serve;
 use clap::{Parser, Subcommand};
 
@@ -24,6 +24,10 @@ pub(crate) enum Command {
     Produce(produce::Arguments),
     /// Print the records of a topic
     Consume(consume::Arguments),
+    /// Load a broker with producers and consumers, and measure it
+    Bench(bench::Arguments),
+    /// Print what a shell needs to complete this program's commands
+    Completions(completions::Arguments),
     /// Show any persisted object or WAL file, every field explained
     Inspect(inspect::Arguments),
     /// Check every object of a store, and that they agree with each other

@@ -1,6 +1,8 @@
 //! The tools: one file per command, all in one style. They talk to brokers through Kafka's protocol and to stores directly.
 
+pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod consume;
 pub(crate) mod du;
 pub(crate) mod gc;

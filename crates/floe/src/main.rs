@@ -15,7 +15,7 @@ mod store;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use commands::{check, consume, du, gc, group, inspect, produce, topic, verify};
+use commands::{bench, check, completions, consume, du, gc, group, inspect, produce, topic, verify};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,6 +57,8 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Produce(arguments) => Box::pin(produce::run(arguments)).await,
         Command::Group(arguments) => Box::pin(group::run(arguments)).await,
         Command::Consume(arguments) => Box::pin(consume::run(arguments)).await,
+        Command::Bench(arguments) => Box::pin(bench::run(arguments)).await,
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Inspect(arguments) => Box::pin(inspect::run(arguments)).await,
         Command::Verify(arguments) => Box::pin(verify::run(arguments)).await,
         Command::Du(arguments) => Box::pin(du::run(arguments)).await,

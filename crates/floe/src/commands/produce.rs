@@ -55,11 +55,11 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-fn codec(text: &str) -> Result<Codec, String> {
+pub(super) fn codec(text: &str) -> Result<Codec, String> {
     Codec::from_name(text).ok_or_else(|| "not one of none, gzip, snappy, lz4, zstd".to_owned())
 }
 
-fn acks(text: &str) -> Result<i16, String> {
+pub(super) fn acks(text: &str) -> Result<i16, String> {
     match text {
         "all" | "-1" => Ok(-1),
         "1" => Ok(1),
