@@ -60,10 +60,20 @@ pub fn create_topics(bootstrap: &str, topics: &[Topic]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Clients that are back soon when their broker is.
+const QUICK: [(&str, &str); 4] = [
+    ("reconnect.backoff.ms", "10"),
+    ("reconnect.backoff.max.ms", "100"),
+    ("topic.metadata.refresh.fast.interval.ms", "50"),
+    ("allow.auto.create.topics", "false"),
+];
+
 fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap).set("reconnect.backoff.ms", "10").set("reconnect.backoff.max.ms", "100");
-    config.set("topic.metadata.refresh.fast.interval.ms", "50").set("allow.auto.create.topics", "false").set("log_level", "3");
+    config.set("bootstrap.servers", bootstrap).set("log_level", "3");
+    for (key, value) in QUICK {
+        config.set(key, value);
+    }
     config
 }
 
@@ -117,20 +127,32 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts as many producers as `numbers` names; a number is used once in a history.
+    /// Starts as many producers as `numbers` names; a number is used once in a history. They are quick to retry.
     ///
     /// # Errors
     /// librdkafka refuses its settings.
     pub fn start(bootstrap: &str, topics: &[Topic], numbers: std::ops::Range<u16>) -> anyhow::Result<Self> {
+        let quick = [("linger.ms", "1"), ("retry.backoff.ms", "10"), ("retry.backoff.max.ms", "100"), ("batch.num.messages", "50")];
+        let patient = [("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "600000")];
+        Self::with(bootstrap, topics, numbers, &[&QUICK[..], &quick, &patient].concat())
+    }
+
+    /// The same with other settings than librdkafka's only where they are given.
+    ///
+    /// # Errors
+    /// librdkafka refuses its settings.
+    pub fn with(bootstrap: &str, topics: &[Topic], numbers: std::ops::Range<u16>, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let (recorder, end) = (Arc::new(Recorder::default()), Arc::new(AtomicBool::new(false)));
         let give_up = Arc::new(AtomicBool::new(false));
         let partitions: Vec<Partition> =
             topics.iter().flat_map(|topic| (0..topic.partitions).map(|index| (topic.name.clone(), index))).collect();
         let mut producers = Vec::new();
         for number in numbers {
-            let mut config = client(bootstrap);
-            config.set("enable.idempotence", "true").set("acks", "all").set("message.timeout.ms", "600000");
-            config.set("linger.ms", "1").set("retry.backoff.ms", "10").set("retry.backoff.max.ms", "100").set("batch.num.messages", "50");
+            let mut config = ClientConfig::new();
+            config.set("bootstrap.servers", bootstrap).set("log_level", "3");
+            for (key, value) in settings {
+                config.set(*key, *value);
+            }
             let producer: ThreadedProducer<Callbacks> = config.create_with_context(Callbacks(recorder.clone()))?;
             let (partitions, end, give_up) = (partitions.clone(), end.clone(), give_up.clone());
             producers.push(std::thread::spawn(move || produce(&producer, number, &partitions, &end, &give_up)));

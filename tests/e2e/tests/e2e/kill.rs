@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Acks that do not come in so long will not.
 const ACK_LIMIT: Duration = Duration::from_secs(120);
 
-fn rounds(quick: usize, full: usize) -> usize {
+pub(crate) fn rounds(quick: usize, full: usize) -> usize {
     let full = if std::env::var_os("FLOE_TEST_FULL").is_some() { full } else { quick };
     std::env::var("FLOE_E2E_ROUNDS").map_or(full, |rounds| rounds.parse().expect("FLOE_E2E_ROUNDS is a number"))
 }
