@@ -96,6 +96,7 @@ def node():
     runtime = NODE / "node_modules" / ".bin" / "node"
     for name in ["kafkajs", "platformatic"]:
         yield name, [runtime, NODE / f"smoke_{name}.mjs"]
+    yield "kafkajs-groups", [runtime, NODE / "groups_kafkajs.mjs"]
 
 
 def java():
