@@ -5,6 +5,8 @@ Each is a function from a folder to a context, which gives a function from a nam
 
 import contextlib
 import json
+import os
+import random
 import shutil
 import socket
 import subprocess
@@ -38,7 +40,7 @@ def s3(folder):
     command += [f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     command += ["-master.electionTimeout=1s", "-master.heartbeatInterval=100ms", "-volume.preStopSeconds=1", "-volume.max=0"]
     command += ["-master.volumeSizeLimitMB=1024", *(f"-{name}.port={port}" for name, port in ports.items())]
-    environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+    environment = dict(os.environ, WEED_MASTER_VOLUME_GROWTH_COPY_1="1")
     with open(folder / "weed.log", "w") as log:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     try:
@@ -54,9 +56,13 @@ def s3(folder):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """Below those that the system gives to outgoing connections: weed also uses the port 10,000 above each."""
+    for _ in range(1000):
+        port = random.randrange(12_000, 22_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit("no port is free")
 
 
 def answers(method, url):

@@ -77,7 +77,6 @@ SKIPS = {
     "0081/do_test_AlterConfigs": "alters a setting of Kerberos",
     "0081/do_test_IncrementalAlterConfigs": "alters settings of Kerberos and of groups of the new protocol",
     "0081/do_test_DescribeConfigs_groups": "groups of the new protocol have settings; they are not served yet",
-    "0081/do_test_DeleteRecords": "DeleteRecords is not served yet",
     **{f"0113/{subtest}": LOCAL for subtest in LOCAL_0113},
     "0137/do_test_consume_batch_control_msgs": TRANSACTIONS,
     "0139": LOCAL,

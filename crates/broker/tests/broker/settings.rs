@@ -116,7 +116,7 @@ async fn bad_changes_are_refused_with_the_reason_and_nothing_of_their_resource_i
         ((SET, "message.timestamp.after.max.ms", Some("-1")), 40, "must not be negative"),
         ((SET, "floe.durability", Some("replicated")), 40, "needs a cluster"),
         ((SET, "retention.mss", Some("1")), 40, "Unknown topic config name: retention.mss"),
-        ((SET, "segment.ms", Some("60000")), 40, "no effect"),
+        ((SET, "preallocate", Some("true")), 40, "no effect"),
         ((APPEND, "cleanup.policy", Some("compact")), 40, "delete,compact"),
         ((SUBTRACT, "cleanup.policy", Some("delete")), 40, "no effect"),
         ((APPEND, "compression.type", Some("gzip")), 40, "not LIST"),

@@ -77,7 +77,7 @@ async fn topics_that_cannot_be_are_refused_each_for_its_own_reason() {
         (elsewhere, 39),
         (configured("typo", "retention.mss", Some("1")), 40),
         (configured("null", "retention.ms", None), 40),
-        (configured("no-effect", "segment.ms", Some("60000")), 40),
+        (configured("no-effect", "preallocate", Some("true")), 40),
         (configured("nonsense", "retention.ms", Some("-2")), 40),
         (configured("compacted", "cleanup.policy", Some("compact")), 40),
         (configured("replicated", "floe.durability", Some("replicated")), 40),

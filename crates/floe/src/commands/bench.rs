@@ -80,8 +80,6 @@ struct Load {
     arguments: Arguments,
     topic: TopicInfo,
     live: Live,
-    /// When producers end, on the monotonic clock.
-    until: Duration,
     /// Where each partition ends, once producers are done.
     ends: Watched<Option<Arc<BTreeMap<i32, i64>>>>,
 }
@@ -91,8 +89,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let mut kafka = Kafka::connect(&env, &arguments.broker).await?;
     let is_new = create(&mut kafka, &arguments).await?;
     let topic = kafka.topic(&arguments.topic, false).await?;
-    let until = env.monotonic() + Duration::from(arguments.duration);
-    let load = Arc::new(Load { env, arguments, topic, live: Live::default(), until, ends: Watched::new(None) });
+    let load = Arc::new(Load { env, arguments, topic, live: Live::default(), ends: Watched::new(None) });
     let measured = Box::pin(measure(&mut kafka, &load)).await;
     if is_new && !load.arguments.keep {
         delete(&mut kafka, &load.topic).await?;

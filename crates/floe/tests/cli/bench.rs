@@ -20,7 +20,7 @@ fn a_load_is_measured_and_leaves_nothing_behind() {
     assert!(figures["produced"]["max_ms"].as_f64() >= figures["produced"]["p50_ms"].as_f64());
     assert_eq!(good(&["topic", "list", "-b", &at]), "no topics\n");
     let table = stdout(&bench(&["--duration", "1ms", "--keep", "--topic", "mine", "--acks", "0"]));
-    assert!(table.contains("P99.9 MS") && table.contains("\nproduced") && table.contains("\nconsumed"), "{table}");
+    assert!(table.contains("P99.9 MS") && table.contains("\n produced") && table.contains("\n consumed"), "{table}");
     good(&["topic", "describe", "mine", "-b", &at]);
     bench(&["--duration", "1ms", "--topic", "mine"]);
     good(&["topic", "describe", "mine", "-b", &at]);

@@ -50,11 +50,12 @@ impl Producer {
     pub(super) async fn run(mut self) -> Result<Figures, Failure> {
         let load = self.load.clone();
         let began = load.env.monotonic();
+        let until = began + Duration::from(load.arguments.duration);
         // Batches are spread over the interval, not sent by all producers at once.
         let mut due = self.interval.map(|interval| began + interval.mul_f64(self.share()));
-        while load.env.monotonic() < load.until {
+        while load.env.monotonic() < until {
             if let Some(at) = due {
-                if at >= load.until {
+                if at >= until {
                     break;
                 }
                 load.env.sleep(at.saturating_sub(load.env.monotonic())).await;
