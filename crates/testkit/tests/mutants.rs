@@ -1,4 +1,5 @@
-//! Each deliberate fault is found by the simulation, and after how many seeds. `FLOE_MUTANT_SEEDS` bounds the search.
+//! Each deliberate fault is found by the simulation, and after how many seeds. `FLOE_MUTANT_SEEDS` bounds the search. A stop that counts
+//! below the front needs a successor that sleeps at one moment: `history/stop.rs` makes it.
 
 use floe_env::{Mutant, set_mutant};
 use floe_testkit::simulation::{self, OPERATIONS};
@@ -36,6 +37,5 @@ found! {
     a_foreign_slot_taken_for_own_is_found: ForeignSlotTakenForOwn,
     a_log_start_that_counts_before_its_event_is_found: LogStartBeforeEvent,
     t27_segments_dropped_before_their_manifest_counts_are_found: DroppedBeforeCounted,
-    t63_slots_deleted_before_their_index_stands_are_found: DeletedBeforeIndex,
-    t63_a_stop_that_counts_below_the_front_is_found: FrontNotChecked
+    t63_slots_deleted_before_their_index_stands_are_found: DeletedBeforeIndex
 }

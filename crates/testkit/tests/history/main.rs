@@ -4,4 +4,5 @@
 mod clean;
 mod log_start;
 mod settle;
+mod stop;
 mod support;

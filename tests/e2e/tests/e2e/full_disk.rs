@@ -17,11 +17,11 @@ fn a_full_disk_is_clean_back_pressure_and_everything_goes_on_when_there_is_room(
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup::new(folder.path(), "broker");
-    let volume = match Volume::mount(&setup.data, 64 * MIB) {
+    let volume = match Volume::mount(&setup.data, 32 * MIB) {
         Ok(volume) => volume,
         Err(reason) => return println!("SKIP full disk: {reason}"),
     };
-    let setup = setup.option("floe.wal.file.bytes=2MiB").option("floe.flush.bytes=1MiB");
+    let setup = setup.option("floe.wal.file.bytes=2MiB").option("floe.flush.bytes=1MiB").option("floe.tail.bytes=8MiB");
     let broker = setup.start().unwrap();
     let topics = [Topic::new("local", 4, "local")];
     create_topics(&setup.bootstrap(), &topics).unwrap();
@@ -30,7 +30,7 @@ fn a_full_disk_is_clean_back_pressure_and_everything_goes_on_when_there_is_room(
     assert!(load.wait(1000, ACK_LIMIT));
     let memory = broker.memory().unwrap();
     while load.wait(1, NO_MORE) {
-        assert!(load.acknowledged() < 10_000_000, "64 MiB hold no such log");
+        assert!(load.acknowledged() < 10_000_000, "32 MiB hold no such log");
     }
     let (full, room) = (load.acknowledged(), volume.free().unwrap());
     let grown = broker.memory().unwrap().saturating_sub(memory);

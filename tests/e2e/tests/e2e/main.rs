@@ -7,7 +7,6 @@ mod ends;
 mod full_disk;
 mod groups;
 mod kill;
-mod restarts;
 mod store_gone;
 mod system_calls;
 mod tour;
