@@ -53,7 +53,7 @@ fn a_consumer_that_only_waits_keeps_it_or_does_not_as_the_settings_say() {
 fn end(child: &mut Child) {
     // It may have ended by itself.
     let _killed = child.kill();
-    child.wait().unwrap();
+    child.wait().expect("it can be waited for");
 }
 
 /// ApiVersions version 0, with correlation id 7.
@@ -87,9 +87,9 @@ fn activated(socket: &TcpListener, folder: &std::path::Path) -> Child {
     let mut command = Command::new("bash");
     command.args(["-c", script, "bash", program, "serve", "--data"]).arg(folder.join("data"));
     command.args(["--admin", "127.0.0.1:0", "--idle-exit", "1s"]);
-    command.stdin(OwnedFd::from(socket.try_clone().unwrap())).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(OwnedFd::from(socket.try_clone().expect("descriptors are left"))).stdout(Stdio::piped()).stderr(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLOE_")) {
         command.env_remove(name);
     }
-    command.spawn().unwrap()
+    command.spawn().expect("bash is there")
 }
