@@ -65,7 +65,10 @@ impl Partition {
                 Ok(Source::Wal(start, end)) => match self.read_wal(start, end).await {
                     Ok(batch) => vec![batch],
                     // Flushed while it was read: the pack that holds it was known before the WAL let go of it.
-                    Err(ReadError::Wal(WalError::Trimmed { .. })) => continue,
+                    Err(ReadError::Wal(WalError::Trimmed { .. })) if moves < MOVES => {
+                        moves += 1;
+                        continue;
+                    }
                     Err(error) => return Err(error),
                 },
                 Ok(Source::Pack(segment)) => match self.shared.packs.read(self.id, &segment, offset, room).await {
