@@ -214,7 +214,12 @@ impl Replay {
                 Some((file, read)) if file == self.file => self.unvisited.push(read?),
                 // Of a file that ended earlier.
                 Some(_) => {}
-                None => return Ok(false),
+                // Never taken for the end: what lies there may have been acknowledged.
+                None => {
+                    return Err(WalError::Invalid {
+                        what: format!("{file} files of a WAL do not have the bytes that they should", file = self.file + 1),
+                    });
+                }
             }
         }
         Ok(true)

@@ -255,16 +255,23 @@ impl Cleaner {
 
     /// All indexes but the newest.
     async fn delete_indexes(&self, incarnation: Incarnation) -> Result<(), CleanError> {
-        for object in self.shared.store.list(&keys::indexes_prefix(incarnation), None, PAGE).await?.iter().skip(1) {
-            self.delete(&object.key).await?;
+        loop {
+            let page = self.shared.store.list(&keys::indexes_prefix(incarnation), None, PAGE).await?;
+            for object in page.iter().skip(1) {
+                self.delete(&object.key).await?;
+            }
+            if page.len() < PAGE {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Recovery packs: losers' at once, named ones as slots. True if none is left.
     async fn clean_recovery(&self, end: &End, stands: &Indexed) -> Result<bool, CleanError> {
-        let mut clean = true;
-        for object in self.shared.store.list(&keys::recoveries_prefix(end.incarnation), None, PAGE).await? {
+        let listed = self.shared.store.list(&keys::recoveries_prefix(end.incarnation), None, PAGE).await?;
+        // What lies behind a full page is looked at in another pass.
+        let mut clean = listed.len() < PAGE;
+        for object in listed {
             let Ok(Key::Recovery { incarnation, by, number }) = Key::parse(&object.key) else { continue };
             let stored = PackRef::Recovery { incarnation, by, number };
             let counts = end.recovery.contains(&stored);

@@ -39,6 +39,8 @@ impl Waiters {
 
     pub(super) fn await_log_start(&mut self, start: Offset) -> oneshot::Receiver<CommitAnswer> {
         let (sender, receiver) = oneshot::channel();
+        // Without a store none is answered, and each client that gives up and comes again would leave one behind.
+        self.starts.retain(|(_, waiting)| !waiting.is_closed());
         self.starts.push((start, sender));
         receiver
     }

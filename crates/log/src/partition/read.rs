@@ -38,7 +38,7 @@ enum Source {
     Unread,
 }
 
-/// Times that what is read may move to another pack meanwhile.
+/// Times that what is read may move, to another pack or out of the WAL, before any of it was got.
 const MOVES: u32 = 8;
 
 impl Partition {
@@ -87,7 +87,7 @@ impl Partition {
                 Err(_) => return Ok(result),
             };
             let Some(next) = take(&mut result, batches, room, force, offset, request.max_bytes)? else { return Ok(result) };
-            offset = next;
+            (offset, moves) = (next, 0);
         }
     }
 
