@@ -2,8 +2,10 @@
 
 use crate::support::*;
 use floe_formats::{PackRef, keys};
-use floe_log::EngineOptions;
+use floe_log::{Ended, EngineOptions};
+use floe_records::BatchHeader;
 use floe_testkit::sim_store::SimStore;
+use floe_testkit::store_faults::{FaultRule, StoreFault, StoreOp};
 use floe_types::{Incarnation, PartitionId, SlotNumber, TopicId};
 use std::time::Duration;
 
@@ -191,6 +193,44 @@ fn t63_a_put_that_lands_after_its_slot_was_deleted_brings_nothing_back() {
         assert_eq!(values(&broker.partition(id), 20).await, numbered(20, &[VALUE; 41]));
         room.pass(60 * SECOND).await;
         assert!(room.store.peek(&slot(1, 0)).is_none(), "swept with what lies before the front");
+        room.assert_clean().await;
+    });
+}
+
+#[test]
+fn t51_an_owner_that_creates_its_slot_again_after_it_was_deleted_says_nothing_that_is_not_so() {
+    run(async {
+        let room = Room::new(47);
+        let old = room.start(cleaning()).await;
+        let id = old.topic("t", &[]).await;
+        append(&old.partition(id), &batch(&[(1, "first")])).await.expect("appended");
+        // The next slot is written, and its writer stands still before it hears of that.
+        let unheard = FaultRule { op: Some(StoreOp::Create), prefix: slot(1, 1), fault: StoreFault::Hang, count: 1 };
+        room.store.add_rule(unheard);
+        let second = batch(&[(1, "second")]);
+        let appended = old.partition(id).append(&second, &BatchHeader::parse(&second).expect("sound")).expect("appended");
+        room.pass(Duration::from_millis(20)).await;
+        old.env.freeze();
+
+        let new = room.with_new_disk().start(cleaning()).await;
+        assert_eq!(values(&new.partition(id), 0).await, numbered(0, &["first", "second"]));
+        fill(&room, &new, id, 60).await;
+        room.pass(120 * SECOND).await;
+        assert!(room.store.peek(&slot(1, 1)).is_none(), "its records are elsewhere");
+        let log = values(&new.partition(id), 0).await;
+
+        old.env.thaw();
+        // Its create succeeds once more, and what it says then is true: the record is there.
+        old.partition(id).committed(appended.end_offset).await.expect("acknowledged");
+        assert!(room.store.peek(&slot(1, 1)).is_some(), "this is what the test is about");
+        let lost = append(&old.partition(id), &batch(&[(1, "lost")])).await;
+        assert!(lost.is_err(), "{lost:?}");
+        assert!(matches!(old.engine.ended().await, Ended::Fenced { .. }));
+        assert_eq!(values(&new.partition(id), 0).await, log);
+        append(&new.partition(id), &batch(&[(1, "third")])).await.expect("appended");
+        room.stop(new).await;
+        let last = room.with_new_disk().start(cleaning()).await;
+        assert_eq!(values(&last.partition(id), 0).await.len(), log.len() + 1);
         room.assert_clean().await;
     });
 }
