@@ -4,8 +4,8 @@
 //! All decisions are the state machine's (`floe-coordinator`). A handler locks the shard, asks, appends what the answer wants
 //! appended, and unlocks; it waits outside. Time is a task per loaded partition that sleeps until the next deadline.
 //!
-//! A partition is loaded from its log start when the broker starts, or when it is first asked for. There are no state
-//! snapshots yet, so loading takes as long as the partition is long.
+//! A partition is loaded from its log start when the broker starts, or when it is first asked for. Checkpoints
+//! (`slot/checkpoint.rs`) keep the log near the size of its state, so loading takes as long as there are offsets and groups.
 
 mod load;
 mod slot;

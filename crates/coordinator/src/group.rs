@@ -42,6 +42,8 @@ pub(crate) struct Group {
     pub(crate) is_stored: bool,
     /// End offset of what was written of its members last.
     pub(crate) stored_until: i64,
+    /// What the log says of its members: in the middle of a rebalance that is the generation before.
+    pub(crate) stored: Option<Box<StoredGroup>>,
     /// How many members support each protocol.
     votes: Votes,
     /// How many members wait for a generation.
@@ -87,6 +89,7 @@ impl Group {
             sync_ends: None,
             is_stored: false,
             stored_until: 0,
+            stored: None,
             votes: Votes::new(),
             joining: 0,
         }

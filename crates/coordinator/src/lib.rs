@@ -1,7 +1,8 @@
 //! Consumer groups as a pure state machine: (state, request, now) to (records to append, replies, timers).
 //!
 //! Read in this order: [`shard`] (what goes in and comes out), `group.rs` (one group's data), `join.rs`, `rebalance.rs`,
-//! `sync.rs` (the way to an assignment), `offsets.rs`, `expiry.rs` (what time does), [`records`] (Kafka's own schema).
+//! `sync.rs` (the way to an assignment), `offsets.rs`, `expiry.rs` (what time does), [`records`] (Kafka's own schema),
+//! `checkpoint.rs` (the state as records, so that older ones can go).
 //!
 //! A [`Shard`] owns the groups of one partition of `__consumer_offsets`. It never waits, reads no clock and does no I/O: it
 //! is told the time, says which records it wants appended and what to answer once they are committed, and is told how the
@@ -13,6 +14,7 @@
 //!
 //! Is not: Kafka's wire, nor the log, nor the place where tasks and timers run; those are the broker's.
 
+mod checkpoint;
 mod describe;
 mod error;
 mod expiry;

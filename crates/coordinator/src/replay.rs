@@ -46,20 +46,21 @@ impl Shard {
 pub(crate) fn restore(groups: &mut Groups, id: &Name, stored: StoredGroup, until: i64) {
     let offsets = groups.remove(id).map(|group| group.offsets).unwrap_or_default();
     let mut group = Group::with_offsets(id.clone(), offsets);
-    let protocol: Option<Name> = stored.protocol.map(Into::into);
-    let protocol_type: Name = stored.protocol_type.into();
-    for member in stored.members {
-        group.add(restored(member, protocol.as_ref()), &protocol_type);
+    let protocol: Option<Name> = stored.protocol.as_deref().map(Into::into);
+    let protocol_type: Name = stored.protocol_type.as_str().into();
+    for member in &stored.members {
+        group.add(restored(member.clone(), protocol.as_ref()), &protocol_type);
     }
     group.state = if group.members.is_empty() { GroupState::Empty } else { GroupState::Stable };
     group.state_since_ms = Some(stored.state_since_ms).filter(|ms| *ms >= 0);
     group.generation = stored.generation;
     group.protocol_type = Some(protocol_type).filter(|kind| !kind.is_empty());
     group.protocol = protocol;
-    group.leader = stored.leader.map(Name::from).filter(|leader| group.members.contains_key(leader)).or(group.leader);
+    group.leader = stored.leader.as_deref().map(Name::from).filter(|leader| group.members.contains_key(leader)).or(group.leader);
     group.subscribed = group.subscriptions();
     group.is_stored = true;
     group.stored_until = until;
+    group.stored = Some(Box::new(stored));
     groups.insert(id.clone(), group);
 }
 

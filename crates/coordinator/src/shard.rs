@@ -2,7 +2,8 @@
 //!
 //! The driver's part: call [`Shard::handle`], [`Shard::expire`] or [`Shard::clean`]; give the answers to who waits for them,
 //! each once its `until` is committed; append the records of a write as one batch and say how that went with
-//! [`Shard::written`], before anything else is asked. What [`Shard::replay`] is fed at the start is the same records.
+//! [`Shard::written`], before anything else is asked. What [`Shard::replay`] is fed at the start is the same records, or those
+//! of a checkpoint ([`Shard::checkpoint`]) and all that came after it began.
 
 use crate::expiry::millis_until;
 use crate::group::Group;
@@ -181,6 +182,9 @@ impl Shard {
     pub fn written(&mut self, now: Now, write: Write, result: Result<i64, WriteFailed>) -> Effects {
         let mut step = Step::new(&self.config, &mut self.timers, now);
         let groups = &mut self.groups;
+        if result.is_ok() {
+            crate::checkpoint::remember(groups, &write.records);
+        }
         match (write.then, result) {
             (Then::Assign { group, generation, assignments }, result) => {
                 if let Some(group) = groups.get_mut(&group).filter(|group| group.generation == generation) {

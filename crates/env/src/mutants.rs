@@ -31,10 +31,12 @@ pub enum Mutant {
     FrontNotChecked,
     /// A coordinator answers before the records that the answer rests on are committed.
     AnsweredBeforeCommit,
+    /// The log of a coordinator begins where its checkpoint ends, not where it began.
+    CheckpointFromItsEnd,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AckBeforeSync,
         Self::PlainPut,
         Self::SlotsAckedOutOfOrder,
@@ -46,6 +48,7 @@ impl Mutant {
         Self::DeletedBeforeIndex,
         Self::FrontNotChecked,
         Self::AnsweredBeforeCommit,
+        Self::CheckpointFromItsEnd,
     ];
 }
 

@@ -3,7 +3,10 @@
 //! The lock is never held across a wait; an append never waits. What the machine wants appended is appended before anybody
 //! else gets the lock, so records lie in the log in the order of the decisions.
 
+mod checkpoint;
+
 use super::{Surroundings, load};
+use checkpoint::Due;
 use floe_coordinator::records::GroupRecord;
 use floe_coordinator::{Answer, Effects, GroupError, Now, Reply, Request, Shard, Waiter, WriteFailed};
 use floe_env::hash::HashMap;
@@ -35,6 +38,9 @@ pub(super) struct Slot {
     running: Mutex<Option<Running>>,
     /// The next deadline has come nearer.
     sooner: Notify,
+    /// The log may be due for a checkpoint.
+    grown: Notify,
+    due: Mutex<Due>,
 }
 
 /// A loaded shard.
@@ -49,8 +55,8 @@ struct Running {
 
 impl Slot {
     pub(super) fn new(surroundings: Arc<Surroundings>, partition: Arc<Partition>) -> Self {
-        let (phase, running, sooner) = (Watched::new(Phase::Loading), Mutex::new(None), Notify::new());
-        Self { surroundings, partition, phase, running, sooner }
+        let (phase, running) = (Watched::new(Phase::Loading), Mutex::new(None));
+        Self { surroundings, partition, phase, running, sooner: Notify::new(), grown: Notify::new(), due: Mutex::default() }
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -129,15 +135,32 @@ impl Slot {
                 return self.leave();
             }
         }
+        tokio::select! {
+            biased;
+            () = self.surroundings.shutdown.wait() => {}
+            _gone = self.phase.wait_for(|phase| *phase == Phase::Gone) => {}
+            () = self.keep_time() => {}
+            () = self.keep_short() => {}
+        }
+    }
+
+    /// Does what is due, for ever.
+    async fn keep_time(&self) {
         loop {
             let wait = self.expire();
             tokio::select! {
                 biased;
-                () = self.surroundings.shutdown.wait() => return,
-                _gone = self.phase.wait_for(|phase| *phase == Phase::Gone) => return,
                 () = self.sooner.notified() => {}
                 () = self.surroundings.env.sleep(wait) => {}
             }
+        }
+    }
+
+    /// Writes checkpoints, for ever. Apart from the clock: while a checkpoint waits for the log, sessions end all the same.
+    async fn keep_short(&self) {
+        loop {
+            self.checkpoint_if_due().await;
+            self.grown.notified().await;
         }
     }
 
@@ -218,6 +241,9 @@ impl Slot {
         drop(guard);
         if is_sooner {
             self.sooner.notify_one();
+        }
+        if self.may_be_due() {
+            self.grown.notify_one();
         }
         if !owned {
             tracing::warn!(partition = %self.partition.id(), "this broker does not own these groups any more");

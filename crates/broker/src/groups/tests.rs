@@ -7,7 +7,7 @@
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::testing::World;
-use floe_coordinator::{Commit, CommitPartition, Fetch, GroupError, Reply, Request};
+use floe_coordinator::{Commit, CommitPartition, Fetch, GroupError, OFFSETS_TOPIC, Reply, Request};
 use floe_env::{Mutant, set_mutant};
 use floe_log::{Durability, EngineOptions};
 use floe_testkit::sim_store::SimFaults;
@@ -29,6 +29,8 @@ struct Life {
     known: Known,
     next: i64,
     committed: usize,
+    /// The log start of a partition of groups has moved.
+    checkpoints: usize,
 }
 
 fn group(index: usize) -> floe_coordinator::Name {
@@ -88,7 +90,7 @@ impl Life {
     fn new(seed: u64) -> Self {
         let world = World::new(seed);
         let durability = if seed.is_multiple_of(2) { Durability::Object } else { Durability::Local };
-        Self { world, durability, known: Known::default(), next: 1, committed: 0 }
+        Self { world, durability, known: Known::default(), next: 1, committed: 0, checkpoints: 0 }
     }
 
     fn below(&self, n: u64) -> u64 {
@@ -121,6 +123,9 @@ impl Life {
             let before = known.insert(index, found).unwrap_or_default();
             assert!(found >= before, "{}: {found} after {before}", group(index));
         }
+        let topic = broker.view().by_name(OFFSETS_TOPIC).cloned();
+        let partitions = topic.iter().flat_map(|topic| (0..topic.partitions).filter_map(|index| broker.partition(topic, index).ok()));
+        self.checkpoints += partitions.filter(|partition| partition.offsets().log_start > 0).count();
         self.committed = self.known.lock().values().filter(|offset| **offset > 0).count();
     }
 
@@ -154,7 +159,7 @@ impl Life {
     }
 }
 
-async fn live(seed: u64) -> usize {
+async fn live(seed: u64) -> (usize, usize) {
     let mut life = Life::new(seed);
     if seed.is_multiple_of(3) {
         life.world.store.set_faults(SimFaults::rough());
@@ -164,10 +169,11 @@ async fn live(seed: u64) -> usize {
         broker = Box::pin(life.round(broker)).await;
         life.check(&broker).await;
     }
-    life.committed
+    (life.committed, life.checkpoints)
 }
 
-fn run(seed: u64) -> usize {
+/// Groups that have committed, and how often a partition was seen that a checkpoint had made shorter.
+fn run(seed: u64) -> (usize, usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O");
     runtime.block_on(live(seed))
 }
@@ -180,7 +186,9 @@ fn no_committed_offset_is_lost_or_goes_back_whatever_happens_to_brokers() {
     };
     for seed in seeds {
         println!("FLOE_GROUPS_SEED={seed}");
-        assert_eq!(run(seed), GROUPS, "a group never got anything committed");
+        let (committed, checkpoints) = run(seed);
+        assert_eq!(committed, GROUPS, "a group never got anything committed");
+        assert!(checkpoints > 0, "no checkpoint was ever seen");
     }
 }
 
@@ -197,6 +205,12 @@ fn found_after(mutant: Mutant) -> Option<u64> {
 #[test]
 fn a_commit_that_is_answered_before_its_records_are_durable_is_found() {
     let seeds = found_after(Mutant::AnsweredBeforeCommit).expect("the simulation finds it");
+    println!("found after {seeds} seeds");
+}
+
+#[test]
+fn a_log_that_begins_where_its_checkpoint_ends_is_found() {
+    let seeds = found_after(Mutant::CheckpointFromItsEnd).expect("the simulation finds it");
     println!("found after {seeds} seeds");
 }
 

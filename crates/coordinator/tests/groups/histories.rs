@@ -291,6 +291,7 @@ impl History {
             (7, Some(at)) if self.clients[at].phase == Phase::In => self.clients[at].phase = Phase::Out,
             (8, _) => self.check_offsets(),
             (9..=12, Some(at)) => self.commit(at),
+            (13, _) => self.world.checkpoint(),
             (_, Some(_)) => {
                 for _ in 0..4 {
                     let at = self.below(self.clients.len());

@@ -23,6 +23,54 @@ fn a_stable_group_goes_on_in_its_generation() {
 }
 
 #[test]
+fn a_checkpoint_says_all_that_the_log_before_it_said() {
+    let mut world = World::new();
+    let (members, generation) = world.stable(2);
+    for offset in 1..50 {
+        assert_eq!(world.commit_offset(&members[1], generation, offset), Ok(()));
+    }
+    let before = (world.call(Request::Describe { group: name("g") }), world.offset());
+    let records = world.records();
+    world.checkpoint();
+    world.commit();
+    assert_eq!((records >= 50, world.records()), (true, 2), "a group and its offset are left");
+    world.restart();
+    assert_eq!((world.call(Request::Describe { group: name("g") }), world.offset()), before);
+    assert_eq!(world.heartbeat(&members[0], generation), Ok(Reply::Heartbeat));
+}
+
+#[test]
+fn a_checkpoint_in_the_middle_of_a_rebalance_keeps_the_generation_before_it() {
+    let mut world = World::new();
+    let (members, generation) = world.stable(1);
+    let (_, newcomer) = world.join();
+    let first = world.rejoin(&members[0]);
+    assert_eq!((world.joined(first).generation, world.joined(newcomer).generation), (generation + 1, generation + 1));
+    world.checkpoint();
+    world.commit();
+    world.restart();
+    assert_eq!(world.heartbeat(&members[0], generation), Ok(Reply::Heartbeat));
+    assert_eq!(world.state(), GroupState::Stable);
+}
+
+#[test]
+fn deleted_groups_and_offsets_do_not_come_back_with_a_checkpoint() {
+    let mut world = World::new();
+    assert_eq!(world.commit_offset("", -1, 3), Ok(()));
+    assert!(world.call(Request::Delete { group: name("g") }).is_ok());
+    world.checkpoint();
+    assert_eq!(world.commit_offset("", -1, 9), Ok(()));
+    world.commit();
+    world.restart();
+    assert_eq!(world.offset(), Some(9));
+    assert!(world.call(Request::Delete { group: name("g") }).is_ok());
+    world.checkpoint();
+    world.commit();
+    world.restart();
+    assert_eq!(world.offset(), None);
+}
+
+#[test]
 fn members_that_do_not_come_back_after_a_start_are_out_after_their_session() {
     let mut world = World::new();
     let (members, generation) = world.stable(2);

@@ -1,6 +1,7 @@
 //! A shard with its surroundings, and requests with the usual things filled in.
 
 use bytes::Bytes;
+use floe_coordinator::records::GroupRecord;
 use floe_coordinator::{
     Answer, Commit, CommitPartition, Effects, Fetch, GroupConfig, GroupError, GroupState, Heartbeat, Join, Joined, Leave, LeavingMember,
     Name, Now, Reply, Request, Shard, Sync, Synced, TopicPartitions, Waiter, WriteFailed,
@@ -24,6 +25,8 @@ pub(crate) struct World {
     /// What the next appends meet.
     pub(crate) refuses: Option<WriteFailed>,
     answers: BTreeMap<Waiter, Answer>,
+    /// Where the newest checkpoint begins and ends, until the log before it is gone.
+    checkpoint: Option<(i64, i64)>,
     /// The newest generation that this coordinator has told anybody of.
     told: i32,
     next: u64,
@@ -49,6 +52,7 @@ impl World {
             commits: true,
             refuses: None,
             answers: BTreeMap::new(),
+            checkpoint: None,
             told: 0,
             next: 0,
             fresh: 0,
@@ -101,17 +105,7 @@ impl World {
             let result = match self.refuses {
                 Some(error) => Err(error),
                 None => {
-                    let end = self.end();
-                    let record = |(at, record): (usize, &floe_coordinator::records::GroupRecord)| Record {
-                        offset: end + i64::try_from(at).unwrap(),
-                        timestamp: self.at().wall_ms,
-                        key: Some(record.key()),
-                        value: record.value(),
-                        headers: Vec::new(),
-                    };
-                    let batch: Vec<_> = write.records.iter().enumerate().map(record).collect();
-                    let end = end + i64::try_from(batch.len()).unwrap();
-                    self.log.push((end, batch));
+                    let end = self.append(&write.records);
                     if self.commits {
                         self.committed = end;
                     }
@@ -122,8 +116,46 @@ impl World {
         }
     }
 
+    /// Appends a batch; its end offset.
+    fn append(&mut self, records: &[GroupRecord]) -> i64 {
+        let begin = self.end();
+        let record = |(at, record): (usize, &GroupRecord)| Record {
+            offset: begin + i64::try_from(at).unwrap(),
+            timestamp: self.at().wall_ms,
+            key: Some(record.key()),
+            value: record.value(),
+            headers: Vec::new(),
+        };
+        let batch: Vec<_> = records.iter().enumerate().map(record).collect();
+        let end = begin + i64::try_from(batch.len()).unwrap();
+        self.log.push((end, batch));
+        end
+    }
+
     pub(crate) fn commit(&mut self) {
         self.committed = self.end();
+        if let Some((begin, _)) = self.checkpoint.take() {
+            self.log.retain(|(end, _)| *end > begin);
+        }
+    }
+
+    /// How many records the log has.
+    pub(crate) fn records(&self) -> usize {
+        self.log.iter().map(|(_, batch)| batch.len()).sum()
+    }
+
+    /// Appends all groups' state anew. Once that is committed, the log begins there.
+    pub(crate) fn checkpoint(&mut self) {
+        let begin = self.end();
+        let groups = self.shard.group_ids();
+        let written = groups.iter().map(|group| self.shard.checkpoint(group)).filter(|records| !records.is_empty()).collect::<Vec<_>>();
+        assert_eq!(written.iter().map(Vec::len).sum::<usize>(), self.shard.checkpoint_len());
+        for records in written {
+            self.append(&records);
+        }
+        if self.end() > begin {
+            self.checkpoint = Some((begin, self.end()));
+        }
     }
 
     /// Does what is due now.
@@ -161,6 +193,8 @@ impl World {
     pub(crate) fn restart(&mut self) {
         let committed = self.committed;
         self.log.retain(|(end, _)| *end <= committed);
+        // Without the whole of it the log stays as it was.
+        self.checkpoint = self.checkpoint.filter(|(_, end)| *end <= committed);
         self.answers.clear();
         self.told = 0;
         self.shard = Shard::new(self.config.clone());
