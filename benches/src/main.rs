@@ -94,7 +94,7 @@ fn main() -> anyhow::Result<()> {
 /// One way to measure rows, and the rows that it measures.
 type Step = (&'static [&'static str], fn(&mut Bench) -> anyhow::Result<()>);
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 16] = [
     (&["E1", "E2", "E4", "E12"], rows::produce::round),
     (&["E3"], rows::s3::round),
     (&["E5"], rows::latency::round),
@@ -109,6 +109,8 @@ const STEPS: [Step; 14] = [
     (&["S3"], rows::groups::many_members),
     (&["S4", "S5"], rows::surface::topics),
     (&["S6"], rows::surface::small_requests),
+    (&["S7"], rows::offsets::loading),
+    (&["S8"], rows::crowd::crowd),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

@@ -114,7 +114,20 @@ fn topics(row: &Row) -> Option<Judged> {
     judged(measured, reached, false)
 }
 
-const ASKED: [Asked; 19] = [
+fn crowd(row: &Row) -> Option<Judged> {
+    let quiet = row.median("floe, quiet")?;
+    let mut texts = vec![format!("quiet {} ms", number(quiet))];
+    for how in ["idle and slow connections", "flood of metadata", "reconnects"] {
+        let of = |who: &str| row.median(&format!("{who}, {how}"));
+        let kafka =
+            of("kafka").zip(row.median("kafka, quiet")).map(|(ms, quiet)| format!(" (Kafka {:.1}x)", ms / quiet)).unwrap_or_default();
+        texts.push(format!("{how} {:.1}x{kafka}", of("floe")? / quiet));
+    }
+    texts.push(format!("{:.0} MiB more", row.median("floe: memory")?));
+    judged(texts.join("; "), true, false)
+}
+
+const ASKED: [Asked; 21] = [
     Asked { id: "E1", what: "produce, 8 partitions, acks=all", reach: "≥ min(1.0x Kafka, 0.8x raw)", goal: "1.5x Kafka", judge: produce },
     Asked { id: "E2", what: "broker CPU per GB of E1", reach: "≤ 0.8x Kafka", goal: "0.5x", judge: produce_cpu },
     Asked {
@@ -200,6 +213,14 @@ const ASKED: [Asked; 19] = [
         goal: "-",
         judge: |row| requests(row, 3.0, Some(40.0)),
     },
+    Asked {
+        id: "S7",
+        what: "start with 1,000,000 committed offsets: until all groups are listed",
+        reach: "≤ 1 s",
+        goal: "-",
+        judge: |row| at_most(row, "floe", "s", 1.0, 0.0),
+    },
+    Asked { id: "S8", what: "ack p99 at 500/s in a crowd of other connections", reach: "reported", goal: "-", judge: crowd },
 ];
 
 /// Three digits that mean something.

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 const METADATA: i16 = 3;
 const OFFSET_COMMIT: i16 = 8;
+const OFFSET_FETCH: i16 = 9;
 const FIND_COORDINATOR: i16 = 10;
 const JOIN_GROUP: i16 = 11;
 const HEARTBEAT: i16 = 12;
 const SYNC_GROUP: i16 = 14;
+const LIST_GROUPS: i16 = 16;
 const CREATE_TOPICS: i16 = 19;
 /// What no request here may take longer than.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -94,8 +96,13 @@ pub(crate) fn all_metadata() -> anyhow::Result<Vec<u8>> {
     frame(&body)
 }
 
-/// OffsetCommit version 2 to partition 0, by nobody who is a member.
+/// OffsetCommit of partition 0, by nobody who is a member.
 pub(crate) fn offset_commit(group: &str, topic: &str, offset: i64) -> anyhow::Result<Vec<u8>> {
+    offset_commits(group, topic, 1, offset)
+}
+
+/// OffsetCommit version 2 of the same offset for each of the first partitions.
+pub(crate) fn offset_commits(group: &str, topic: &str, partitions: i32, offset: i64) -> anyhow::Result<Vec<u8>> {
     let mut body = request(OFFSET_COMMIT, 2)?;
     put_string(&mut body, group)?;
     body.extend((-1i32).to_be_bytes()); // generation
@@ -103,21 +110,69 @@ pub(crate) fn offset_commit(group: &str, topic: &str, offset: i64) -> anyhow::Re
     body.extend((-1i64).to_be_bytes()); // retention
     body.extend(1i32.to_be_bytes());
     put_string(&mut body, topic)?;
-    body.extend(1i32.to_be_bytes());
-    body.extend(0i32.to_be_bytes());
-    body.extend(offset.to_be_bytes());
-    body.extend((-1i16).to_be_bytes()); // no metadata
+    body.extend(partitions.to_be_bytes());
+    for index in 0..partitions {
+        body.extend(index.to_be_bytes());
+        body.extend(offset.to_be_bytes());
+        body.extend((-1i16).to_be_bytes()); // no metadata
+    }
     frame(&body)
 }
 
-/// The Kafka error of the answer's only partition.
+/// The first Kafka error of the answer's only topic; 0 for none.
 pub(crate) fn committed(answer: &[u8]) -> anyhow::Result<i16> {
     let mut reader = Reader(answer);
     reader.i32()?;
     reader.string()?;
+    for _ in 0..reader.i32()? {
+        reader.i32()?;
+        match reader.i16()? {
+            0 => {}
+            code => return Ok(code),
+        }
+    }
+    Ok(0)
+}
+
+/// OffsetFetch version 1 of the first partitions of a topic.
+pub(crate) fn offset_fetch(group: &str, topic: &str, partitions: i32) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(OFFSET_FETCH, 1)?;
+    put_string(&mut body, group)?;
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, topic)?;
+    body.extend(partitions.to_be_bytes());
+    (0..partitions).for_each(|index| body.extend(index.to_be_bytes()));
+    frame(&body)
+}
+
+/// The offsets of the answer's only topic, in its order.
+pub(crate) fn fetched(answer: &[u8]) -> anyhow::Result<Vec<i64>> {
+    let mut reader = Reader(answer);
     reader.i32()?;
-    reader.i32()?;
-    reader.i16()
+    reader.string()?;
+    let mut offsets = Vec::new();
+    for _ in 0..reader.i32()? {
+        reader.i32()?;
+        let (high, low) = (reader.i32()?, reader.i32()?);
+        offsets.push((i64::from(high) << 32) | i64::from(low.cast_unsigned()));
+        reader.string()?;
+        match reader.i16()? {
+            0 => {}
+            code => bail!("an offset was refused: Kafka error {code}"),
+        }
+    }
+    Ok(offsets)
+}
+
+/// ListGroups version 0.
+pub(crate) fn list_groups() -> anyhow::Result<Vec<u8>> {
+    frame(&request(LIST_GROUPS, 0)?)
+}
+
+/// The answer's Kafka error, and how many groups it lists.
+pub(crate) fn listed(answer: &[u8]) -> anyhow::Result<(i16, usize)> {
+    let mut reader = Reader(answer);
+    Ok((reader.i16()?, usize::try_from(reader.i32()?)?))
 }
 
 /// Waits until a group's coordinator takes a commit.

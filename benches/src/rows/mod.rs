@@ -1,8 +1,10 @@
 //! The rows of the report, one file per family. Each measures one round for all candidates in turn.
 
+pub(crate) mod crowd;
 pub(crate) mod groups;
 pub(crate) mod idle;
 pub(crate) mod latency;
+pub(crate) mod offsets;
 pub(crate) mod produce;
 pub(crate) mod s3;
 pub(crate) mod shaped;
@@ -56,5 +58,5 @@ impl Bench {
 }
 
 /// All rows of this program, in the order of the report: E of the broker core, S of the Kafka surface.
-pub(crate) const ALL: [&str; 19] =
-    ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13", "S1", "S2", "S3", "S4", "S5", "S6"];
+pub(crate) const ALL: [&str; 21] =
+    ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8"];
