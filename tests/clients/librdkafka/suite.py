@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """librdkafka's own broker tests against Floe: python3 tests/clients/librdkafka/suite.py [NUMBER | NUMBER/SUBTEST ...]
 
-The source is that of the crate rdkafka-sys, which cargo has from its registry; it is copied to target/ and built there once. Every test
-runs in a process of its own, several at a time, against one broker on a directory and one on an S3 server (SeaweedFS), if that is here.
+The source is that of the crate rdkafka-sys, which cargo has from its registry; it is copied to target/ and built there once, with the
+library that cargo has built for the tests in Rust, if it has. Every test runs in a process of its own, several at a time, against one
+broker on a directory and one on an S3 server (SeaweedFS), if that is here.
 Without --full (or FLOE_TEST_FULL=1) only QUICK runs; with numbers, only those. What does not run is in SKIPS
 with its reason: a test that skips itself and is not there fails the suite, and so does one that is there and would run.
 """
@@ -33,7 +34,8 @@ VERSION = "4.1.0"
 # As tests are meant to be run: see tests/scenarios in the source.
 OPTIONS = ["num.partitions=4", "group.initial.rebalance.delay.ms=500", "group.min.session.timeout.ms=1000"]
 SCENARIOS = {"default": [], "noautocreate": ["auto.create.topics.enable=false"]}
-AT_ONCE = 4
+# Tests wait most of their time. All of them together are more than two cores keep in time.
+AT_ONCE = {False: 10, True: 4}
 LIMIT = {False: 150, True: 600}
 
 # Told another version, because with 4.1.0 it asks for kafka-acls.sh.
@@ -92,12 +94,16 @@ if not Path("/usr/include/rapidjson/document.h").exists():
 PARTS = {"0061": "without transactions"}
 # Runs by itself when the others are done: it measures time.
 ALONE = {"0038"}
-# Representative, and not slow: each kind of request, groups of both protocols, administration, connections that break.
-QUICK = """0001 0002 0003 0005 0007 0008 0011 0012 0013 0014 0015 0017 0018 0019 0021 0022 0026 0029 0030 0031 0033 0034 0040 0041 0044
-    0045 0048 0049 0050 0051 0052 0054 0056 0057 0059 0061 0063 0064 0065 0067 0069 0070 0073 0081 0083 0085 0086 0090 0093 0099 0107
-    0109 0110 0111 0112 0118 0122 0127 0130 0132 0140
-    0113/b_subscribe_with_cb_test 0113/f_assign_call_cooperative 0113/k_add_partition 0113/l_unsubscribe 0113/x_incremental_rebalances""".split()
-QUICK_S3 = "0011 0012 0014 0030 0081 0090".split()
+# Representative, and not slow: each kind of request, groups of both protocols, administration, connections that break. What takes
+# longest is first, so that nothing long is left alone at the end; without numbers that wait for metadata again and again.
+QUICK = """0081/do_test_DescribeConsumerGroups 0107 0033 0081/do_test_ListConsumerGroups 0050 0113/x_incremental_rebalances 0030
+    0081/do_test_CreateTopics 0081/do_test_ListConsumerGroupOffsets 0069 0049 0081/do_test_DeleteGroups 0051 0018 0015 0111 0061
+    0081/do_test_DescribeTopics 0081/do_test_DeleteConsumerGroupOffsets 0081/do_test_AlterConsumerGroupOffsets 0109
+    0113/l_unsubscribe 0118 0110 0083 0017 0132 0086 0059 0052 0019 0127 0041 0014 0112 0081/do_test_DeleteTopics 0067 0081/do_test_ListOffsets
+    0113/k_add_partition 0090 0040 0113/f_assign_call_cooperative 0081/do_test_CreatePartitions 0085 0056 0029 0140 0130 0099 0073 0070
+    0065 0064 0063 0057 0054 0048 0044 0034 0031 0022 0021 0013 0012 0011 0008 0007 0005 0003 0002 0001
+    0081/do_test_DescribeConfigs 0081/do_test_DescribeCluster 0081/do_test_unclean_destroy""".split()
+QUICK_S3 = "0081/do_test_CreateTopics 0014 0081/do_test_DeleteTopics 0090 0081/do_test_CreatePartitions 0130 0099 0012 0011".split()
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 TEST = re.compile(r"_TEST\((\w+),\s*([A-Z0-9_|\s]+?)(?:,|\))(.*?)(?=\b_TEST\(|\Z)", re.S)
@@ -115,6 +121,14 @@ class Test:
         self.is_manual = "MANUAL" in flags
 
 
+def built_by_cargo(crate):
+    """Where cargo has built the library for the tests in Rust, if it has."""
+    source = (Path(crate["manifest_path"]).parent / "librdkafka" / "src" / "rdkafka.h").read_bytes()
+    found = run.TARGET.glob(f"debug/build/{CRATE}-*/out/src/librdkafka.a")
+    same = [library.parents[1] for library in found if (library.parent / "rdkafka.h").read_bytes() == source]
+    return max((folder for folder in same if (folder / "src-cpp" / "librdkafka++.a").exists()), key=os.path.getmtime, default=None)
+
+
 def build():
     """The folder with test-runner in it."""
     found = subprocess.run(["cargo", "metadata", "--locked", "--format-version", "1"], cwd=HERE, stdout=subprocess.PIPE, check=True)
@@ -122,16 +136,30 @@ def build():
     folder = run.TARGET / "librdkafka" / crate["version"]
     stamp, wanted = folder / "built", " ".join([*CONFIGURE, "without" if "0110" in SKIPS else "with", "rapidjson"])
     if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"building librdkafka's tests, {crate['version']}", flush=True)
+        library = built_by_cargo(crate)
+        print(f"building librdkafka's tests, {crate['version']}, {'on the library that is there' if library else 'and the library'}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(Path(crate["manifest_path"]).parent / "librdkafka", folder)
+        shutil.copytree(library or Path(crate["manifest_path"]).parent / "librdkafka", folder)
+        commands = [["make", "-j2", "-C", "tests", "test-runner"]]
+        if library:
+            for_tests(folder)
+        else:
+            commands = [["./configure", *CONFIGURE], ["make", "-j2", "libs"], *commands]
         with open(folder / "build.log", "w") as log:
-            for command in [["./configure", *CONFIGURE], ["make", "-j2", "libs"], ["make", "-j2", "-C", "tests", "test-runner"]]:
+            for command in commands:
                 if subprocess.run(command, cwd=folder, stdout=log, stderr=log).returncode != 0:
                     log.flush()
                     sys.exit(f"{' '.join(command)} failed: {folder / 'build.log'}\n{(folder / 'build.log').read_text()[-3000:]}")
         stamp.write_text(wanted)
     return folder / "tests"
+
+
+def for_tests(folder):
+    """What the library was configured with, less what makes compiling slow; tests also use what may have been installed since."""
+    makefile, header = folder / "Makefile.config", folder / "config.h"
+    makefile.write_text(re.sub(r"(?m)^(CPPFLAGS\+=.*)-g -O\d", r"\1-O0", makefile.read_text()))
+    if "0110" not in SKIPS and "WITH_RAPIDJSON 1" not in header.read_text():
+        header.write_text(f"{header.read_text()}\n#define WITH_RAPIDJSON 1\n")
 
 
 def declared(tests):
@@ -193,6 +221,9 @@ def plan(tests, wanted):
         number, _, subtest = key.partition("/")
         if subtest and subtest in subtests(tests, number):
             used.add(key)
+    # In the order in which they are asked for.
+    place = {name: at for at, name in reversed(list(enumerate(wanted)))}
+    units.sort(key=lambda unit: place.get(unit.number, place.get(f"{unit.number}/{unit.subtest}", 0)))
     stale = [f"SKIPS has {key}, which is no test" for key in SKIPS if key not in used]
     return units, stale
 
@@ -262,7 +293,7 @@ def suite(tests, wanted, full, kind, store):
                 return unit, problems, text, time.monotonic() - start
 
             alone = [unit for unit in units if unit.number in ALONE]
-            with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            with concurrent.futures.ThreadPoolExecutor(AT_ONCE[full]) as pool:
                 together = [pool.submit(one, unit) for unit in units if unit not in alone]
                 results = (future.result() for future in concurrent.futures.as_completed(together))
                 for unit, problems, text, took in itertools.chain(results, map(one, alone)):
