@@ -10,6 +10,7 @@ mod http;
 mod load;
 mod process;
 mod raw;
+mod replay;
 mod report;
 mod requests;
 mod rows;
@@ -94,7 +95,7 @@ fn main() -> anyhow::Result<()> {
 /// One way to measure rows, and the rows that it measures.
 type Step = (&'static [&'static str], fn(&mut Bench) -> anyhow::Result<()>);
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 17] = [
     (&["E1", "E2", "E4", "E12"], rows::produce::round),
     (&["E3"], rows::s3::round),
     (&["E5"], rows::latency::round),
@@ -109,6 +110,9 @@ const STEPS: [Step; 14] = [
     (&["S3"], rows::groups::many_members),
     (&["S4", "S5"], rows::surface::topics),
     (&["S6"], rows::surface::small_requests),
+    (&["H1", "H2", "H6"], rows::history::speed),
+    (&["H3"], rows::history::directory),
+    (&["H4", "H7"], rows::history::beside),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

@@ -1,6 +1,7 @@
 //! The rows of the report, one file per family. Each measures one round for all candidates in turn.
 
 pub(crate) mod groups;
+pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod produce;
@@ -55,6 +56,8 @@ impl Bench {
     }
 }
 
-/// All rows of this program, in the order of the report: E of the broker core, S of the Kafka surface.
-pub(crate) const ALL: [&str; 19] =
-    ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13", "S1", "S2", "S3", "S4", "S5", "S6"];
+/// All rows of this program, in the order of the report: E of the broker core, S of the Kafka surface, H of history.
+pub(crate) const ALL: [&str; 25] = [
+    "E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13", "S1", "S2", "S3", "S4", "S5", "S6", "H1", "H2", "H3",
+    "H4", "H6", "H7",
+];
