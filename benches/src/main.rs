@@ -10,6 +10,7 @@ mod http;
 mod load;
 mod process;
 mod raw;
+mod replay;
 mod report;
 mod requests;
 mod rows;
@@ -20,7 +21,7 @@ mod wire;
 use anyhow::{Context, bail};
 use candidate::Programs;
 use clap::Parser;
-use rows::{ALL, Bench};
+use rows::Bench;
 use samples::Samples;
 use std::path::PathBuf;
 use std::process::Command;
@@ -63,10 +64,11 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Some(unknown) = arguments.rows.iter().find(|row| !ALL.contains(&row.as_str())) {
-        bail!("{unknown} is not one of {}", ALL.join(", "));
+    if let Some(unknown) = arguments.rows.iter().find(|row| !report::rows().any(|known| known == row.as_str())) {
+        bail!("{unknown} is not one of {}", report::rows().collect::<Vec<_>>().join(", "));
     }
-    let rows = if arguments.rows.is_empty() { ALL.map(str::to_owned).into() } else { arguments.rows.iter().cloned().collect() };
+    let rows =
+        if arguments.rows.is_empty() { report::rows().map(str::to_owned).collect() } else { arguments.rows.iter().cloned().collect() };
     std::fs::create_dir_all(&arguments.folder)?;
     let file = arguments.folder.join(if arguments.quick { "samples-quick.json" } else { "samples.json" });
     let programs =
@@ -94,7 +96,7 @@ fn main() -> anyhow::Result<()> {
 /// One way to measure rows, and the rows that it measures.
 type Step = (&'static [&'static str], fn(&mut Bench) -> anyhow::Result<()>);
 
-const STEPS: [Step; 16] = [
+const STEPS: &[Step] = &[
     (&["E1", "E2", "E4", "E12"], rows::produce::round),
     (&["E3"], rows::s3::round),
     (&["E5"], rows::latency::round),
@@ -111,6 +113,10 @@ const STEPS: [Step; 16] = [
     (&["S6"], rows::surface::small_requests),
     (&["S7"], rows::offsets::loading),
     (&["S8"], rows::crowd::crowd),
+    (&["H1", "H2", "H6"], rows::history::speed),
+    (&["H3"], rows::history::directory),
+    (&["H4", "H7"], rows::history::beside),
+    (&["H8"], rows::many::partitions),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

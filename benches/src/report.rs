@@ -127,7 +127,50 @@ fn crowd(row: &Row) -> Option<Judged> {
     judged(texts.join("; "), true, false)
 }
 
-const ASKED: [Asked; 21] = [
+/// One rate as a part of another.
+fn part(row: &Row, name: &str, of: &str) -> Option<(String, f64)> {
+    let (rate, limit) = (row.median(name)?, row.median(of)?);
+    Some((format!("{} MB/s: {:.2}x {of}", number(rate), rate / limit), rate / limit))
+}
+
+fn replayed(row: &Row) -> Option<Judged> {
+    let (measured, part) = part(row, "floe", "raw GET")?;
+    judged(measured, part >= 0.7, part >= 0.9)
+}
+
+fn replayed_by_eight(row: &Row) -> Option<Judged> {
+    let ((measured, part), cpu) = (part(row, "floe", "raw GET")?, row.median("floe: CPU")?);
+    judged(format!("{measured}, {cpu:.2} s/GB"), part >= 0.7 && cpu <= 0.8, part >= 0.9 && cpu <= 0.5)
+}
+
+fn cold_packs(row: &Row) -> Option<Judged> {
+    let (measured, part) = part(row, "cold packs", "tail")?;
+    judged(measured, part >= 0.7, part >= 1.0)
+}
+
+fn beside_replay(row: &Row) -> Option<Judged> {
+    let rate = row.median("replayed meanwhile")?;
+    let (mut texts, mut worst) = (Vec::new(), 0.0_f64);
+    for what in ["ack", "end to end"] {
+        let (alone, beside) = (row.median(&format!("{what} p99 alone"))?, row.median(&format!("{what} p99 beside 64 consumers"))?);
+        worst = worst.max(beside / alone);
+        texts.push(format!("{what} {} against {} ms alone", number(beside), number(alone)));
+    }
+    judged(format!("{}: {worst:.2}x, at {rate:.0} MB/s", texts.join(", ")), worst <= 1.3 && rate >= 50.0, worst <= 1.1 && rate >= 50.0)
+}
+
+fn many_partitions(row: &Row) -> Option<Judged> {
+    let (peak, settled) = (row.median("floe, peak")?, row.median("floe, settled")?);
+    let most = peak.max(settled);
+    judged(format!("{} MiB, {} settled", number(peak), number(settled)), most <= 300.0, most <= 150.0)
+}
+
+/// All rows, in the order of the report: E of the broker core, S of the Kafka surface, H of history.
+pub(crate) fn rows() -> impl Iterator<Item = &'static str> {
+    ASKED.iter().map(|asked| asked.id)
+}
+
+const ASKED: &[Asked] = &[
     Asked { id: "E1", what: "produce, 8 partitions, acks=all", reach: "≥ min(1.0x Kafka, 0.8x raw)", goal: "1.5x Kafka", judge: produce },
     Asked { id: "E2", what: "broker CPU per GB of E1", reach: "≤ 0.8x Kafka", goal: "0.5x", judge: produce_cpu },
     Asked {
@@ -221,6 +264,37 @@ const ASKED: [Asked; 21] = [
         judge: |row| at_most(row, "floe", "s", 1.0, 0.0),
     },
     Asked { id: "S8", what: "ack p99 at 500/s in a crowd of other connections", reach: "reported", goal: "-", judge: crowd },
+    Asked { id: "H1", what: "replay of one partition, shaped store", reach: "≥ 0.7x raw GET", goal: "0.9x", judge: replayed },
+    Asked {
+        id: "H2",
+        what: "replay of 8 partitions by 8 consumers, shaped store",
+        reach: "≥ 0.7x raw GET; ≤ 0.8 s/GB",
+        goal: "0.9x; 0.5 s/GB",
+        judge: replayed_by_eight,
+    },
+    Asked { id: "H3", what: "cold packs from a directory", reach: "≥ 0.7x the tail from memory", goal: "1.0x", judge: cold_packs },
+    Asked {
+        id: "H4",
+        what: "p99 of the tail beside 64 replaying consumers, shaped store",
+        reach: "≤ 1.3x alone, at ≥ 50 MB/s",
+        goal: "1.1x",
+        judge: beside_replay,
+    },
+    Asked { id: "H6", what: "GETs per GB replayed", reach: "≤ 200", goal: "130", judge: |row| at_most(row, "floe", "", 200.0, 130.0) },
+    Asked {
+        id: "H7",
+        what: "memory while 64 consumers replay",
+        reach: "≤ 512 MiB",
+        goal: "256 MiB",
+        judge: |row| at_most(row, "floe", "MiB", 512.0, 256.0),
+    },
+    Asked {
+        id: "H8",
+        what: "10,000 partitions written once each: memory, at the peak and settled",
+        reach: "≤ 300 MiB",
+        goal: "150 MiB",
+        judge: many_partitions,
+    },
 ];
 
 /// Three digits that mean something.
@@ -239,7 +313,7 @@ pub(crate) fn markdown(samples: &Samples, notes: &str) -> anyhow::Result<String>
          Apache Kafka 4.1.1 run in turn in the same run, with the same librdkafka client on the same cores. Medians; nothing here is an estimate.\n\n\
          ## Rows\n\n| row | what | measured (median) | reach | goal | verdict |\n|---|---|---|---|---|---|\n",
     );
-    for asked in &ASKED {
+    for asked in ASKED {
         let judged = samples.rows.get(asked.id).and_then(|row| (asked.judge)(row));
         let (measured, verdict) = match judged {
             None => ("-".to_owned(), "open"),

@@ -2,8 +2,10 @@
 
 pub(crate) mod crowd;
 pub(crate) mod groups;
+pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod latency;
+pub(crate) mod many;
 pub(crate) mod offsets;
 pub(crate) mod produce;
 pub(crate) mod s3;
@@ -56,7 +58,3 @@ impl Bench {
         }
     }
 }
-
-/// All rows of this program, in the order of the report: E of the broker core, S of the Kafka surface.
-pub(crate) const ALL: [&str; 21] =
-    ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E10", "E11", "E12", "E13", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8"];

@@ -5,6 +5,7 @@
 //! Java and librdkafka take for "not written, try again without a hurry"; `NOT_ENOUGH_REPLICAS_AFTER_APPEND` for "perhaps
 //! written, try again"; `KAFKA_STORAGE_ERROR` for "refresh metadata and try again".
 
+use crate::broker::Broker;
 use crate::topic_config::TopicConfigError;
 use floe_coordinator::GroupError;
 use floe_log::{AppendError, DeleteError, Ended, ReadError, TopicError};
@@ -88,7 +89,8 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
         ReadError::NotOwner => ErrorCode::NotLeaderOrFollower,
         ReadError::Broken(_) => ErrorCode::KafkaStorageError,
         ReadError::Format { source, .. } => of_stored(source.kind()),
-        ReadError::Batch(_) => ErrorCode::CorruptMessage,
+        // Said at once by every client, with the offset; a client that goes on from the damage's end is served.
+        ReadError::Damaged(_) | ReadError::Batch(_) => ErrorCode::CorruptMessage,
         ReadError::Store(e) => of_stored(e.kind()),
         ReadError::Wal(e) => of_stored(e.kind()),
         ReadError::Ended(ended) => of_ended(ended),
@@ -97,11 +99,14 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
 
 /// Tells the operator of a read that failed: loudly of damage and faults, in a whisper of what passes by itself, since
 /// clients come again and again.
-pub(crate) fn log_read(partition: PartitionId, at: i64, error: &ReadError) {
+pub(crate) fn log_read(broker: &Broker, partition: PartitionId, at: i64, error: &ReadError) {
+    let topic = broker.view().by_id(partition.topic).map(|topic| topic.name.clone()).unwrap_or_default();
     match error.kind() {
-        ErrorKind::Corrupt | ErrorKind::Bug | ErrorKind::NotFound => tracing::error!(%partition, at, %error, "records cannot be read"),
+        ErrorKind::Corrupt | ErrorKind::Bug | ErrorKind::NotFound => {
+            tracing::error!(topic, %partition, at, %error, "records cannot be read")
+        }
         ErrorKind::Retry | ErrorKind::Fenced | ErrorKind::Invalid | ErrorKind::Overloaded | ErrorKind::Closed => {
-            tracing::debug!(%partition, at, %error, "records cannot be read at the moment");
+            tracing::debug!(topic, %partition, at, %error, "records cannot be read at the moment");
         }
     }
 }

@@ -61,6 +61,26 @@ impl<K: Eq + Hash + Clone, V: Clone> Lru<K, V> {
         while self.used > self.budget && self.evict_one() {}
     }
 
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Takes a value out; its place in the order is skipped when it comes up.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<(V, u64)> {
+        let entry = self.entries.remove(key)?;
+        self.used -= entry.weight;
+        if self.queue.len() > 64 + 4 * self.entries.len() {
+            self.compact();
+        }
+        Some((entry.value, entry.weight))
+    }
+
+    /// From now on at most so much is kept.
+    pub(crate) fn set_budget(&mut self, budget: u64) {
+        self.budget = budget;
+        while self.used > self.budget && self.evict_one() {}
+    }
+
     fn evict_one(&mut self) -> bool {
         while let Some((tick, key)) = self.queue.pop_front() {
             if self.entries.get(&key).is_some_and(|entry| entry.tick == tick)

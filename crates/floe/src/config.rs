@@ -20,12 +20,17 @@ use floe_types::Millis;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Of the cache on disk, where the store is further away than the disk.
+const DISK_CACHE_BYTES: u64 = 1 << 30;
+
 /// Everything that `floe serve` can be told.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     /// None: by the kind of store.
     pub(crate) durability: Option<Durability>,
+    /// None: by the kind of store.
+    pub(crate) disk_cache_bytes: Option<u64>,
     pub(crate) engine: EngineOptions,
     pub(crate) s3: S3Options,
     pub(crate) broker: BrokerConfig,
@@ -88,7 +93,14 @@ impl Default for Config {
             // S3 Standard, us-east-1: 0.023 dollars.
             price_gib_month: Price(0.023),
         };
-        Self { server, durability: None, engine: EngineOptions::default(), s3: S3Options::default(), broker: BrokerConfig::default() }
+        Self {
+            server,
+            durability: None,
+            disk_cache_bytes: None,
+            engine: EngineOptions::default(),
+            s3: S3Options::default(),
+            broker: BrokerConfig::default(),
+        }
     }
 }
 
@@ -98,13 +110,18 @@ impl Default for Config {
 pub(crate) struct Refused(pub(crate) String);
 
 impl Config {
-    /// The engine's options, with the default durability that fits the store.
+    /// The engine's options, with the defaults that fit the store.
     pub(crate) fn engine_options(&self, store: &StoreUrl) -> EngineOptions {
-        let default = match store {
-            StoreUrl::File { .. } => Durability::Local,
-            StoreUrl::S3 { .. } | StoreUrl::Memory => Durability::Object,
+        let (durability, disk_cache_bytes) = match store {
+            StoreUrl::File { .. } => (Durability::Local, 0),
+            StoreUrl::S3 { .. } => (Durability::Object, DISK_CACHE_BYTES),
+            StoreUrl::Memory => (Durability::Object, 0),
         };
-        EngineOptions { durability: self.durability.unwrap_or(default), ..self.engine.clone() }
+        EngineOptions {
+            durability: self.durability.unwrap_or(durability),
+            disk_cache_bytes: self.disk_cache_bytes.unwrap_or(disk_cache_bytes),
+            ..self.engine.clone()
+        }
     }
 
     /// Checks what a single value cannot show.

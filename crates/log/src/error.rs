@@ -1,6 +1,6 @@
 //! One enum per family of operations; each answers what to do.
 
-use crate::Ended;
+use crate::{Damage, Ended};
 use floe_formats::FormatError;
 use floe_metadata::MetadataError;
 use floe_objstore::{ProbeError, StoreError};
@@ -77,9 +77,11 @@ pub enum ReadError {
     NotOwner,
     #[error("partition is damaged: {0}")]
     Broken(String),
-    #[error("stored records of {what}: {source}")]
+    #[error(transparent)]
+    Damaged(Box<Damage>),
+    #[error("{what}: {source}")]
     Format { what: String, source: FormatError },
-    #[error("stored records: {0}")]
+    #[error("records: {0}")]
     Batch(#[from] floe_records::BatchError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,7 +98,7 @@ impl ReadError {
         match self {
             Self::OutOfRange { .. } => ErrorKind::Invalid,
             Self::NotOwner => ErrorKind::NotFound,
-            Self::Broken(_) | Self::Batch(_) => ErrorKind::Corrupt,
+            Self::Broken(_) | Self::Batch(_) | Self::Damaged(_) => ErrorKind::Corrupt,
             Self::Format { source, .. } => source.kind(),
             Self::Store(e) => e.kind(),
             Self::Wal(e) => e.kind(),

@@ -8,6 +8,7 @@
 //! certain slots or an `end` hold. Is not: Kafka's protocol, which knows requests, versions and error codes.
 
 mod chain;
+mod damage;
 mod drain;
 mod ended;
 mod engine;
@@ -29,6 +30,7 @@ mod tail_memory;
 mod topics;
 pub mod verify;
 
+pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;
 pub use error::{AppendError, DeleteError, OpenError, ReadError, TopicError};

@@ -10,6 +10,7 @@ use crate::shared::Shared;
 use crate::start::{self, Chains, Start};
 use crate::topics::durability_of;
 use crate::{Durability, EngineOptions, OpenError};
+use floe_cache::{DiskCache, DiskCacheOptions};
 use floe_env::{Disk, Env};
 use floe_formats::PartitionIndex;
 use floe_metadata::{Catalog, MetadataError};
@@ -29,6 +30,8 @@ const PENDING_BYTES: u64 = 64 << 20;
 /// leave the next start one more chain to recover, and so on (T22).
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(600);
 const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes a second that the cache on the disk may write: the disk is the WAL's first.
+const DISK_CACHE_PACE: u64 = 16 << 20;
 /// Times another broker may take the number that this one wanted before the start gives up.
 const CLAIM_ATTEMPTS: u32 = 16;
 
@@ -45,7 +48,7 @@ impl Engine {
         let wal = start.needs_wal();
         let (incarnation, inherited) = start.succeed(wal).await?;
         start.remove_old_wals(incarnation).await?;
-        let shared = Shared::new(start.env.clone(), start.store.clone(), start.options.clone(), incarnation);
+        let shared = Shared::new(start.env.clone(), start.store.clone(), start.options.clone(), incarnation, start.disk_cache());
         if wal {
             let wal = open_wal(&shared, &start.disk, Generation(0)).await?;
             shared.set_generation(Generation(0), Some(wal));
@@ -110,6 +113,13 @@ pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generat
 }
 
 impl Start {
+    /// The cache on the data directory's disk, if it may take anything there.
+    fn disk_cache(&self) -> Option<DiskCache> {
+        let budget = self.options.disk_cache_bytes;
+        let options = DiskCacheOptions { dir: "cache".to_owned(), budget, write_bytes_per_second: DISK_CACHE_PACE };
+        (budget > 0).then(|| DiskCache::start(&self.env, self.disk.clone(), options))
+    }
+
     /// Whether anything of the catalog, or the default, asks for this disk's word.
     fn needs_wal(&self) -> bool {
         let local = |topic: &Arc<floe_formats::Topic>| durability_of(topic, &self.options) == Durability::Local;

@@ -67,7 +67,7 @@ pub struct EngineOptions {
     pub tail_bytes: u64,
     /// `object` records that wait for their slot, in memory only.
     pub object_unflushed_bytes: u64,
-    /// Blocks read from packs.
+    /// Blocks read from packs, in memory; up to three quarters of it hold what is read ahead of consumers.
     pub cache_bytes: u64,
     /// Time between two looks at what retention may take. A look makes no request.
     pub retention_check: Duration,
@@ -79,6 +79,8 @@ pub struct EngineOptions {
     pub settle_least_bytes: u64,
     /// Time between two looks at what is to be settled. A look makes no request.
     pub settle_check: Duration,
+    /// The same on the data directory's disk; 0: none.
+    pub disk_cache_bytes: u64,
 }
 
 impl Default for EngineOptions {
@@ -99,12 +101,13 @@ impl Default for EngineOptions {
             wal_file_bytes: 16 << 20,
             tail_bytes: 64 << 20,
             object_unflushed_bytes: 64 << 20,
-            cache_bytes: 32 << 20,
             retention_check: Duration::from_secs(60),
             settle_bytes: 128 << 20,
             settle_age: Duration::from_secs(6 * 3600),
             settle_least_bytes: 4 << 20,
             settle_check: Duration::from_secs(10),
+            cache_bytes: 128 << 20,
+            disk_cache_bytes: 0,
         }
     }
 }

@@ -1,164 +1,207 @@
 //! Reading batches out of packs: the footer once, then the blocks that hold what is asked for, each verified against
-//! its checksum and kept in the cache.
+//! its checksum (`fetch.rs`), and ahead of who reads from front to back what he is about to ask for (`streams.rs`,
+//! `ahead.rs`).
+//!
+//! What does not verify, though fetched twice, is damage: of exactly the block or, where the footer cannot be read, the
+//! segment. What lies before the damage is given, what lies behind it is read from there.
 
-use crate::ReadError;
+mod ahead;
+mod fetch;
+mod streams;
+
+use crate::{Damage, ReadError};
 use bytes::Bytes;
-use floe_cache::{Cache, CacheStats};
-use floe_formats::{Block, PackFooter, Segment, SegmentRef};
-use floe_objstore::{Store, StoreError};
+use fetch::{AHEAD_RUN, Fetcher, runs};
+use floe_cache::{BlockStats, Cache, DiskCache, DiskCacheStats};
+use floe_env::Env;
+use floe_formats::{Block, FormatError, PackFooter, Segment, SegmentRef};
+use floe_objstore::{Class, Store, StoreError};
 use floe_types::{Offset, PartitionId};
 use futures::stream::{self, StreamExt};
 use std::sync::Arc;
+use streams::{Done, Streams};
 
-/// Blocks of one read that are fetched at the same time.
+/// Runs of blocks of one merge that are fetched at the same time.
 const PARALLEL: usize = 4;
-/// Bytes of one request where a whole segment is read.
-const RUN: u64 = 8 << 20;
 /// Footers kept, in bytes of their stored form.
 const FOOTER_BUDGET: u64 = 8 << 20;
 
+/// Clones share caches and streams.
+#[derive(Debug, Clone)]
+pub(crate) struct PackReader(Arc<Inner>);
+
 #[derive(Debug)]
-pub(crate) struct PackReader {
+struct Inner {
+    env: Env,
     store: Store,
+    merging: Store,
     footers: Cache<String, (Arc<PackFooter>, u32)>,
-    blocks: Cache<(String, u64), Bytes>,
+    fetcher: Arc<Fetcher>,
+    /// What merges read: past the caches, and in places of their own.
+    merger: Arc<Fetcher>,
+    streams: Streams,
 }
 
 impl PackReader {
-    pub(crate) fn new(store: Store, budget: u64) -> Self {
-        Self {
-            store,
+    /// `budget`: bytes of blocks in memory.
+    pub(crate) fn new(env: Env, store: &Store, budget: u64, disk: Option<DiskCache>) -> Self {
+        let (store, merging) = (store.for_class(Class::Replay), store.for_class(Class::Merging));
+        Self(Arc::new(Inner {
             footers: Cache::new(FOOTER_BUDGET.min(budget), |(_, len)| u64::from(*len)),
-            blocks: Cache::new(budget, |block| block.len() as u64),
-        }
+            fetcher: Fetcher::new(env.clone(), store.clone(), budget, disk),
+            merger: Fetcher::new(env.clone(), merging.clone(), 0, None),
+            streams: Streams::default(),
+            env,
+            store,
+            merging,
+        }))
     }
 
-    pub(crate) fn stats(&self) -> (CacheStats, CacheStats) {
-        (self.footers.stats(), self.blocks.stats())
+    pub(crate) fn stats(&self) -> (BlockStats, Option<DiskCacheStats>) {
+        self.0.fetcher.stats()
     }
 
     /// Batches of `partition` from the one that holds `offset` on: at least one, and not much more than `max_bytes`.
+    /// `segments`: the one that holds `offset`, and some that follow it.
     pub(crate) async fn read(
         &self,
         partition: PartitionId,
-        stored: &SegmentRef,
+        segments: &[SegmentRef],
         offset: Offset,
         max_bytes: usize,
     ) -> Result<Vec<Bytes>, ReadError> {
-        let key = stored.pack.key();
-        let footer = self.footer(&key, stored).await?;
-        let segment = find(&footer, &key, partition, stored)?;
+        let Some(stored) = segments.first() else { return Ok(Vec::new()) };
+        let inner = &self.0;
+        let reading = inner.streams.begin(partition, offset, inner.env.monotonic());
+        let pack: Arc<str> = stored.pack.key().into();
+        let of_segment = |error| damaged(error, &pack, partition, (stored.base_offset, stored.end_offset));
+        let footer = inner.footer(&inner.store, stored).await.map_err(of_segment)?;
+        let segment = find(&footer, partition, stored).map_err(of_segment)?;
         let blocks = wanted(segment, offset, max_bytes);
-        // A loop, not `map`: a closure over a borrowed block is not general enough for a future that is to be `Send`.
-        let mut reads = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            reads.push(self.block(&key, block));
-        }
-        let fetched: Vec<_> = stream::iter(reads).buffered(PARALLEL).collect().await;
+        let reach = blocks.last().map_or(offset, |last| last.end_offset);
+        // What this read waits for is asked for first.
+        let asked = inner.fetcher.ask(&pack, blocks);
+        inner.read_ahead(reading, reach, segments);
+        let (opened, waited) = inner.fetcher.wait(asked).await;
         let mut batches = Vec::new();
-        for block in fetched {
-            for batch in floe_records::Batches::new(block?) {
-                let (header, bytes) = batch?;
-                if header.end_offset() > offset {
-                    batches.push(bytes);
+        for (block, opened) in blocks.iter().zip(opened) {
+            let before = batches.len();
+            match opened.and_then(|raw| take(raw, offset, &mut batches)) {
+                Ok(()) => {}
+                // What lies before is whole; whoever goes on reads this block first.
+                Err(_) if before > 0 => {
+                    batches.truncate(before);
+                    break;
                 }
+                Err(error) => return Err(damaged(error, &pack, partition, (block.base_offset, block.end_offset))),
             }
         }
+        let bytes = batches.iter().map(|batch| batch.len() as u64).sum();
+        let done = Done { reach, bytes, waited, fetch_time: inner.store.pace().fetch_time(AHEAD_RUN) };
+        inner.streams.finish(&reading, done, inner.fetcher.ahead_budget());
         Ok(batches)
     }
 
-    /// One whole segment, past the cache: its entry in the footer, and its batches.
+    /// One whole segment, past the caches: its entry in the footer, and its batches.
     pub(crate) async fn read_whole(&self, partition: PartitionId, stored: &SegmentRef) -> Result<(Segment, Vec<Bytes>), ReadError> {
-        let key = stored.pack.key();
-        let footer = self.footer(&key, stored).await?;
-        let segment = find(&footer, &key, partition, stored)?.clone();
+        let inner = &self.0;
+        let pack: Arc<str> = stored.pack.key().into();
+        let of_segment = |error| damaged(error, &pack, partition, (stored.base_offset, stored.end_offset));
+        let footer = inner.footer(&inner.merging, stored).await.map_err(of_segment)?;
+        let segment = find(&footer, partition, stored).map_err(of_segment)?.clone();
         let mut reads = Vec::new();
-        for run in runs(&segment.blocks) {
-            reads.push(self.run_of_blocks(&key, run));
+        for run in runs(&segment.blocks, AHEAD_RUN, u64::MAX) {
+            reads.push(inner.merger.fetch(&pack, run));
         }
         let fetched: Vec<_> = stream::iter(reads).buffered(PARALLEL).collect().await;
+        // By position, which is the order of the blocks.
+        let opened = fetched.into_iter().flatten().map(|(_, opened)| opened);
         let mut batches = Vec::new();
-        for run in fetched {
-            for block in run? {
-                for batch in floe_records::Batches::new(block) {
-                    batches.push(batch?.1);
-                }
-            }
+        for (block, opened) in segment.blocks.iter().zip(opened) {
+            let of_block = |error| damaged(error, &pack, partition, (block.base_offset, block.end_offset));
+            opened.and_then(|raw| take(raw, Offset::MIN, &mut batches)).map_err(of_block)?;
         }
         Ok((segment, batches))
     }
+}
 
-    /// Blocks that lie one behind the other, by one request.
-    async fn run_of_blocks(&self, key: &str, blocks: &[Block]) -> Result<Vec<Bytes>, ReadError> {
-        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(Vec::new()) };
-        let start = first.position;
-        let bytes = self.store.get_range(key, start..last.range().end).await?;
-        let of_block = |block: &Block| {
-            let at = |position: u64| usize::try_from(position - start).unwrap_or(usize::MAX).min(bytes.len());
-            let stored = bytes.slice(at(block.position)..at(block.range().end));
-            floe_formats::open_block(block, &stored).map_err(|source| ReadError::Format { what: key.to_owned(), source })
-        };
-        blocks.iter().map(of_block).collect()
-    }
-
-    async fn footer(&self, key: &str, stored: &SegmentRef) -> Result<Arc<PackFooter>, ReadError> {
+impl Inner {
+    /// A pack's footer; fetched again if it does not verify.
+    async fn footer(&self, store: &Store, stored: &SegmentRef) -> Result<Arc<PackFooter>, PackError> {
+        let key = stored.pack.key();
         let fetch = async {
-            let bytes = self.store.get_range(key, stored.footer_range()).await?;
-            let footer = floe_formats::decode_footer(&bytes).map_err(|source| ReadError::Format { what: key.to_owned(), source })?;
-            Ok::<_, ReadError>((Arc::new(footer), stored.footer_len))
+            let bytes = store.get_range_hedged(&key, stored.footer_range()).await?;
+            let footer = match floe_formats::decode_footer(&bytes) {
+                Ok(footer) => footer,
+                Err(_) => floe_formats::decode_footer(&store.get_range(&key, stored.footer_range()).await?)?,
+            };
+            Ok::<_, PackError>((Arc::new(footer), stored.footer_len))
         };
-        Ok(self.footers.get_or_fetch(&key.to_owned(), fetch).await?.0)
-    }
-
-    async fn block(&self, key: &str, block: &Block) -> Result<Bytes, ReadError> {
-        let fetch = async {
-            let range = block.position..block.position + u64::from(block.len);
-            let bytes = self.store.get_range(key, range).await?;
-            if bytes.len() as u64 != u64::from(block.len) {
-                let detail = format!("block at {} came short", block.position);
-                return Err(ReadError::Store(StoreError::Corrupt { key: key.to_owned(), detail }));
-            }
-            floe_formats::open_block(block, &bytes).map_err(|source| ReadError::Format { what: key.to_owned(), source })
-        };
-        self.blocks.get_or_fetch(&(key.to_owned(), block.position), fetch).await
+        Ok(self.footers.get_or_fetch(&key, fetch).await?.0)
     }
 }
 
 /// The segment that `stored` names. The end counts, too: a segment of events alone may stand before it, at the same offset.
-fn find<'a>(footer: &'a PackFooter, key: &str, partition: PartitionId, stored: &SegmentRef) -> Result<&'a Segment, ReadError> {
+fn find<'a>(footer: &'a PackFooter, partition: PartitionId, stored: &SegmentRef) -> Result<&'a Segment, PackError> {
     let of_this = |s: &&Segment| s.partition == partition && (s.base_offset, s.end_offset) == (stored.base_offset, stored.end_offset);
-    let missing = || ReadError::Broken(format!("{key} does not hold the segment at {}", stored.base_offset));
-    footer.segments.iter().find(of_this).ok_or_else(missing)
+    let not_listed = || PackError::Damaged("its footer does not list the segment".to_owned());
+    footer.segments.iter().find(of_this).ok_or_else(not_listed)
 }
 
-/// Blocks in runs that lie without a gap, of at most [`RUN`] bytes unless one is larger.
-fn runs(blocks: &[Block]) -> Vec<&[Block]> {
-    let (mut runs, mut start, mut bytes) = (Vec::new(), 0, 0);
-    for (at, block) in blocks.iter().enumerate() {
-        let follows = at == start || blocks.get(at - 1).is_some_and(|before| before.range().end == block.position);
-        if at > start && (!follows || bytes + u64::from(block.len) > RUN) {
-            runs.push(&blocks[start..at]);
-            (start, bytes) = (at, 0);
+/// Why a part of a pack was not had.
+#[derive(Debug, Clone)]
+enum PackError {
+    /// The store does not answer, or refuses: nothing is known of the pack.
+    Store(StoreError),
+    Missing,
+    Damaged(String),
+}
+
+impl From<StoreError> for PackError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { .. } => Self::Missing,
+            StoreError::Corrupt { detail, .. } => Self::Damaged(detail),
+            StoreError::Unavailable { .. } | StoreError::Refused { .. } => Self::Store(error),
         }
-        bytes += u64::from(block.len);
     }
-    if start < blocks.len() {
-        runs.push(&blocks[start..]);
+}
+
+impl From<FormatError> for PackError {
+    fn from(error: FormatError) -> Self {
+        Self::Damaged(error.to_string())
     }
-    runs
+}
+
+/// The error as those see it who asked for records of `partition`.
+fn damaged(error: PackError, key: &str, partition: PartitionId, (start, end): (Offset, Offset)) -> ReadError {
+    let (what, missing) = match error {
+        PackError::Store(error) => return ReadError::Store(error),
+        PackError::Missing => ("the object does not exist".to_owned(), true),
+        PackError::Damaged(what) => (what, false),
+    };
+    ReadError::Damaged(Box::new(Damage { partition, start, end, key: key.to_owned(), what, missing }))
+}
+
+/// The batches of a block that reach beyond `offset`.
+fn take(raw: Bytes, offset: Offset, batches: &mut Vec<Bytes>) -> Result<(), PackError> {
+    for batch in floe_records::Batches::new(raw) {
+        let (header, bytes) = batch.map_err(|error| PackError::Damaged(error.to_string()))?;
+        if header.end_offset() > offset {
+            batches.push(bytes);
+        }
+    }
+    Ok(())
 }
 
 /// The blocks from the one that holds `offset` on, as many as `max_bytes` asks for.
-fn wanted(segment: &Segment, offset: Offset, max_bytes: usize) -> Vec<&Block> {
+fn wanted(segment: &Segment, offset: Offset, max_bytes: usize) -> &[Block] {
     let first = segment.blocks.partition_point(|block| block.end_offset <= offset);
+    let blocks = segment.blocks.get(first..).unwrap_or_default();
     let mut bytes = 0_usize;
-    let mut blocks = Vec::new();
-    for block in segment.blocks.iter().skip(first) {
-        if !blocks.is_empty() && bytes >= max_bytes {
-            break;
-        }
+    let enough = blocks.iter().position(|block| {
         bytes += block.raw_len as usize;
-        blocks.push(block);
-    }
-    blocks
+        bytes >= max_bytes
+    });
+    blocks.get(..enough.map_or(blocks.len(), |last| last + 1)).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use crate::pack_reader::PackReader;
 use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
 use crate::{AppendError, EngineOptions};
+use floe_cache::DiskCache;
 use floe_env::Env;
 use floe_objstore::{Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId, TopicId};
@@ -74,8 +75,14 @@ impl Drop for Reserved<'_> {
 }
 
 impl Shared {
-    pub(crate) fn new(env: Env, store: Store, options: EngineOptions, incarnation: Incarnation) -> Arc<Self> {
-        let packs = PackReader::new(store.clone(), options.cache_bytes);
+    pub(crate) fn new(
+        env: Env,
+        store: Store,
+        options: EngineOptions,
+        incarnation: Incarnation,
+        disk_cache: Option<DiskCache>,
+    ) -> Arc<Self> {
+        let packs = PackReader::new(env.clone(), &store, options.cache_bytes, disk_cache);
         Arc::new(Self {
             tail_memory: TailMemory::new(options.tail_bytes),
             env,

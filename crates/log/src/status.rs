@@ -32,6 +32,13 @@ pub struct EngineStatus {
     pub settled_bytes: u64,
     /// Objects deleted since the start.
     pub deleted_objects: u64,
+    /// Of the bytes in memory, those that were read ahead of consumers.
+    pub cached_ahead_bytes: u64,
+    /// The cache on the disk; all 0 without one.
+    pub disk_cached_bytes: u64,
+    pub disk_cache_hits: u64,
+    pub disk_cache_misses: u64,
+    pub disk_cache_dropped: u64,
     pub ended: Option<String>,
 }
 
@@ -52,7 +59,8 @@ impl Engine {
     pub fn status(&self) -> EngineStatus {
         let shared = self.shared();
         let view = self.catalog().view();
-        let (_, blocks) = shared.packs.stats();
+        let (blocks, disk) = shared.packs.stats();
+        let disk = disk.unwrap_or_default();
         EngineStatus {
             cluster: self.cluster().to_string(),
             incarnation: shared.incarnation.0,
@@ -71,6 +79,11 @@ impl Engine {
             settled_packs: shared.history.settled_packs(),
             settled_bytes: shared.history.settled_bytes(),
             deleted_objects: shared.history.deleted_objects(),
+            cached_ahead_bytes: blocks.ahead_bytes,
+            disk_cached_bytes: disk.bytes,
+            disk_cache_hits: disk.hits,
+            disk_cache_misses: disk.misses,
+            disk_cache_dropped: disk.dropped,
             ended: shared.ended.get().map(|ended| ended.to_string()),
         }
     }

@@ -1,15 +1,20 @@
 //! `floe verify`: reads every object of a store and says what contradicts what. Changes nothing; on a store that is
 //! being written, what comes meanwhile is not looked at.
+//!
+//! Damage is told where it is: by object, partition and offsets (`examine.rs`, `placement.rs`). Objects are read side by
+//! side, packs in pieces, so that memory is bounded whatever the store holds.
 
+mod examine;
 mod placement;
+mod rows;
 
-use crate::partition::Line;
 use bytes::Bytes;
+use examine::{Examined, PackFindings, examine};
 use floe_formats::keys::{self, Key};
-use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Kind, Manifest, Object, PackFooter, PackRef, Stop};
-use floe_metadata::View;
-use floe_objstore::{Store, StoreError};
-use floe_types::{Incarnation, PartitionId, SlotNumber};
+use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, Object, PackFooter, PackRef, Stop};
+use floe_objstore::{ObjectInfo, Store, StoreError};
+use floe_types::{Incarnation, Offset, PartitionId, SlotNumber};
+use futures::stream::{self, StreamExt};
 use placement::Placed;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +23,28 @@ use std::collections::{BTreeMap, BTreeSet};
 const PAGE: usize = 1000;
 /// Times that a store which is being written is looked through before what was found is believed.
 const LOOKS: u32 = 4;
+/// Objects read side by side, each up to one piece of a pack.
+const PARALLEL: usize = 8;
+
+/// How much of a store is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What describes records: rows, indexes, manifests, catalog, and the footers of packs.
+    Footers,
+    /// All of it: every record's checksum.
+    Records,
+}
+
+/// How far a check has come. What is written meanwhile may take it past its totals; where much was deleted meanwhile it
+/// begins again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub objects: u64,
+    pub all_objects: u64,
+    /// Of the objects as they are stored, whether all of them is read or not.
+    pub bytes: u64,
+    pub all_bytes: u64,
+}
 
 /// What a store was found to hold. Clean when `problems` is empty; orphans are waste, not damage.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -38,6 +65,24 @@ pub struct Report {
 pub struct Problem {
     pub key: String,
     pub what: String,
+    /// The topic's name, where it is a partition's problem and the catalog has the topic.
+    pub topic: Option<String>,
+    pub partition: Option<i32>,
+    /// The offsets that cannot be read, end-exclusive.
+    pub offsets: Option<(Offset, Offset)>,
+    #[serde(skip)]
+    of: Option<PartitionId>,
+}
+
+impl Problem {
+    fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { key: key.into(), what: what.into(), topic: None, partition: None, offsets: None, of: None }
+    }
+
+    /// Records that cannot be read.
+    fn of_records(key: &str, partition: PartitionId, offsets: (Offset, Offset), what: impl Into<String>) -> Self {
+        Self { partition: Some(partition.index), offsets: Some(offsets), of: Some(partition), ..Self::new(key, what) }
+    }
 }
 
 impl Report {
@@ -48,7 +93,7 @@ impl Report {
     }
 
     fn problem(&mut self, key: impl Into<String>, what: impl Into<String>) {
-        self.problems.push(Problem { key: key.into(), what: what.into() });
+        self.problems.push(Problem::new(key, what));
     }
 }
 
@@ -60,29 +105,51 @@ struct Pack {
     footer_len: u32,
 }
 
+#[derive(Debug)]
+enum Slot {
+    Pack(Box<Pack>),
+    Stop,
+    /// A pack whose footer cannot be read.
+    Unreadable,
+}
+
+impl Slot {
+    fn is_stop(&self) -> bool {
+        matches!(self, Self::Stop)
+    }
+}
+
 #[derive(Debug, Default)]
 struct ChainObjects {
     claims: usize,
-    slots: BTreeMap<SlotNumber, Option<Pack>>,
+    slots: BTreeMap<SlotNumber, Slot>,
     recovery: BTreeMap<PackRef, Pack>,
     indexes: BTreeMap<u64, Index>,
     end: Option<End>,
     base: Option<Incarnation>,
 }
 
-/// Checks every object, reporting progress as (objects, bytes) so far.
+/// Checks every byte, reporting progress as (objects, bytes) so far.
+///
+/// # Errors
+/// As [`verify_at`].
+pub async fn verify(store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<Report, StoreError> {
+    verify_at(store, Depth::Records, |now| progress(now.objects, now.bytes)).await
+}
+
+/// Checks every object as deep as asked.
 ///
 /// # Errors
 /// The store did not answer: nothing is known then (T24).
-pub async fn verify(store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<Report, StoreError> {
+pub async fn verify_at(store: &Store, depth: Depth, mut progress: impl FnMut(Progress)) -> Result<Report, StoreError> {
     for _ in 1..LOOKS {
-        let report = look(store, &mut progress).await?;
+        let report = look(store, depth, &mut progress).await?;
         // What contradicts something that has gone meanwhile may be no contradiction.
         if report.is_clean() || report.vanished == 0 {
             return Ok(report);
         }
     }
-    look(store, &mut progress).await
+    look(store, depth, &mut progress).await
 }
 
 /// What was read, by what it is.
@@ -93,28 +160,40 @@ struct Found {
     placed: Placed,
 }
 
-async fn look(store: &Store, progress: &mut impl FnMut(u64, u64)) -> Result<Report, StoreError> {
+async fn look(store: &Store, depth: Depth, progress: &mut impl FnMut(Progress)) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut found = Found::default();
+    let mut now = Progress::default();
+    each_page(store, |page| {
+        now.all_objects += page.len() as u64;
+        now.all_bytes += page.iter().map(|object| object.size).sum::<u64>();
+    })
+    .await?;
+    progress(now);
     let mut after: Option<String> = None;
     loop {
         let page = store.list("", after.as_deref(), PAGE).await?;
-        for object in &page {
-            let bytes = match store.get(&object.key).await {
-                Ok(bytes) => bytes,
-                Err(StoreError::NotFound { .. }) => {
-                    report.vanished += 1;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            report.objects += 1;
-            report.bytes += bytes.len() as u64;
-            look_at(&mut report, &mut found, &object.key, &bytes);
-            progress(report.objects, report.bytes);
+        let (last, full) = (page.last().map(|last| last.key.clone()), page.len() == PAGE);
+        let mut reads = Vec::with_capacity(page.len());
+        for object in page {
+            reads.push(examine(store, object, depth));
         }
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+        let mut reads = stream::iter(reads).buffered(PARALLEL);
+        while let Some(read) = reads.next().await {
+            let (object, examined) = read?;
+            now.objects += 1;
+            now.bytes += object.size;
+            if matches!(examined, Examined::Gone) {
+                report.vanished += 1;
+            } else {
+                report.objects += 1;
+                report.bytes += object.size;
+            }
+            look_at(&mut report, &mut found, &object.key, examined);
+            progress(now);
+        }
+        match last {
+            Some(last) if full => after = Some(last),
             _ => break,
         }
     }
@@ -123,16 +202,65 @@ async fn look(store: &Store, progress: &mut impl FnMut(u64, u64)) -> Result<Repo
     if let Err(error) = &view {
         report.problem(keys::catalog_prefix(), error.to_string());
     }
-    check_chains(&mut report, found, &view.unwrap_or_default());
+    let view = view.unwrap_or_default();
+    rows::check(&mut report, found, &view);
+    for problem in &mut report.problems {
+        problem.topic = problem.of.and_then(|partition| view.by_id(partition.topic)).map(|topic| topic.name.clone());
+    }
     Ok(report)
 }
 
-fn look_at(report: &mut Report, found: &mut Found, key: &str, bytes: &Bytes) {
-    let Found { chains, versions, placed } = found;
+async fn each_page(store: &Store, mut look: impl FnMut(&[ObjectInfo])) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list("", after.as_deref(), PAGE).await?;
+        look(&page);
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn look_at(report: &mut Report, found: &mut Found, key: &str, examined: Examined) {
     let parsed = match Key::parse(key) {
         Ok(parsed) => parsed,
         Err(error) => return report.problem(key, error.to_string()),
     };
+    match examined {
+        Examined::Gone => {}
+        Examined::Pack(findings) => look_at_pack(report, found, parsed, findings),
+        Examined::Whole(bytes) => look_at_whole(report, found, key, parsed, &bytes),
+    }
+}
+
+fn look_at_pack(report: &mut Report, found: &mut Found, parsed: Key, findings: PackFindings) {
+    let stored = match parsed {
+        Key::Slot { incarnation, slot } => PackRef::Slot { incarnation, slot },
+        Key::Recovery { incarnation, by, number } => PackRef::Recovery { incarnation, by, number },
+        Key::OwnPack { partition, epoch, ulid } => PackRef::Own { partition, epoch, ulid },
+        _ => return,
+    };
+    report.records += findings.records;
+    match &findings.pack {
+        Some(pack) => found.placed.pack(stored, &pack.footer),
+        None => found.placed.unreadable(stored, findings.problems.first().map(|problem| problem.what.clone())),
+    }
+    report.problems.extend(findings.problems);
+    match (stored, findings.pack) {
+        (PackRef::Slot { incarnation, slot }, pack) => {
+            let slots = &mut found.chains.entry(incarnation).or_default().slots;
+            slots.insert(slot, pack.map_or(Slot::Unreadable, |pack| Slot::Pack(Box::new(pack))));
+        }
+        (PackRef::Recovery { incarnation, .. }, Some(pack)) => {
+            found.chains.entry(incarnation).or_default().recovery.insert(stored, pack);
+        }
+        (PackRef::Recovery { .. }, None) | (PackRef::Own { .. }, _) => {}
+    }
+}
+
+fn look_at_whole(report: &mut Report, found: &mut Found, key: &str, parsed: Key, bytes: &Bytes) {
+    let Found { chains, versions, placed } = found;
     match parsed {
         Key::Cluster => drop(read::<Cluster>(report, key, bytes)),
         Key::Catalog { version } => {
@@ -148,20 +276,8 @@ fn look_at(report: &mut Report, found: &mut Found, key: &str, bytes: &Bytes) {
             }
         }
         Key::Slot { incarnation, slot } => {
-            let stop = floe_formats::peek(bytes).is_ok_and(|header| header.kind == Kind::Stop);
-            let pack = if stop { read::<Stop>(report, key, bytes).map(|_| None) } else { read_pack(report, key, bytes).map(Some) };
-            if let Some(pack) = pack {
-                if let Some(pack) = &pack {
-                    placed.pack(PackRef::Slot { incarnation, slot }, &pack.footer);
-                }
-                chains.entry(incarnation).or_default().slots.insert(slot, pack);
-            }
-        }
-        Key::Recovery { incarnation, by, number } => {
-            if let Some(pack) = read_pack(report, key, bytes) {
-                let stored = PackRef::Recovery { incarnation, by, number };
-                placed.pack(stored, &pack.footer);
-                chains.entry(incarnation).or_default().recovery.insert(stored, pack);
+            if read::<Stop>(report, key, bytes).is_some() {
+                chains.entry(incarnation).or_default().slots.insert(slot, Slot::Stop);
             }
         }
         Key::End { incarnation } => chains.entry(incarnation).or_default().end = read::<End>(report, key, bytes),
@@ -175,11 +291,8 @@ fn look_at(report: &mut Report, found: &mut Found, key: &str, bytes: &Bytes) {
                 placed.manifest(report, key, manifest, (partition, version));
             }
         }
-        Key::OwnPack { partition, epoch, ulid } => {
-            if let Some(pack) = read_pack(report, key, bytes) {
-                placed.pack(PackRef::Own { partition, epoch, ulid }, &pack.footer);
-            }
-        }
+        // Packs are examined in pieces.
+        Key::Recovery { .. } | Key::OwnPack { .. } => {}
     }
 }
 
@@ -193,192 +306,11 @@ fn read<T: Object>(report: &mut Report, key: &str, bytes: &Bytes) -> Option<T> {
     }
 }
 
-fn read_pack(report: &mut Report, key: &str, bytes: &Bytes) -> Option<Pack> {
-    let (_, footer) = floe_formats::verify_pack(bytes).map_err(|error| report.problem(key, error.to_string())).ok()?;
-    let trailer = floe_formats::decode_trailer(bytes, bytes.len() as u64).map_err(|error| report.problem(key, error.to_string())).ok()?;
-    for segment in &footer.segments {
-        report.records += segment.records;
-        for block in &segment.blocks {
-            let start = usize::try_from(block.position).unwrap_or(usize::MAX);
-            let stored = bytes.slice(start.min(bytes.len())..(start + block.len as usize).min(bytes.len()));
-            check_block(report, key, segment.partition, block, stored);
-        }
-    }
-    Some(Pack { footer, len: bytes.len() as u64, footer_len: trailer.footer_len })
-}
-
-/// Every batch of a block: its checksum, and that offsets follow one another from the block's first to its last.
-fn check_block(report: &mut Report, key: &str, partition: PartitionId, block: &floe_formats::Block, stored: Bytes) {
-    let raw = match floe_formats::open_block(block, &stored) {
-        Ok(raw) => raw,
-        Err(error) => return report.problem(key, error.to_string()),
-    };
-    let mut next = block.base_offset;
-    for batch in floe_records::Batches::new(raw) {
-        let checked = batch.and_then(|(_, bytes)| floe_records::verify(&bytes));
-        match checked {
-            Ok(header) if header.base_offset == next => next = header.end_offset(),
-            Ok(header) => {
-                return report.problem(key, format!("{partition}: a batch starts at {} where {next} is next", header.base_offset));
-            }
-            Err(error) => return report.problem(key, format!("{partition} at {next}: {error}")),
-        }
-    }
-    if next != block.end_offset {
-        report.problem(key, format!("{partition}: a block ends at {next}, its footer says {}", block.end_offset));
-    }
-}
-
 fn check_catalog(report: &mut Report, versions: &BTreeSet<u64>) {
     let newest = versions.last().copied().unwrap_or(0);
     // Older ones may be gone below a checkpoint; between those that are there, none may be missing.
     let oldest = versions.first().copied().unwrap_or(1);
     for missing in (oldest..newest).filter(|version| !versions.contains(version)) {
         report.problem(keys::catalog(missing), "this catalog version is missing");
-    }
-}
-
-fn check_chains(report: &mut Report, found: Found, view: &View) {
-    let Found { chains, mut placed, .. } = found;
-    let newest = chains.keys().next_back().copied();
-    let mut partitions = BTreeSet::new();
-    for (incarnation, chain) in &chains {
-        if chain.claims == 0 {
-            report.problem(keys::chain_prefix(*incarnation), "a chain without a claim");
-        }
-        let base = chain.base.and_then(|base| chains.get(&base)).and_then(|base| base.end.as_ref());
-        let stop = check_row(report, *incarnation, chain);
-        let (mut lines, is_whole) = rebuild(chain, *incarnation, base, stop);
-        lines.retain(|partition, _| !view.is_deleted(partition.topic));
-        for line in lines.values().filter(|_| is_whole) {
-            if let Some(why) = &line.broken {
-                report.problem(keys::chain_prefix(*incarnation), format!("partition {}: {why}", line.partition));
-            }
-        }
-        partitions.extend(lines.keys().copied());
-        if let Some(end) = &chain.end {
-            check_end(report, chain, end, view, is_whole.then_some(&lines));
-            // Of chains before the newest, what nobody needs is deleted; whether all that is needed is there, `placed` tells.
-            if newest == Some(*incarnation) {
-                check_named(report, chain, end);
-            }
-        } else if newest != Some(*incarnation) && stop.is_some() {
-            tracing::debug!(incarnation = incarnation.0, "stopped, and not ended yet");
-        }
-        check_recovery(report, chain);
-        // A chain that nobody has ended, and that is not the newest, is being recovered: what it inherits counts still.
-        if newest == Some(*incarnation) {
-            lines.values().filter(|line| line.broken.is_none()).for_each(|line| placed.check(report, line));
-        }
-    }
-    placed.orphans(report);
-    report.partitions = partitions.len() as u64;
-}
-
-/// The row has no hole before its first stop; what lies behind the stop is void.
-fn check_row(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects) -> Option<SlotNumber> {
-    let front = chain.front();
-    // A stop that came too late, where a slot was deleted, stays (R18).
-    let deleted = chain.slots.range(..front).filter(|(_, pack)| pack.is_some());
-    report.orphans.extend(deleted.map(|(slot, _)| keys::slot(incarnation, *slot)));
-    let mut next = front;
-    let mut stop = None;
-    for (slot, pack) in chain.slots.range(front..) {
-        if stop.is_some() {
-            if pack.is_some() {
-                report.orphans.push(keys::slot(incarnation, *slot));
-            }
-            continue;
-        }
-        if *slot != next {
-            // Uploads in flight when the writer died, with no stop yet: not final, and nobody relies on them.
-            report.orphans.push(keys::slot(incarnation, *slot));
-            continue;
-        }
-        next = slot.next();
-        if pack.is_none() {
-            stop = Some(*slot);
-        }
-    }
-    stop
-}
-
-impl ChainObjects {
-    fn front(&self) -> SlotNumber {
-        self.indexes.values().next_back().map_or(SlotNumber(0), |index| index.front)
-    }
-}
-
-/// The partitions as the row and the recovery packs make them, from what the chain inherited; where the row's first slots
-/// are deleted, from what the newest index says of them. False if recovery packs are gone, so that something is missing.
-fn rebuild(
-    chain: &ChainObjects,
-    incarnation: Incarnation,
-    base: Option<&End>,
-    stop: Option<SlotNumber>,
-) -> (BTreeMap<PartitionId, Line>, bool) {
-    let newest = chain.indexes.values().next_back().filter(|index| index.front > SlotNumber(0));
-    let (inherited, from) = match newest {
-        Some(index) => (index.partitions.clone(), index.covers),
-        None => (base.map(|end| end.index.partitions.clone()).unwrap_or_default(), SlotNumber(0)),
-    };
-    let mut lines: BTreeMap<_, _> = inherited.into_iter().map(|line| (line.partition, Line::from_index(line))).collect();
-    if let (Some(index), Some(end)) = (newest, &chain.end)
-        && index.number > end.index.number
-    {
-        // A cleaner's: it repeats what `end` lists, recovery packs and all.
-        return (lines, true);
-    }
-    let mut is_whole = true;
-    let mut apply = |stored: PackRef, pack: &Pack| {
-        for segment in &pack.footer.segments {
-            let line = lines.entry(segment.partition).or_insert_with(|| Line::empty(segment.partition));
-            line.apply(segment, segment.to_ref(stored, pack.len, pack.footer_len));
-        }
-    };
-    let rest = chain.slots.range(from..).zip(from.0..);
-    let contiguous = rest.take_while(|((slot, _), at)| slot.0 == *at && stop.is_none_or(|stop| **slot < stop));
-    for ((slot, pack), _) in contiguous {
-        if let Some(pack) = pack {
-            apply(PackRef::Slot { incarnation, slot: *slot }, pack);
-        }
-    }
-    for stored in chain.end.iter().flat_map(|end| &end.recovery) {
-        match chain.recovery.get(stored) {
-            Some(pack) => apply(*stored, pack),
-            None => is_whole = false,
-        }
-    }
-    (lines, is_whole)
-}
-
-fn check_named(report: &mut Report, chain: &ChainObjects, end: &End) {
-    for stored in end.recovery.iter().filter(|stored| !chain.recovery.contains_key(stored)) {
-        report.problem(stored.key(), "named by the chain's end, and not there");
-    }
-}
-
-/// The `end` says what its row and its recovery packs say, where all of them are there.
-fn check_end(report: &mut Report, chain: &ChainObjects, end: &End, view: &View, lines: Option<&BTreeMap<PartitionId, Line>>) {
-    let key = keys::end(end.incarnation);
-    match chain.slots.get(&end.stop) {
-        Some(None) => {}
-        _ => report.problem(&key, format!("slot {} is not a stop", end.stop)),
-    }
-    let Some(lines) = lines else { return };
-    for listed in end.index.partitions.iter().filter(|listed| !view.is_deleted(listed.partition.topic)) {
-        let rebuilt = lines.get(&listed.partition);
-        let (end, log_start) = rebuilt.map_or((0, 0), |line| (line.end, line.log_start));
-        if (listed.end, listed.log_start) != (end, log_start) {
-            let found = format!("{}..{}", listed.log_start, listed.end);
-            report.problem(&key, format!("{} is {found} here, its packs make it {log_start}..{end}", listed.partition));
-        }
-    }
-}
-
-fn check_recovery(report: &mut Report, chain: &ChainObjects) {
-    let named: BTreeSet<&PackRef> = chain.end.iter().flat_map(|end| &end.recovery).collect();
-    for stored in chain.recovery.keys().filter(|stored| !named.contains(stored)) {
-        report.orphans.push(stored.key());
     }
 }

@@ -74,6 +74,7 @@ pub struct StoreMetrics {
     bytes_read: Counter,
     unavailable: Counter,
     resolved: Counter,
+    hedged: Counter,
 }
 
 /// 0.2 ms (a directory) to 13 s (a store in trouble), doubling.
@@ -91,6 +92,7 @@ impl Default for StoreMetrics {
             bytes_read: Counter::default(),
             unavailable: Counter::default(),
             resolved: Counter::default(),
+            hedged: Counter::default(),
         }
     }
 }
@@ -105,6 +107,7 @@ impl StoreMetrics {
         store.register_with_unit("written", "Bodies sent, once per attempt", Unit::Bytes, self.bytes_written.clone());
         store.register_with_unit("read", "Bodies received", Unit::Bytes, self.bytes_read.clone());
         store.register("unavailable", "Calls given up after all attempts", self.unavailable.clone());
+        store.register("hedged", "Reads that were sent a second time because the answer was late", self.hedged.clone());
         store.register("resolved", "Creates whose lost answer was found out by reading what is there", self.resolved.clone());
     }
 
@@ -163,6 +166,16 @@ impl StoreMetrics {
 
     pub(crate) fn gave_up(&self) {
         self.unavailable.inc();
+    }
+
+    /// Reads that were sent a second time.
+    #[must_use]
+    pub fn hedges(&self) -> u64 {
+        self.hedged.get()
+    }
+
+    pub(crate) fn hedged(&self) {
+        self.hedged.inc();
     }
 
     pub(crate) fn resolved_by_reading(&self) {

@@ -2,19 +2,20 @@
 //!
 //! Invariants: a create is repeated only with the same key and the same bytes; "won" is said only when the store said
 //! so or when what is there starts with this write's own identity; a call ends after a bounded number of attempts and
-//! a bounded time. Reads and writes wait for places of their own, so that a replaying consumer cannot hold up a flush
-//! (P9). A `Store` does not cache, does not remember keys and never deletes on its own.
+//! a bounded time. Reads and writes wait for places of their own, and so does each class of work, so that a replaying
+//! consumer cannot hold up a flush (P9). A `Store` does not cache, does not remember keys and never deletes on its own.
 
+mod hedge;
 #[cfg(test)]
 mod tests;
 
-use crate::{Backend, BackendError, IDENTITY_LEN, ObjectInfo, Op, Payload, StoreMetrics};
+use crate::places::{Class, Places};
+use crate::{Backend, BackendError, IDENTITY_LEN, ObjectInfo, Op, Pace, Payload, StoreMetrics};
 use bytes::Bytes;
 use floe_env::{Env, Mutant, mutated_write};
 use floe_types::ErrorKind;
 use futures::future::BoxFuture;
 use std::{ops::Range, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
 
 /// Bounds of a [`Store`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +91,11 @@ impl StoreError {
     }
 }
 
-/// A handle on an object store; clones share limits and metrics.
+/// A handle on an object store, for one class of work; clones share limits and metrics.
 ///
 /// Every call may be cancelled by dropping its future; a create that was under way may still happen.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Class);
 
 #[derive(Debug)]
 struct Inner {
@@ -102,20 +103,40 @@ struct Inner {
     backend: Arc<dyn Backend>,
     options: StoreOptions,
     metrics: StoreMetrics,
-    writes: Semaphore,
-    reads: Semaphore,
+    pace: Pace,
+    writes: Places,
+    reads: Places,
 }
 
 impl Store {
     #[must_use]
     pub fn new(env: Env, backend: Arc<dyn Backend>, options: StoreOptions) -> Self {
-        let (writes, reads) = (Semaphore::new(options.writes_at_once.max(1)), Semaphore::new(options.reads_at_once.max(1)));
-        Self(Arc::new(Inner { env, backend, options, metrics: StoreMetrics::default(), writes, reads }))
+        let (writes, reads) = (Places::new(options.writes_at_once, true), Places::new(options.reads_at_once, false));
+        let (metrics, pace) = (StoreMetrics::default(), Pace::default());
+        Self(Arc::new(Inner { env, backend, options, metrics, pace, writes, reads }), Class::Tail)
+    }
+
+    /// The same store for work of another class; a new store is for [`Class::Tail`].
+    #[must_use]
+    pub fn for_class(&self, class: Class) -> Self {
+        Self(self.0.clone(), class)
+    }
+
+    /// How fast it has answered of late.
+    #[must_use]
+    pub fn pace(&self) -> &Pace {
+        &self.0.pace
     }
 
     #[must_use]
     pub fn metrics(&self) -> &StoreMetrics {
         &self.0.metrics
+    }
+
+    /// The clock and the tasks that its calls use.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.0.env
     }
 
     /// The backend below, for probes that must see single attempts.
@@ -132,7 +153,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`: the outcome is unknown and the caller repeats the same key and body. `Refused`, `Corrupt`.
     pub async fn create(&self, key: &str, body: &Payload) -> Result<Created, StoreError> {
-        let mut tries = Tries::new(&self.0, Op::Create, key, body.len());
+        let mut tries = Tries::new(self, Op::Create, key, body.len());
         loop {
             let error = match tries.attempt(Op::Create, body.len(), 0, self.0.backend.create(key, body.clone())).await {
                 Ok(()) => return Ok(Created::Won),
@@ -166,7 +187,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, `Unavailable`, `Refused`.
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        let bytes = self.0.read(Op::Get, key, 0, || self.0.backend.get(key)).await?;
+        let bytes = self.read(Op::Get, key, 0, || self.0.backend.get(key)).await?;
         self.0.metrics.received(bytes.len() as u64);
         Ok(bytes)
     }
@@ -177,7 +198,7 @@ impl Store {
     /// `Corrupt` when the object ends before `range.end`; `NotFound`, `Unavailable`, `Refused`.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let asked = range.end.saturating_sub(range.start);
-        let bytes = self.0.read(Op::GetRange, key, asked, || self.0.backend.get_range(key, range.clone())).await?;
+        let bytes = self.read(Op::GetRange, key, asked, || self.0.backend.get_range(key, range.clone())).await?;
         self.0.metrics.received(bytes.len() as u64);
         if bytes.len() as u64 != asked {
             let detail = format!("{} bytes came for {}..{}", bytes.len(), range.start, range.end);
@@ -191,7 +212,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, `Unavailable`, `Refused`.
     pub async fn get_start(&self, key: &str, len: u64) -> Result<(u64, Bytes), StoreError> {
-        let (size, bytes) = self.0.read(Op::GetStart, key, len, || self.0.backend.get_start(key, len)).await?;
+        let (size, bytes) = self.read(Op::GetStart, key, len, || self.0.backend.get_start(key, len)).await?;
         self.0.metrics.received(bytes.len() as u64);
         Ok((size, bytes))
     }
@@ -201,7 +222,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, `Unavailable`, `Refused`.
     pub async fn get_tail(&self, key: &str, len: u64) -> Result<(u64, Bytes), StoreError> {
-        let (size, bytes) = self.0.read(Op::GetTail, key, len, || self.0.backend.get_tail(key, len)).await?;
+        let (size, bytes) = self.read(Op::GetTail, key, len, || self.0.backend.get_tail(key, len)).await?;
         self.0.metrics.received(bytes.len() as u64);
         Ok((size, bytes))
     }
@@ -212,7 +233,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`, `Refused`, `Corrupt`.
     pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.0.read(Op::List, prefix, 0, || self.0.backend.list(prefix, after, limit)).await
+        self.read(Op::List, prefix, 0, || self.0.backend.list(prefix, after, limit)).await
     }
 
     /// The names of the folders directly below `prefix`, bytewise ordered. Some stores also name emptied ones.
@@ -220,7 +241,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`, `Refused`, `Corrupt`.
     pub async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.0.read(Op::ListFolders, prefix, 0, || self.0.backend.list_folders(prefix)).await
+        self.read(Op::ListFolders, prefix, 0, || self.0.backend.list_folders(prefix)).await
     }
 
     /// Deletes; an object that is not there is success.
@@ -228,19 +249,13 @@ impl Store {
     /// # Errors
     /// `Unavailable` (it may or may not be gone), `Refused`.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        let mut tries = Tries::new(&self.0, Op::Delete, key, 0);
+        let mut tries = Tries::new(self, Op::Delete, key, 0);
         loop {
             match tries.attempt(Op::Delete, 0, 0, self.0.backend.delete(key)).await {
                 Ok(()) | Err(BackendError::NotFound) => return Ok(()),
                 Err(error) => tries.next(error).await?,
             }
         }
-    }
-}
-
-impl Inner {
-    fn allowance(&self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1000) / self.options.slowest_bytes_per_second.max(1))
     }
 
     async fn read<'a, T>(
@@ -260,9 +275,16 @@ impl Inner {
     }
 }
 
+impl Inner {
+    fn allowance(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1000) / self.options.slowest_bytes_per_second.max(1))
+    }
+}
+
 /// The attempts of one call: decides between another one and an error.
 struct Tries<'a> {
     store: &'a Inner,
+    class: Class,
     op: Op,
     key: &'a str,
     made: u32,
@@ -270,9 +292,10 @@ struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    fn new(store: &'a Inner, op: Op, key: &'a str, bytes: u64) -> Self {
+    fn new(of: &'a Store, op: Op, key: &'a str, bytes: u64) -> Self {
+        let (store, class) = (&*of.0, of.1);
         let ends = store.env.monotonic().saturating_add(store.options.deadline).saturating_add(store.allowance(bytes));
-        Self { store, op, key, made: 0, ends }
+        Self { store, class, op, key, made: 0, ends }
     }
 
     /// One attempt within the concurrency limit and its time, measured. Running out of time is `Unknown`.
@@ -280,17 +303,20 @@ impl<'a> Tries<'a> {
         let Inner { env, options, metrics, .. } = self.store;
         let places = if matches!(op, Op::Create | Op::Delete) { &self.store.writes } else { &self.store.reads };
         let patience = self.ends.saturating_sub(env.monotonic());
-        let Ok(place) = env.timeout(patience, places.acquire()).await else {
+        let Ok(_place) = env.timeout(patience, places.acquire(self.class)).await else {
             return Err(BackendError::Transient(format!("no free place among the requests under way in {patience:?}")));
         };
-        let _place = place.expect("the semaphore lives as long as the store and is never closed");
         metrics.began(op, sends);
         let limit = options.attempt_timeout.saturating_add(self.store.allowance(sends.max(receives)));
         let began = env.monotonic();
         let answer = env.timeout(limit, call).await;
         let timed_out = answer.is_err();
         let result = answer.unwrap_or_else(|_| Err(BackendError::Unknown(format!("no answer in {limit:?}"))));
-        metrics.ended(op, env.monotonic().saturating_sub(began), result.as_ref().err(), timed_out);
+        let took = env.monotonic().saturating_sub(began);
+        metrics.ended(op, took, result.as_ref().err(), timed_out);
+        if op == Op::GetRange && result.is_ok() {
+            self.store.pace.measured(receives, took);
+        }
         result
     }
 

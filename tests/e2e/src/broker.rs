@@ -218,14 +218,14 @@ fn without_settings(command: &mut Command) {
     }
 }
 
-/// Checks a store that no broker writes to by `floe verify`.
+/// Checks a store that no broker writes to by `floe verify --deep`.
 ///
 /// # Errors
 /// It is not clean.
 pub fn verify(setup: &Setup) -> anyhow::Result<()> {
     let mut command = Command::new(program()?);
     without_settings(&mut command);
-    command.args(["verify", "--store", &setup.store_url()]);
+    command.args(["verify", "--deep", "--store", &setup.store_url()]);
     for option in setup.options.iter().filter(|option| option.starts_with("s3.")) {
         command.args(["-o", option]);
     }

@@ -92,18 +92,18 @@ async fn find(broker: &Broker, version: i16, topic: Option<&Arc<Topic>>, asked: 
         _ if known(EARLIEST_LOCAL) => Ok(at(&partition, offsets.log_start)),
         // Kafka's tiers do not exist here.
         _ if known(LATEST_TIERED) => Ok(NOTHING),
-        _ if known(MAX_TIMESTAMP) => by_time(&partition, partition.offset_of_max_timestamp().await),
-        timestamp @ 0.. => by_time(&partition, partition.offset_for_time(timestamp).await),
+        _ if known(MAX_TIMESTAMP) => by_time(broker, &partition, partition.offset_of_max_timestamp().await),
+        timestamp @ 0.. => by_time(broker, &partition, partition.offset_for_time(timestamp).await),
         _ => Err(ErrorCode::UnsupportedVersion),
     }
 }
 
-fn by_time(partition: &Partition, found: Result<Option<(i64, i64)>, floe_log::ReadError>) -> Result<Found, ErrorCode> {
+fn by_time(broker: &Broker, partition: &Partition, found: Result<Option<(i64, i64)>, floe_log::ReadError>) -> Result<Found, ErrorCode> {
     match found {
         Ok(Some((offset, timestamp))) => Ok(Found { timestamp, ..at(partition, offset) }),
         Ok(None) => Ok(NOTHING),
         Err(error) => {
-            errors::log_read(partition.id(), -1, &error);
+            errors::log_read(broker, partition.id(), -1, &error);
             Err(errors::of_read(&error))
         }
     }

@@ -42,12 +42,17 @@ impl Collector for EngineCollector {
             status.disk_stalled_ms,
         )?;
         gauge("log_cache", "Blocks of the store held in memory", Some(Unit::Bytes), status.cached_bytes)?;
+        gauge("log_cache_ahead", "Of those, blocks read ahead of consumers", Some(Unit::Bytes), status.cached_ahead_bytes)?;
+        gauge("log_disk_cache", "Blocks of the store held on the disk", Some(Unit::Bytes), status.disk_cached_bytes)?;
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
         };
         counter("log_cache_hits", "Blocks found in memory", status.cache_hits)?;
-        counter("log_cache_misses", "Blocks that had to be read from the store", status.cache_misses)
+        counter("log_cache_misses", "Blocks that were not in memory", status.cache_misses)?;
+        counter("log_disk_cache_hits", "Blocks read from the disk", status.disk_cache_hits)?;
+        counter("log_disk_cache_misses", "Blocks that were to be on the disk and were not sound there", status.disk_cache_misses)?;
+        counter("log_disk_cache_dropped", "Blocks that the disk was too slow or too small for", status.disk_cache_dropped)
     }
 }
 

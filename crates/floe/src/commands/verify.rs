@@ -1,11 +1,11 @@
-//! `floe verify`: reads a whole store and says whether anything contradicts anything.
+//! `floe verify`: reads a store and says whether anything contradicts anything; with `--deep` every record too.
 
 use super::StoreSettings;
 use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::Args;
 use floe_env::Env;
-use floe_log::verify::{Report, verify};
+use floe_log::verify::{Depth, Problem, Report, verify_at};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_types::ByteSize;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget};
@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// The store: file:///path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     store: StoreUrl,
+    /// Read every record, not only what describes them
+    #[arg(long)]
+    deep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,7 +32,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let store = Store::new(env, backend, StoreOptions::default());
     // Drawn on stderr, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let report = verify(&store, |objects, bytes| bar.set_message(format!("{objects} objects, {}", HumanBytes(bytes)))).await;
+    let depth = if arguments.deep { Depth::Records } else { Depth::Footers };
+    let report = verify_at(&store, depth, |now| {
+        let (bytes, all) = (HumanBytes(now.bytes), HumanBytes(now.all_bytes));
+        bar.set_message(format!("{} of {} objects, {bytes} of {all}", now.objects, now.all_objects));
+    })
+    .await;
     bar.finish_and_clear();
     let report = report?;
     if arguments.json {
@@ -45,8 +53,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
 
 fn show(report: &Report) -> Result<(), Failure> {
     if !report.problems.is_empty() {
-        let rows = report.problems.iter().map(|problem| vec![problem.key.clone(), problem.what.clone()]);
-        output::print(&output::table(&["object", "problem"], rows))?;
+        let rows = report.problems.iter().map(|problem| vec![records(problem), problem.key.clone(), problem.what.clone()]);
+        output::print(&output::table(&["records", "object", "problem"], rows))?;
     }
     if !report.orphans.is_empty() {
         output::print(&output::table(&["orphan (waste, not damage)"], report.orphans.iter().map(|key| vec![key.clone()])))?;
@@ -61,4 +69,11 @@ fn show(report: &Report) -> Result<(), Failure> {
         report.problems.len(),
         report.orphans.len()
     ))
+}
+
+/// The records that cannot be read for it: topic, partition, offsets.
+fn records(problem: &Problem) -> String {
+    let Some((start, end)) = problem.offsets else { return String::new() };
+    let topic = problem.topic.as_deref().unwrap_or("a deleted topic");
+    format!("{topic}-{} {start}..{end}", problem.partition.unwrap_or(-1))
 }

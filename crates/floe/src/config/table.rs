@@ -194,8 +194,10 @@ own! {
         c => show_bytes(c.engine.tail_bytes), v => c.engine.tail_bytes, bytes(v);
     "floe.object.unflushed.bytes", "Memory for records of object topics that wait for the store.",
         c => show_bytes(c.engine.object_unflushed_bytes), v => c.engine.object_unflushed_bytes, bytes(v);
-    "floe.cache.bytes", "Memory for blocks read from the store.",
+    "floe.cache.bytes", "Memory for blocks read from the store, up to three quarters of it for what is read ahead of consumers; all consumers of history share it.",
         c => show_bytes(c.engine.cache_bytes), v => c.engine.cache_bytes, bytes(v);
+    "floe.disk.cache.bytes", "Disk in the data directory for the same; 0: none. It may be deleted at any time. Default: 1GiB where the store is S3, none otherwise.",
+        c => c.disk_cache_bytes.and_then(show_bytes), v => c.disk_cache_bytes, bytes(v).map(Some);
     "floe.drain.timeout.ms", "Time that a drain may take after SIGTERM before the broker gives up on it.",
         c => Some(c.server.drain_timeout.to_string()), v => c.server.drain_timeout, millis(v);
     "floe.idle.exit.ms", "Time without client traffic after which the broker drains and ends with code 0. 0: never.",

@@ -140,6 +140,16 @@ fn the_default_durability_follows_the_store_unless_it_is_set() {
 }
 
 #[test]
+fn the_disk_caches_what_is_further_away_than_the_disk_unless_it_is_told_otherwise() {
+    let mut config = Config::default();
+    for (url, expected) in [("file:///a", 0), ("s3://b/c", 1 << 30), ("memory://", 0)] {
+        assert_eq!(config.engine_options(&url.parse().unwrap()).disk_cache_bytes, expected, "{url}");
+    }
+    config.disk_cache_bytes = Some(0);
+    assert_eq!(config.engine_options(&"s3://b/c".parse().unwrap()).disk_cache_bytes, 0);
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "it compares a file of the project")]
 fn settings_are_documented() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");

@@ -205,9 +205,13 @@ fn verify_says_clean_and_its_code_says_when_not() {
     let mut bytes = std::fs::read(&slot).unwrap();
     bytes[70] ^= 1;
     std::fs::write(&slot, bytes).unwrap();
-    let output = run(&["verify", "--store", &store]);
+    let output = run(&["verify", "--deep", "--store", &store]);
     assert_eq!(output.status.code(), Some(code::NOT_CLEAN), "{}", stderr(&output));
     assert!(stdout(&output).contains("NOT CLEAN") && stdout(&output).contains("/slot/"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("a-0 0..2"), "{}", stdout(&output));
+    let report: Value = serde_json::from_str(&stdout(&run(&["verify", "--deep", "--store", &store, "--json"]))).unwrap();
+    let problem = &report["problems"][0];
+    assert_eq!((&problem["topic"], &problem["partition"], &problem["offsets"]), (&"a".into(), &0.into(), &serde_json::json!([0, 2])));
 }
 
 #[test]

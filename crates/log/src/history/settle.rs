@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use floe_formats::{
     BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef, Ulid,
 };
-use floe_objstore::{Created, Payload, StoreError};
+use floe_objstore::{Created, Payload};
 use floe_types::{LeaderEpoch, Offset, PartitionId, SlotNumber};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,8 +62,8 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
         let merged = match merge(shared, partition, &job).await {
             Ok(merged) => merged,
             // A source is gone: an owner before this one has published, and deleted it. Look again at the next check.
-            Err(ReadError::Store(StoreError::NotFound { key })) => {
-                tracing::debug!(key, "gone before it was settled here");
+            Err(ReadError::Damaged(damage)) if damage.missing => {
+                tracing::debug!(key = damage.key, "gone before it was settled here");
                 partition.read_history().await?;
                 break;
             }

@@ -77,10 +77,14 @@ impl Partition {
         next >= offsets.end
     }
 
-    /// Whether the records at `offset` lie elsewhere than in `gone`, which was not there: looks at the newest manifest
-    /// if what is known says otherwise.
-    pub(super) async fn has_moved(&self, offset: Offset, gone: &SegmentRef) -> Result<bool, ReadError> {
-        let moved = |partition: &Self| partition.state.lock().placed_at(offset).is_none_or(|placed| placed.pack != gone.pack);
+    /// Whether the records at `offset` are deleted, or lie elsewhere than in the first of `looked_up`, which was not there:
+    /// looks at the newest manifest if what is known says otherwise.
+    pub(super) async fn has_moved(&self, offset: Offset, looked_up: &[SegmentRef]) -> Result<bool, ReadError> {
+        let gone = looked_up.first().map(|segment| segment.pack);
+        let moved = |partition: &Self| {
+            let state = partition.state.lock();
+            offset < state.line.log_start || state.placed_at(offset).is_none_or(|placed| Some(placed.pack) != gone)
+        };
         if moved(self) {
             return Ok(true);
         }
@@ -109,6 +113,19 @@ impl State {
     /// The segment that holds `offset`, if any is known to.
     pub(super) fn placed_at(&self, offset: Offset) -> Option<&SegmentRef> {
         self.history.segment_at(offset).or_else(|| self.line.segment_at(offset))
+    }
+
+    /// The segment that holds `offset`, and those that follow it: at most so many. Empty if none is known to hold it.
+    pub(super) fn placed_from(&self, offset: Offset, most: usize) -> Vec<SegmentRef> {
+        fn behind(segments: &[SegmentRef], offset: Offset) -> &[SegmentRef] {
+            segments.get(segments.partition_point(|segment| segment.end_offset <= offset)..).unwrap_or_default()
+        }
+        let Some(first) = self.placed_at(offset) else { return Vec::new() };
+        let settled = behind(self.history.segments(), first.end_offset);
+        let listed = behind(&self.line.segments, first.end_offset.max(self.history.end()));
+        // Segments of events alone hold nothing to read.
+        let following = settled.iter().chain(listed).filter(|segment| segment.base_offset < segment.end_offset);
+        std::iter::once(first).chain(following).take(most).cloned().collect()
     }
 
     /// All segments that hold something above the log start, in offset order.

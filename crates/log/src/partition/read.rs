@@ -5,9 +5,11 @@ use super::{Closed, Partition, State};
 use crate::ReadError;
 use bytes::Bytes;
 use floe_formats::SegmentRef;
-use floe_objstore::StoreError;
 use floe_types::{Lsn, Offset};
 use floe_wal::WalError;
+
+/// Segments that a read of history looks ahead to: small ones, flushed every second, are many.
+const SEGMENTS_AHEAD: usize = 64;
 
 /// What a reader asks for.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +35,8 @@ enum Source {
     Nothing,
     Memory(Vec<Bytes>),
     Wal(Lsn, Lsn),
-    Pack(SegmentRef),
+    /// The segment that holds it, and some that follow.
+    Pack(Vec<SegmentRef>),
     /// In a pack that only a manifest names which nobody has read yet.
     Unread,
 }
@@ -71,12 +74,16 @@ impl Partition {
                     }
                     Err(error) => return Err(error),
                 },
-                Ok(Source::Pack(segment)) => match self.shared.packs.read(self.id, &segment, offset, room).await {
-                    Err(ReadError::Store(StoreError::NotFound { .. })) if moves < MOVES && self.has_moved(offset, &segment).await? => {
+                Ok(Source::Pack(segments)) => match self.shared.packs.read(self.id, &segments, offset, room).await {
+                    Ok(batches) => batches,
+                    // Given first; whoever goes on meets the error.
+                    Err(_) if !result.batches.is_empty() => return Ok(result),
+                    // What was looked up may be an old view (R17): damage only if the newest still names that pack.
+                    Err(ReadError::Damaged(damage)) if damage.missing && moves < MOVES && self.has_moved(offset, &segments).await? => {
                         moves += 1;
                         continue;
                     }
-                    read => read?,
+                    Err(error) => return Err(error),
                 },
                 Ok(Source::Unread) => {
                     self.read_history().await?;
@@ -104,10 +111,10 @@ impl Partition {
         if state.tail.start().is_some_and(|start| start <= offset) {
             return Ok(state.read_tail(offset, room, force));
         }
-        match state.placed_at(offset) {
-            Some(segment) => Ok(Source::Pack(segment.clone())),
-            None if !state.history.is_known() => Ok(Source::Unread),
-            None => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
+        match state.placed_from(offset, SEGMENTS_AHEAD) {
+            segments if !segments.is_empty() => Ok(Source::Pack(segments)),
+            _ if !state.history.is_known() => Ok(Source::Unread),
+            _ => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
         }
     }
 
@@ -137,7 +144,7 @@ impl State {
                     break;
                 }
                 return match (self.placed_at(batch.base_offset), batch.wal) {
-                    (Some(segment), _) => Source::Pack(segment.clone()),
+                    (Some(segment), _) => Source::Pack(vec![segment.clone()]),
                     (None, Some((start, end))) => Source::Wal(start, end),
                     (None, None) => Source::Nothing,
                 };

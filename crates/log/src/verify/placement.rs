@@ -1,6 +1,7 @@
-//! Whether every record that is to be there lies where the newest index, or end, and the newest manifest say (R17).
+//! Whether every record that is to be there lies where the newest index, or end, and the newest manifest say (R17). Of a
+//! pack that is missing, or whose footer cannot be read, nothing but those names tells which records are gone.
 
-use super::Report;
+use super::{Problem, Report};
 use crate::history::manifest::History;
 use crate::partition::Line;
 use floe_formats::{Manifest, PackFooter, PackRef, SegmentRef, keys};
@@ -15,6 +16,8 @@ type InPack = (PartitionId, Offset, Offset);
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     packs: BTreeMap<PackRef, BTreeSet<InPack>>,
+    /// Packs whose footer cannot be read, and why.
+    unreadable: BTreeMap<PackRef, String>,
     manifests: BTreeMap<PartitionId, Arc<Manifest>>,
     /// Own packs, to tell those that nothing names.
     own: BTreeSet<PackRef>,
@@ -24,6 +27,15 @@ impl Placed {
     pub(super) fn pack(&mut self, stored: PackRef, footer: &PackFooter) {
         let segments = footer.segments.iter().map(|segment| (segment.partition, segment.base_offset, segment.end_offset)).collect();
         self.packs.insert(stored, segments);
+        self.note(stored);
+    }
+
+    pub(super) fn unreadable(&mut self, stored: PackRef, why: Option<String>) {
+        self.unreadable.insert(stored, why.unwrap_or_default());
+        self.note(stored);
+    }
+
+    fn note(&mut self, stored: PackRef) {
         if matches!(stored, PackRef::Own { .. }) {
             self.own.insert(stored);
         }
@@ -50,34 +62,36 @@ impl Placed {
         }
         for segment in history.segments() {
             self.own.remove(&segment.pack);
-            self.check_pack(report, line.partition, segment);
+            self.check_pack(report, line.partition, log_start, segment);
         }
+        let nowhere = |from, to| Problem::of_records(&what(), line.partition, (from, to), format!("offsets {from}..{to} are nowhere"));
         let listed = line.segments.iter().filter(|segment| segment.end_offset > history.end().max(log_start));
         let mut next = log_start;
         for segment in history.segments().iter().chain(listed).filter(|segment| segment.end_offset > log_start) {
             if segment.base_offset > next {
-                report.problem(what(), format!("offsets {next}..{} are nowhere", segment.base_offset));
+                report.problems.push(nowhere(next, segment.base_offset));
             }
             next = next.max(segment.end_offset);
             if !matches!(segment.pack, PackRef::Own { .. }) {
-                self.check_pack(report, line.partition, segment);
+                self.check_pack(report, line.partition, log_start, segment);
             }
         }
         if next < line.end {
-            report.problem(what(), format!("offsets {next}..{} are nowhere", line.end));
+            report.problems.push(nowhere(next, line.end));
         }
     }
 
-    fn check_pack(&self, report: &mut Report, partition: PartitionId, segment: &SegmentRef) {
+    fn check_pack(&self, report: &mut Report, partition: PartitionId, log_start: Offset, segment: &SegmentRef) {
         let wanted = (partition, segment.base_offset, segment.end_offset);
-        let key = segment.pack.key();
-        match self.packs.get(&segment.pack) {
-            None => report.problem(key, format!("named for {partition} at {}, and not there", segment.base_offset)),
-            Some(held) if !held.contains(&wanted) => {
-                report.problem(key, format!("{partition} {}..{} is not in it", segment.base_offset, segment.end_offset));
-            }
-            Some(_) => {}
-        }
+        let what = match (self.packs.get(&segment.pack), self.unreadable.get(&segment.pack)) {
+            (Some(held), _) if held.contains(&wanted) => return,
+            (Some(_), _) => format!("{partition} {}..{} is not in it", segment.base_offset, segment.end_offset),
+            (None, Some(why)) => why.clone(),
+            (None, None) => "the pack is missing".to_owned(),
+        };
+        // One below the log start may be named, and is read no more.
+        let offsets = (segment.base_offset.max(log_start.min(segment.end_offset)), segment.end_offset);
+        report.problems.push(Problem::of_records(&segment.pack.key(), partition, offsets, what));
     }
 
     /// Own packs that no newest manifest names.

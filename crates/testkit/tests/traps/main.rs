@@ -2,6 +2,7 @@
 //!
 //! Each test begins with an empty machine room and ends with `floe verify` of its store: see [`room`].
 
+mod damage;
 mod fencing;
 mod flush;
 mod recovery;

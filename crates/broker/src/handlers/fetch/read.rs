@@ -120,7 +120,7 @@ impl Pass {
             }
             let results = join_all(reads).await;
             for ((wanted, _), result) in wave.iter().zip(results) {
-                let read = self.take(wanted, result);
+                let read = self.take(broker, wanted, result);
                 room = room.saturating_sub(read);
             }
         }
@@ -128,7 +128,7 @@ impl Pass {
     }
 
     /// Puts one partition's records into the answer.
-    fn take(&mut self, wanted: &Wanted<'_>, result: Result<ReadResult, ReadError>) -> usize {
+    fn take(&mut self, broker: &Broker, wanted: &Wanted<'_>, result: Result<ReadResult, ReadError>) -> usize {
         let Some(answer) = self.answers.get_mut(wanted.at) else { return 0 };
         match result {
             Ok(result) => {
@@ -142,7 +142,7 @@ impl Pass {
             Err(error) => {
                 let code = errors::of_read(&error);
                 if code != ErrorCode::OffsetOutOfRange {
-                    errors::log_read(wanted.partition.id(), wanted.planned.offset, &error);
+                    errors::log_read(broker, wanted.partition.id(), wanted.planned.offset, &error);
                     (answer.high_watermark, answer.last_stable_offset, answer.log_start_offset) = (-1, -1, -1);
                 }
                 answer.error_code = code.code();
