@@ -18,8 +18,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(25);
 /// Memory at its peak, from the start of the broker on, and when everything has been flushed and settled and nobody asks for anything.
 pub(crate) fn partitions(bench: &mut Bench) -> anyhow::Result<()> {
     let data = bench.fresh("floe")?;
-    let settings = ["floe.settle.age=5s", "floe.settle.least.bytes=0"].map(str::to_owned);
-    let broker = candidate::start_floe(&bench.programs, &data, &settings)?;
+    let broker = candidate::start_floe(&bench.programs, &data, &["floe.settle.age.ms=5s".to_owned()])?;
     let peak = MemoryPeak::watch(&broker.process);
     let mut connection = Connection::open(broker.address)?;
     for number in 0..bench.sized(TOPICS, 2) {
