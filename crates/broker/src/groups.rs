@@ -149,7 +149,8 @@ impl Shared {
         if let Some(topic) = self.view_topic() {
             return Ok(topic);
         }
-        let new = NewTopic { name: OFFSETS_TOPIC.to_owned(), partitions: self.topic_partitions, configs: BTreeMap::new() };
+        let configs = BTreeMap::from([(floe_log::CLEANUP_POLICY.to_owned(), "compact".to_owned())]);
+        let new = NewTopic { name: OFFSETS_TOPIC.to_owned(), partitions: self.topic_partitions, configs };
         let engine = self.engine.clone();
         let create = async move { engine.create_topic(new).await };
         match crate::broker::run_to_end(&self.surroundings.env, "create-topic", CREATE_TIMEOUT, create).await {

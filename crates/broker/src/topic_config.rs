@@ -159,6 +159,8 @@ pub(crate) struct TopicSettings {
     pub(crate) timestamp_before_max: i64,
     pub(crate) timestamp_after_max: i64,
     pub(crate) compression: CompressionType,
+    /// Every record must have a key.
+    pub(crate) is_compacted: bool,
 }
 
 impl TopicSettings {
@@ -172,6 +174,7 @@ impl TopicSettings {
             timestamp_before_max: value(configs, "message.timestamp.before.max.ms").unwrap_or(broker.timestamp_before_max),
             timestamp_after_max: value(configs, "message.timestamp.after.max.ms").unwrap_or(broker.timestamp_after_max),
             compression: value(configs, "compression.type").unwrap_or(broker.compression_type),
+            is_compacted: floe_log::is_compacted(configs.get(floe_log::CLEANUP_POLICY).map(String::as_str)),
         }
     }
 }
@@ -223,6 +226,9 @@ mod tests {
         assert_eq!(check_topic_setting("max.message.bytes", Some("1000")), Ok(()));
         assert_eq!(check_topic_setting("floe.durability", Some("object")), Ok(()));
         assert_eq!(check_topic_setting("compression.type", Some("zstd")), Ok(()));
+        for value in ["delete", "compact", "compact,delete", "delete, compact"] {
+            assert_eq!(check_topic_setting("cleanup.policy", Some(value)), Ok(()));
+        }
         for value in ["-1", "0", "604800000", "9223372036854775807"] {
             assert_eq!(check_topic_setting("retention.ms", Some(value)), Ok(()));
             assert_eq!(check_topic_setting("retention.bytes", Some(value)), Ok(()));
@@ -233,6 +239,12 @@ mod tests {
             ("floe.durability", "replicated"),
             ("compression.type", "brotli"),
             ("retention.ms", "-2"),
+            ("cleanup.policy", "squash"),
+            ("cleanup.policy", ""),
+            ("min.cleanable.dirty.ratio", "1.5"),
+            ("min.cleanable.dirty.ratio", "nan"),
+            ("max.compaction.lag.ms", "0"),
+            ("delete.retention.ms", "-1"),
             ("retention.bytes", "9223372036854775808"),
             ("message.timestamp.type", "logappendtime"),
             ("message.timestamp.before.max.ms", "-5"),
@@ -247,7 +259,7 @@ mod tests {
         for (name, value) in [("cleanup.policy", "delete"), ("segment.ms", "604800000"), ("min.insync.replicas", "1")] {
             assert_eq!(check_topic_setting(name, Some(value)), Ok(()), "{name}={value}");
         }
-        for (name, value) in [("cleanup.policy", "compact"), ("preallocate", "true")] {
+        for (name, value) in [("preallocate", "true"), ("remote.storage.enable", "true")] {
             let error = check_topic_setting(name, Some(value)).expect_err("it would do nothing");
             assert!(error.to_string().contains("has no effect"), "{error}");
         }

@@ -25,6 +25,8 @@ pub enum Mutant {
     LogStartBeforeEvent,
     /// What was merged leaves the index before the manifest that names it counts (R15, R19).
     DroppedBeforeCounted,
+    /// What compaction rewrote is published on the manifest that it began with, not on the newest (R15, T26).
+    StaleCompaction,
     /// Slots are deleted before the index that names the new front stands (R19, T63).
     DeletedBeforeIndex,
     /// A stop counts although the row was deleted beyond it (R6, T63).
@@ -45,6 +47,7 @@ impl Mutant {
         Self::ForeignSlotTakenForOwn,
         Self::LogStartBeforeEvent,
         Self::DroppedBeforeCounted,
+        Self::StaleCompaction,
         Self::DeletedBeforeIndex,
         Self::FrontNotChecked,
         Self::AnsweredBeforeCommit,

@@ -51,8 +51,9 @@ pub use index::{EpochStart, Index, PartitionIndex};
 pub use manifest::Manifest;
 pub use object::{Object, decode, encode, peek};
 pub use pack::{
-    BatchSlice, Block, BlockCodec, BuiltPack, DEFAULT_BLOCK_TARGET, PackBuilder, PackFooter, PackKind, PackTail, SegmentMeta, SlotTail,
-    TRAILER_LEN, Trailer, WalPosition, decode_footer, decode_slot_tail, decode_tail, decode_trailer, open_block, verify_block, verify_pack,
+    BatchSlice, Block, BlockCodec, BuiltPack, DEFAULT_BLOCK_TARGET, PACK_VERSION, PackBuilder, PackFooter, PackKind, PackTail, SegmentMeta,
+    SlotTail, TRAILER_LEN, Trailer, WalPosition, decode_footer, decode_slot_tail, decode_tail, decode_trailer, open_block, verify_block,
+    verify_pack,
 };
 pub use segment::{PackRef, PartitionEvent, ProducerBatch, ProducerUpdate, Segment, SegmentRef, Ulid};
 pub use stop::Stop;

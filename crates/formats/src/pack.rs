@@ -25,8 +25,9 @@ use crate::{
 };
 use bytes::Bytes;
 
-/// The version that is written, in header, footer and trailer alike.
-pub const PACK_VERSION: u16 = 1;
+/// The version that is written, in header, footer and trailer alike. Version 1 knew no [`crate::PartitionEvent::Compaction`];
+/// what it wrote reads as it is.
+pub const PACK_VERSION: u16 = 2;
 
 /// Checks a block's stored bytes against its length and checksum.
 ///

@@ -86,9 +86,10 @@ persisted! {
         pub partition: PartitionId,
         /// The leader epoch in which all its batches were appended.
         pub epoch: LeaderEpoch,
-        /// Offset of its first record.
+        /// Where it begins: the offset of its first record, or one before it where compaction left that out.
         pub base_offset: Offset,
-        /// Offset behind its last record; equal to `base_offset` when it holds events only.
+        /// Where it ends: the offset behind its last record, or a later one where compaction left out what was there. Equal to
+        /// `base_offset` when it holds events only.
         pub end_offset: Offset,
         /// Greatest record timestamp, in unix milliseconds; -1 when there is none.
         pub max_timestamp: i64,
@@ -122,6 +123,11 @@ persisted! {
         LogStart {
             /// The new log start.
             offset: Offset,
+        },
+        /// Compaction may leave out records before an offset, each for a newer one of its key before it. From version 2 of packs on.
+        Compaction {
+            /// The offset.
+            before: Offset,
         },
     }
 }

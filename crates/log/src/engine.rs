@@ -24,6 +24,7 @@ pub(crate) struct Owned {
     pub(crate) flusher: Task<()>,
     pub(crate) retention: Task<()>,
     pub(crate) settler: Task<()>,
+    pub(crate) compactor: Task<()>,
     pub(crate) sweeper: Task<()>,
     pub(crate) cleaner: Task<()>,
     pub(crate) drains: mpsc::Sender<Drain>,
@@ -139,8 +140,15 @@ impl Engine {
     pub fn is_healthy(&self) -> bool {
         let _held: &DiskLock = &self.owned.lock;
         self.owned.shared.ended.get().is_none()
-            && [&self.owned.flusher, &self.owned.retention, &self.owned.settler, &self.owned.sweeper, &self.owned.cleaner]
-                .iter()
-                .all(|task| !task.is_finished())
+            && [
+                &self.owned.flusher,
+                &self.owned.retention,
+                &self.owned.settler,
+                &self.owned.compactor,
+                &self.owned.sweeper,
+                &self.owned.cleaner,
+            ]
+            .iter()
+            .all(|task| !task.is_finished())
     }
 }

@@ -4,6 +4,7 @@
 use crate::chain::{self, Chain, Landed, NewIndex};
 use crate::drain::Drain;
 use crate::ended::Ended;
+use crate::history::remerge::Merge;
 use crate::partition::{Partition, PlannedSegment};
 use crate::shared::Shared;
 use floe_env::{Mutant, TaskFailed, mutated};
@@ -16,7 +17,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Why a pack could not be made. Either ends the incarnation: its records are safe in the WAL, or were never acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub(crate) struct Flusher {
     due: Option<Duration>,
     drains: mpsc::Receiver<Drain>,
     drain: Option<Drain>,
+    merges: mpsc::Receiver<Merge>,
+    /// The slot of a merged pack on its way, and who waits for it.
+    merging: Option<(SlotNumber, oneshot::Sender<()>)>,
 }
 
 impl std::fmt::Debug for Flusher {
@@ -56,10 +60,22 @@ impl std::fmt::Debug for Flusher {
 }
 
 impl Flusher {
-    pub(crate) fn new(shared: Arc<Shared>, drains: mpsc::Receiver<Drain>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, drains: mpsc::Receiver<Drain>, merges: mpsc::Receiver<Merge>) -> Self {
         let chain = Chain::new(shared.clone());
         let uploads = FuturesUnordered::new();
-        Self { shared, chain, uploads, index_upload: None, trimming: None, trim_to: None, due: None, drains, drain: None }
+        Self {
+            shared,
+            chain,
+            uploads,
+            index_upload: None,
+            trimming: None,
+            trim_to: None,
+            due: None,
+            drains,
+            drain: None,
+            merges,
+            merging: None,
+        }
     }
 
     /// Runs until the incarnation ends or has drained.
@@ -90,11 +106,26 @@ impl Flusher {
                     self.drain = Some(drain);
                     self.due = Some(Duration::ZERO);
                 }
+                Some(merge) = self.merges.recv(), if self.takes_merges() => self.send_merge(merge),
                 () = shared.dirty.news() => {}
                 () = shared.history.index_is_wanted(), if self.index_upload.is_none() && self.drain.is_none() => self.write_index(true),
                 () = sleep_until(&shared, self.due), if self.due.is_some() && self.has_a_free_slot() => {}
             }
         }
+    }
+
+    fn takes_merges(&self) -> bool {
+        let window = self.shared.options.window as usize;
+        // A place is left for what is produced meanwhile.
+        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < (window - 1).max(1)
+    }
+
+    /// A merged pack takes the next slot. It covers nothing of the WAL that earlier slots do not.
+    fn send_merge(&mut self, merge: Merge) {
+        let wal_from = self.wal_from_of(&[Vec::new()]).pop().flatten();
+        let (slot, front) = (self.chain.take_slot(), self.chain.front());
+        self.merging = Some((slot, merge.certain));
+        self.uploads.push(send_segments(self.shared.clone(), (slot, front), merge.segments, wal_from).boxed());
     }
 
     fn has_a_free_slot(&self) -> bool {
@@ -203,6 +234,10 @@ impl Flusher {
                 self.trim_to = self.chain.landed(slot, pack).or(self.trim_to);
                 self.begin_trim();
                 self.shared.made_room();
+                if let Some((_, waits)) = self.merging.take_if(|(slot, _)| *slot < self.chain.certain()) {
+                    // Nobody waits any more where the incarnation ends.
+                    let _gone = waits.send(());
+                }
                 self.write_index(false);
             }
             Landed::Foreign { slot, by, found } => {
@@ -253,11 +288,20 @@ async fn send(
     contents: Contents,
     wal_from: Option<WalPosition>,
 ) -> Result<Landed, PackError> {
-    let kind = if contents.len() == 1 { PackKind::Own } else { PackKind::Shared };
     let mut segments = Vec::with_capacity(contents.len());
     for segment in contents {
         segments.push(read_back(&shared, segment).await?);
     }
+    send_segments(shared, (slot, front), segments, wal_from).await
+}
+
+async fn send_segments(
+    shared: Arc<Shared>,
+    (slot, front): (SlotNumber, SlotNumber),
+    segments: Vec<(SegmentMeta, Vec<BatchSlice>)>,
+    wal_from: Option<WalPosition>,
+) -> Result<Landed, PackError> {
+    let kind = if segments.len() == 1 { PackKind::Own } else { PackKind::Shared };
     let pack = PackBuilder::new(Chain::writer(&shared), kind, shared.incarnation, Some(slot)).compression(shared.options.block_codec);
     let built = shared.env.compute("build a pack", move || build(pack, segments, (wal_from, front))).await??;
     if mutated(Mutant::TrimBeforeCertain) {

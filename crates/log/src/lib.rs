@@ -34,6 +34,7 @@ pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;
 pub use error::{AppendError, DeleteError, OpenError, ReadError, TopicError};
+pub use history::compact::{DELETE_RETENTION_MS, MAX_COMPACTION_LAG_MS, MIN_CLEANABLE_RATIO, MIN_COMPACTION_LAG_MS, is_compacted};
 pub use history::retention::{CLEANUP_POLICY, RETENTION_BYTES, RETENTION_MS};
 pub use options::{Durability, EngineOptions};
 pub use partition::{Appended, Offsets, Partition, PartitionSizes, ReadRequest, ReadResult, Registration};

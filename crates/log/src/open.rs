@@ -64,10 +64,13 @@ impl Engine {
             }
         }
         let (drains, receiver) = mpsc::channel(1);
-        let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver).run());
+        let (merges, slots) = mpsc::channel(1);
+        let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver, slots).run());
         let retention = history::retention::run(shared.clone(), start.catalog.clone());
         let retention = start.env.spawn("retention", retention);
-        let settler = start.env.spawn("settle", history::settle::run(shared.clone()));
+        let settler = start.env.spawn("settle", history::settle::run(shared.clone(), merges));
+        let compactor = history::compact::run(shared.clone(), start.catalog.clone());
+        let compactor = start.env.spawn("compact", compactor);
         let sweeper = start.env.spawn("sweep", history::sweep::run(shared.clone()));
         let cleaner = Cleaner::new(shared.clone(), start.catalog.clone());
         let cleaner = start.env.spawn("clean", cleaner.run());
@@ -81,6 +84,7 @@ impl Engine {
             flusher,
             retention,
             settler,
+            compactor,
             sweeper,
             cleaner,
             drains,

@@ -77,7 +77,12 @@ pub struct EngineOptions {
     pub settle_age: Duration,
     /// What is less than this stays in slots, however old: a pack of its own would cost more than it saves.
     pub settle_least_bytes: u64,
-    /// Time between two looks at what is to be settled. A look makes no request.
+    /// Memory for the keys of one compaction; what has more takes several passes.
+    pub compaction_bytes: u64,
+    /// Small segments that all partitions together may have in slots before they are merged into fewer; at least half a
+    /// merge's worth for each partition.
+    pub merge_segments: usize,
+    /// Time between two looks at what is to be settled or compacted. A look makes no request.
     pub settle_check: Duration,
     /// The same on the data directory's disk; 0: none.
     pub disk_cache_bytes: u64,
@@ -105,6 +110,8 @@ impl Default for EngineOptions {
             settle_bytes: 128 << 20,
             settle_age: Duration::from_secs(6 * 3600),
             settle_least_bytes: 4 << 20,
+            merge_segments: 4096,
+            compaction_bytes: 128 << 20,
             settle_check: Duration::from_secs(10),
             cache_bytes: 128 << 20,
             disk_cache_bytes: 0,

@@ -7,7 +7,10 @@
 
 mod ahead;
 mod fetch;
+mod merging;
 mod streams;
+
+pub(crate) use merging::BlockRuns;
 
 use crate::{Damage, ReadError};
 use bytes::Bytes;
@@ -100,6 +103,20 @@ impl PackReader {
         let done = Done { reach, bytes, waited, fetch_time: inner.store.pace().fetch_time(AHEAD_RUN) };
         inner.streams.finish(&reading, done, inner.fetcher.ahead_budget());
         Ok(batches)
+    }
+
+    /// Where the first block begins, from `from` on, that holds a record of `timestamp` or later, and its bytes.
+    pub(crate) async fn offset_by_time(
+        &self,
+        partition: PartitionId,
+        stored: &SegmentRef,
+        (from, timestamp): (Offset, i64),
+    ) -> Result<Option<(Offset, usize)>, ReadError> {
+        let of_segment = |error| damaged(error, &stored.pack.key(), partition, (stored.base_offset, stored.end_offset));
+        let footer = self.0.footer(&self.0.store, stored).await.map_err(of_segment)?;
+        let segment = find(&footer, partition, stored).map_err(of_segment)?;
+        let block = segment.blocks.iter().find(|block| block.end_offset > from && block.max_timestamp >= timestamp);
+        Ok(block.map(|block| (block.base_offset.max(from), block.raw_len as usize)))
     }
 
     /// One whole segment, past the caches: its entry in the footer, and its batches.

@@ -30,6 +30,11 @@ pub struct EngineStatus {
     /// Own packs written by settling, and their bytes, since the start.
     pub settled_packs: u64,
     pub settled_bytes: u64,
+    /// Bytes that compaction has gone through since the start.
+    pub compacted_bytes: u64,
+    /// Segments of larger shared packs that small ones were merged into, and their bytes, since the start.
+    pub remerged_segments: u64,
+    pub remerged_bytes: u64,
     /// Objects deleted since the start.
     pub deleted_objects: u64,
     /// Of the bytes in memory, those that were read ahead of consumers.
@@ -78,6 +83,9 @@ impl Engine {
             cache_misses: blocks.misses,
             settled_packs: shared.history.settled_packs(),
             settled_bytes: shared.history.settled_bytes(),
+            compacted_bytes: shared.history.compacted_bytes(),
+            remerged_segments: shared.history.remerged_segments(),
+            remerged_bytes: shared.history.remerged_bytes(),
             deleted_objects: shared.history.deleted_objects(),
             cached_ahead_bytes: blocks.ahead_bytes,
             disk_cached_bytes: disk.bytes,

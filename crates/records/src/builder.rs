@@ -6,7 +6,7 @@ use crate::{
     BatchError, BatchHeader, Codec, NO_TIMESTAMP, Record,
     cursor::put_varlong,
     edit::assemble,
-    header::{CONTROL_BIT, LOG_APPEND_TIME_BIT, MAGIC, TRANSACTIONAL_BIT},
+    header::{CONTROL_BIT, DELETE_HORIZON_BIT, LOG_APPEND_TIME_BIT, MAGIC, TRANSACTIONAL_BIT},
 };
 
 /// Most uncompressed bytes of records that one built batch takes: with any codec's overhead its length still fits the field.
@@ -87,6 +87,13 @@ impl BatchBuilder {
         self.attribute(LOG_APPEND_TIME_BIT)
     }
 
+    /// Says until when (unix milliseconds) compaction keeps the batch's tombstones. To be called before any record is added.
+    #[must_use]
+    pub fn delete_horizon(mut self, until_ms: i64) -> Self {
+        self.header.base_timestamp = until_ms;
+        self.attribute(DELETE_HORIZON_BIT)
+    }
+
     fn attribute(mut self, bit: i16) -> Self {
         self.header.attributes |= bit;
         self
@@ -108,7 +115,8 @@ impl BatchBuilder {
         }
         let delta = record.offset.checked_sub(self.header.base_offset).and_then(|delta| i32::try_from(delta).ok());
         let delta = delta.ok_or_else(|| refuse("offsets too far apart"))?;
-        let base_timestamp = if self.records.is_empty() { record.timestamp } else { self.header.base_timestamp };
+        let from_first = self.records.is_empty() && self.header.delete_horizon().is_none();
+        let base_timestamp = if from_first { record.timestamp } else { self.header.base_timestamp };
         let time = record.timestamp.checked_sub(base_timestamp).ok_or_else(|| refuse("timestamps too far apart"))?;
         self.encode(record, time, delta);
         if self.scratch.len().saturating_add(MAX_LEN_BYTES) > MAX_RECORDS_LEN.saturating_sub(self.records.len()) {

@@ -27,6 +27,8 @@ pub(crate) const CODEC_MASK: i16 = 0x07;
 pub(crate) const LOG_APPEND_TIME_BIT: i16 = 0x08;
 pub(crate) const TRANSACTIONAL_BIT: i16 = 0x10;
 pub(crate) const CONTROL_BIT: i16 = 0x20;
+/// The base timestamp is the time until which the batch's tombstones are kept (KIP-534). Only compaction sets it.
+pub(crate) const DELETE_HORIZON_BIT: i16 = 0x40;
 
 /// What a record's timestamp means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +158,11 @@ impl BatchHeader {
     /// Whether the batch is a transaction marker or the like, not records of a client.
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL_BIT != 0
+    }
+
+    /// Until when (unix milliseconds) compaction keeps the batch's tombstones; None if it has not met them yet.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }
 
     pub fn has_producer_id(&self) -> bool {

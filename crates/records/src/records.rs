@@ -6,7 +6,7 @@ use std::{iter::FusedIterator, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{BatchError, BatchHeader, HEADER_LEN, TimedOffset, TimestampType, cursor::Cursor};
+use crate::{BatchError, BatchHeader, HEADER_LEN, KeyedRecord, TimedOffset, TimestampType, cursor::Cursor};
 
 /// A record's header: a key and a value that may be null.
 pub type Header = (Bytes, Option<Bytes>);
@@ -132,6 +132,15 @@ impl Frames {
         let body = start.saturating_add(cursor.at())..start.saturating_add(len);
         let has_key = read_bytes(&mut cursor).ok_or_else(|| self.malformed("a bad key"))?.is_some();
         Ok(Frame { timed: TimedOffset { offset, timestamp }, has_key, body })
+    }
+
+    /// Key, and whether there is a value: nothing behind them is read.
+    pub(crate) fn keyed(&self, frame: &Frame) -> Result<KeyedRecord, BatchError> {
+        let mut cursor = Cursor::new(self.section.get(frame.body.clone()).unwrap_or_default());
+        let bad = |why| BatchError::Record { at: frame.body.start, why };
+        let key = read_bytes(&mut cursor).ok_or_else(|| bad("a bad key"))?.map(|key| self.section.slice_ref(key));
+        let value = read_bytes(&mut cursor).ok_or_else(|| bad("a bad value"))?;
+        Ok(KeyedRecord { offset: frame.timed.offset, is_tombstone: key.is_some() && value.is_none(), key })
     }
 
     fn record(&self, frame: &Frame) -> Result<Record, BatchError> {

@@ -27,6 +27,13 @@ fn not_negative_long(text: &str) -> Result<(), String> {
     }
 }
 
+fn cleanup_policy(text: &str) -> Result<(), String> {
+    match text.split(',').map(str::trim).find(|word| !matches!(*word, "delete" | "compact")) {
+        None => Ok(()),
+        Some(word) => Err(format!("{word:?} is not one of compact, delete")),
+    }
+}
+
 fn minus_one_or_more(text: &str) -> Result<(), String> {
     match i64::read(text)? {
         -1.. => Ok(()),
@@ -90,7 +97,13 @@ use ConfigType::{Boolean, Double, Int, List, Long, String as Text};
 
 /// Every topic setting, sorted by name.
 pub static TOPIC_SETTINGS: &[TopicSetting] = &[
-    ignored("cleanup.policy", List, &["delete"], "What happens to old records. Compaction is not there yet."),
+    used(
+        "cleanup.policy",
+        List,
+        Default::Fixed("delete"),
+        cleanup_policy,
+        "What happens to old records: 'delete' lets them go by age and size, 'compact' keeps the newest of each key, 'compact,delete' does both.",
+    ),
     ignored("compression.gzip.level", Int, &["-1"], "Level of gzip when compression.type is gzip."),
     ignored("compression.lz4.level", Int, &["9"], "Level of lz4 when compression.type is lz4."),
     used(
@@ -101,12 +114,12 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         "Codec that batches are stored and served in; 'producer' keeps what the producer chose.",
     ),
     ignored("compression.zstd.level", Int, &["3"], "Level of zstd when compression.type is zstd."),
-    hint(
+    used(
         "delete.retention.ms",
         Long,
-        "86400000",
+        Default::Fixed("86400000"),
         not_negative_long,
-        "How long compaction keeps tombstones. Without effect on topics that are not compacted, as in Kafka.",
+        "How long compaction keeps a tombstone from when it first meets it, in milliseconds.",
     ),
     hint("file.delete.delay.ms", Long, "60000", not_negative_long, "A hint without effect: Floe has no log files to delete."),
     used(
@@ -135,12 +148,12 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
     ignored("leader.replication.throttled.replicas", List, &[""], "Floe does not copy partitions between brokers."),
     ignored("local.retention.bytes", Long, &["-2"], "Floe's log lives in the object store; local disk holds only what is not there yet."),
     ignored("local.retention.ms", Long, &["-2"], "Floe's log lives in the object store; local disk holds only what is not there yet."),
-    hint(
+    used(
         "max.compaction.lag.ms",
         Long,
-        LONG_MAX,
+        Default::Fixed(LONG_MAX),
         positive_long,
-        "Longest time a record stays uncompacted. Without effect on topics that are not compacted, as in Kafka.",
+        "Age beyond which records are compacted whatever min.cleanable.dirty.ratio says, in milliseconds.",
     ),
     used(
         "max.message.bytes",
@@ -170,19 +183,19 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         readable::<TimestampType>,
         "Whether records keep the producer's timestamp (CreateTime) or get the broker's (LogAppendTime).",
     ),
-    hint(
+    used(
         "min.cleanable.dirty.ratio",
         Double,
-        "0.5",
+        Default::Fixed("0.5"),
         ratio,
-        "How dirty a log must be to be compacted. Without effect on topics that are not compacted, as in Kafka.",
+        "The part of the log that must not have been compacted yet before compaction begins.",
     ),
-    hint(
+    used(
         "min.compaction.lag.ms",
         Long,
-        "0",
+        Default::Fixed("0"),
         not_negative_long,
-        "Shortest time a record stays uncompacted. Without effect on topics that are not compacted, as in Kafka.",
+        "Age below which records are not compacted, in milliseconds.",
     ),
     used(
         "min.insync.replicas",

@@ -262,3 +262,21 @@ async fn a_producer_id_of_another_incarnation_starts_anywhere() {
     client.create_topic("t", 1, &[]).await;
     assert_eq!(client.produce("t", &sequenced(77, 3, 1_000, "state may have expired")).await.error_code, 0);
 }
+
+#[tokio::test]
+async fn a_compacted_topic_refuses_records_without_a_key_and_says_which() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.create_topic("t", 1, &[("cleanup.policy", "compact")]).await;
+    let mut builder = BatchBuilder::new(Codec::None);
+    for key in [Some(b"a".as_slice()), None, Some(b"b"), None] {
+        builder.append(0, key, Some(b"x")).expect("it fits");
+    }
+    let refused = client.produce("t", &builder.build()).await;
+    assert_eq!((refused.error_code, refused.base_offset), (87, -1), "INVALID_RECORD");
+    let named: Vec<_> = refused.record_errors.iter().map(|error| error.batch_index).collect();
+    assert_eq!(named, [1, 3]);
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.append(0, Some(b"a"), None).expect("it fits");
+    assert_eq!(client.produce("t", &builder.build()).await.error_code, 0, "a tombstone is a record");
+}

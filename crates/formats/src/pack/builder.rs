@@ -147,9 +147,60 @@ impl PackBuilder {
     /// `Unencodable` when batches are shorter than a batch's header, out of offset order, or larger together than a block can be; the pack is then as before.
     pub fn add_segment(&mut self, meta: SegmentMeta, batches: Vec<BatchSlice>) -> Result<(), FormatError> {
         let end_offset = check_batches(meta.base_offset, &batches)?;
+        let blocks = self.append(&batches)?;
+        self.begin_segment(meta, end_offset);
+        self.count(&batches, blocks);
+        Ok(())
+    }
+
+    /// Begins a segment that stands for all offsets from `meta.base_offset` up to `end_offset`, whatever batches it gets by
+    /// [`PackBuilder::extend_segment`]: what compaction left out is in no other place.
+    pub fn begin_segment(&mut self, meta: SegmentMeta, end_offset: Offset) {
+        self.segments.push(Segment {
+            partition: meta.partition,
+            epoch: meta.epoch,
+            base_offset: meta.base_offset,
+            end_offset,
+            max_timestamp: -1,
+            log_start: meta.log_start,
+            bytes: 0,
+            records: 0,
+            blocks: Vec::new(),
+            events: meta.events,
+            producers: meta.producers,
+        });
+    }
+
+    /// Adds batches to the segment that was begun last; only their blocks are kept in memory, compressed.
+    ///
+    /// # Errors
+    /// As [`PackBuilder::add_segment`]; `Unencodable`, too, when there is no segment, or they reach beyond its end.
+    pub fn extend_segment(&mut self, batches: &[BatchSlice]) -> Result<(), FormatError> {
+        let unencodable = |problem| FormatError::Unencodable { what: "pack segment", problem };
+        let segment = self.segments.last().ok_or_else(|| unencodable("it was not begun"))?;
+        let from = segment.blocks.last().map_or(segment.base_offset, |block| block.end_offset);
+        if check_batches(from, batches)? > segment.end_offset {
+            return Err(unencodable("its batches reach beyond its end"));
+        }
+        let blocks = self.append(batches)?;
+        self.count(batches, blocks);
+        Ok(())
+    }
+
+    /// Counts batches that were appended in the last segment.
+    fn count(&mut self, batches: &[BatchSlice], blocks: Vec<Block>) {
+        let Some(segment) = self.segments.last_mut() else { return };
+        segment.max_timestamp = batches.iter().map(|batch| batch.max_timestamp).fold(segment.max_timestamp, i64::max);
+        segment.bytes = blocks.iter().map(|block| u64::from(block.raw_len)).fold(segment.bytes, u64::saturating_add);
+        segment.records = batches.iter().map(|batch| u64::from(batch.records)).fold(segment.records, u64::saturating_add);
+        segment.blocks.extend(blocks);
+    }
+
+    /// Appends batches as blocks; on an error the pack is as before.
+    fn append(&mut self, batches: &[BatchSlice]) -> Result<Vec<Block>, FormatError> {
         let (mut blocks, mut body) = (Vec::new(), Vec::new());
         let (mut position, mut body_crc) = (self.position, self.body_crc);
-        for group in group(&batches, self.block_target) {
+        for group in group(batches, self.block_target) {
             let mut block = block(position, group)?;
             match compressed(self.codec, group) {
                 Some(stored) => {
@@ -167,22 +218,9 @@ impl PackBuilder {
             body_crc = combine(body_crc, block.crc, block.len.into());
             blocks.push(block);
         }
-        self.segments.push(Segment {
-            partition: meta.partition,
-            epoch: meta.epoch,
-            base_offset: meta.base_offset,
-            end_offset,
-            max_timestamp: batches.iter().map(|batch| batch.max_timestamp).max().unwrap_or(-1),
-            log_start: meta.log_start,
-            bytes: blocks.iter().map(|block| u64::from(block.raw_len)).fold(0, u64::saturating_add),
-            records: batches.iter().map(|batch| u64::from(batch.records)).fold(0, u64::saturating_add),
-            blocks,
-            events: meta.events,
-            producers: meta.producers,
-        });
         (self.position, self.body_crc) = (position, body_crc);
         self.body.extend(body);
-        Ok(())
+        Ok(blocks)
     }
 
     /// Closes the pack. `wal_from`: the oldest WAL position that slots up to this one do not cover; `front`: the row's first slot that

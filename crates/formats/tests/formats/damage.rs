@@ -115,13 +115,13 @@ fn a_newer_version_is_named_and_is_no_damage() {
 #[test]
 fn a_newer_pack_is_named_whichever_part_is_read_first() {
     let pack = samples::shared_pack();
-    let newer = FormatError::NewerVersion { kind: Kind::Pack, found: 2, known: 1 };
+    let newer = FormatError::NewerVersion { kind: Kind::Pack, found: 3, known: 2 };
     let whole = samples::whole(&pack);
-    assert_eq!(floe_formats::verify_pack(&with_header(&whole, 6, &[2, 0])), Err(newer.clone()));
+    assert_eq!(floe_formats::verify_pack(&with_header(&whole, 6, &[3, 0])), Err(newer.clone()));
     let (footer_at, trailer_at) = (whole.len() - TRAILER_LEN - pack.footer_len as usize, whole.len() - TRAILER_LEN);
     let resealed = |range: std::ops::Range<usize>| {
         let mut part = whole[range].to_vec();
-        part[4] = 2;
+        part[4] = 3;
         let (covered, crc) = part.split_last_chunk_mut::<4>().expect("it ends in a checksum");
         *crc = floe_formats::checksum::crc32c(covered).to_le_bytes();
         part

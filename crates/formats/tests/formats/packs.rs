@@ -55,6 +55,28 @@ fn what_a_pack_cannot_hold_is_refused_and_leaves_it_as_it_was() {
 }
 
 #[test]
+fn t38_a_segment_that_was_begun_stands_for_its_range_whatever_batches_it_gets() {
+    let mut pack = builder().block_target(250);
+    pack.begin_segment(meta(0, 0), 20);
+    for batches in [vec![slice(3, 7, 2, b"aa")], vec![], vec![slice(5, 7, 1, b"bb"), slice(9, 7, 3, b"cc")]] {
+        pack.extend_segment(&batches).expect("in order");
+    }
+    let before = pack.len();
+    for bad in [slice(11, 7, 1, b""), slice(18, 7, 3, b"")] {
+        assert_eq!(pack.extend_segment(&[bad]).map_err(|error| error.kind()), Err(ErrorKind::Bug));
+    }
+    assert_eq!(pack.len(), before, "what is refused leaves it as it was");
+    pack.begin_segment(meta(0, 20), 30);
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    let shape: Vec<_> =
+        built.footer.segments.iter().map(|s| (s.base_offset, s.end_offset, s.records, s.blocks.len(), s.max_timestamp)).collect();
+    assert_eq!(shape, [(0, 20, 6, 2, samples::NOW + 9), (20, 30, 0, 0, -1)]);
+    assert_eq!(verify_pack(&whole(&built)).map(|(_, footer)| footer), Ok(built.footer.clone()));
+    let alone = PackBuilder::new(WRITER, PackKind::Shared, Incarnation(7), None).extend_segment(&[]);
+    assert_eq!(alone.map_err(|error| error.kind()), Err(ErrorKind::Bug), "none was begun");
+}
+
+#[test]
 fn an_index_line_finds_the_footer_by_one_exact_range() {
     let built = samples::shared_pack();
     let bytes = whole(&built);

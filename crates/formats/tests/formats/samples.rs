@@ -32,7 +32,7 @@ impl fmt::Debug for Sample {
 pub(crate) const WRITER: Writer =
     Writer { write_id: WriteId(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff), incarnation: Incarnation(7), revision: 42 };
 const TOPIC: TopicId = TopicId(0x0192_0000_0000_7000_8000_0000_0000_0001);
-const NOW: i64 = 1_790_000_000_000;
+pub(crate) const NOW: i64 = 1_790_000_000_000;
 
 pub(crate) fn partition(index: i32) -> PartitionId {
     PartitionId { topic: TOPIC, index }
@@ -79,14 +79,20 @@ pub(crate) fn all() -> Vec<Sample> {
         earlier("catalog-checkpoint-v1", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(catalog_state()) }),
         object("catalog-delta-v2", CatalogVersion { version: 12, body: CatalogBody::Delta([changes(), broker_changes()].concat()) }),
         object("catalog-checkpoint-v2", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(altered_state()) }),
-        object("manifest-v1", manifest()),
+        earlier("manifest-v1", Manifest { compacted: 0, ..manifest() }),
+        object("manifest-v2", manifest()),
         object("disk-identity-v1", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)) }),
         object("seal-v1", Seal { incarnation: Incarnation(7), by: Incarnation(8) }),
-        pack_sample("pack-shared-v1", shared_pack()),
-        pack_sample("pack-own-v1", small_pack(PackKind::Own, None)),
-        pack_sample("pack-recovery-v1", small_pack(PackKind::Recovery, None)),
-        pack_sample("pack-lz4-v1", compressed_pack(BlockCodec::Lz4)),
-        pack_sample("pack-zstd-v1", compressed_pack(BlockCodec::Zstd)),
+        earlier_pack("pack-shared-v1", shared_pack_of(vec![])),
+        earlier_pack("pack-own-v1", small_pack(PackKind::Own, None)),
+        earlier_pack("pack-recovery-v1", small_pack(PackKind::Recovery, None)),
+        earlier_pack("pack-lz4-v1", compressed_pack(BlockCodec::Lz4)),
+        earlier_pack("pack-zstd-v1", compressed_pack(BlockCodec::Zstd)),
+        pack_sample("pack-shared-v2", shared_pack()),
+        pack_sample("pack-own-v2", small_pack(PackKind::Own, None)),
+        pack_sample("pack-recovery-v2", small_pack(PackKind::Recovery, None)),
+        pack_sample("pack-lz4-v2", compressed_pack(BlockCodec::Lz4)),
+        pack_sample("pack-zstd-v2", compressed_pack(BlockCodec::Zstd)),
         wal_sample("wal-file-v1"),
     ]
 }
@@ -216,6 +222,7 @@ pub(crate) fn manifest() -> Manifest {
         log_start: 10,
         segments: vec![segment_ref(own(1), 0..12), segment_ref(own(2), 12..20)],
         snapshot: PartitionIndex { segments: vec![], end: 20, ..partition_index(0) },
+        compacted: 15,
     }
 }
 
@@ -259,8 +266,14 @@ pub(crate) fn meta(index: i32, base_offset: Offset) -> SegmentMeta {
 
 /// Two partitions, one of three batches in two blocks, one of events only.
 pub(crate) fn shared_pack() -> BuiltPack {
+    shared_pack_of(vec![PartitionEvent::Compaction { before: 98 }])
+}
+
+/// As [`shared_pack`], with these events behind those that version 1 knew.
+fn shared_pack_of(more: Vec<PartitionEvent>) -> BuiltPack {
     let mut pack = PackBuilder::new(WRITER, PackKind::Shared, Incarnation(7), Some(SlotNumber(3))).block_target(150);
     let events = vec![PartitionEvent::EpochStart { epoch: 7, start: 100 }, PartitionEvent::LogStart { offset: 90 }];
+    let events = [events, more].concat();
     let first = SegmentMeta { producers: producers(), events: events.clone(), log_start: 90, ..meta(0, 100) };
     let batches = vec![slice(100, 7, 2, b"aaaa"), slice(102, 7, 1, b"bbbb"), slice(103, 7, 5, b"cccc")];
     pack.add_segment(first, batches).expect("batches in order");
@@ -291,6 +304,15 @@ fn pack_sample(name: &'static str, pack: BuiltPack) -> Sample {
     let bytes = whole(&pack);
     let read = move |bytes: &Bytes| verify_pack(bytes).map(|(header, footer)| header.writer == WRITER && footer == pack.footer);
     Sample { name, bytes, read: Box::new(read) }
+}
+
+/// What an earlier version wrote of the same contents.
+fn earlier_pack(name: &'static str, pack: BuiltPack) -> Sample {
+    let read = move |bytes: &Bytes| {
+        let is_earlier = |version| version < floe_formats::PACK_VERSION;
+        verify_pack(bytes).map(|(header, footer)| is_earlier(header.version) && footer == pack.footer)
+    };
+    Sample { name, bytes: stored(name), read: Box::new(read) }
 }
 
 pub(crate) fn entry(lsn: u64, base_offset: Offset, payload: &[u8]) -> (EntryHeader, Bytes) {

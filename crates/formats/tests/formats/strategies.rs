@@ -124,6 +124,7 @@ fn event() -> impl Strategy<Value = PartitionEvent> {
     prop_oneof![
         (any::<i32>(), any::<i64>()).prop_map(|(epoch, start)| PartitionEvent::EpochStart { epoch, start }),
         any::<i64>().prop_map(|offset| PartitionEvent::LogStart { offset }),
+        any::<i64>().prop_map(|before| PartitionEvent::Compaction { before }),
     ]
 }
 
@@ -173,8 +174,8 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             })
             .collect()
     });
-    (partition(), any::<u64>(), any::<i32>(), incarnation(), any::<i64>(), (ends, partition_index())).prop_map(
-        |(partition, version, epoch, by, log_start, (segments, snapshot))| Manifest {
+    (partition(), any::<u64>(), any::<i32>(), incarnation(), any::<i64>(), (ends, partition_index(), any::<i64>())).prop_map(
+        |(partition, version, epoch, by, log_start, (segments, snapshot, compacted))| Manifest {
             partition,
             version,
             epoch,
@@ -182,6 +183,7 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             log_start,
             segments,
             snapshot,
+            compacted,
         },
     )
 }

@@ -28,6 +28,19 @@ pub(crate) async fn read_newest(store: &Store, partition: PartitionId) -> Result
     }
 }
 
+/// Reads a version that an index names; None if it is gone, as a newer one counts.
+///
+/// # Errors
+/// The store's, or a manifest that is damaged.
+pub(crate) async fn read_version(store: &Store, partition: PartitionId, version: u64) -> Result<Option<Manifest>, ReadError> {
+    let key = keys::manifest(partition, version);
+    match store.get(&key).await {
+        Ok(bytes) => Ok(Some(floe_formats::decode(&bytes).map_err(|source| ReadError::Format { what: key, source })?.1)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A partition's manifest as its owner knows it.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum History {

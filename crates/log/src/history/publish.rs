@@ -26,9 +26,10 @@ pub(crate) enum Published {
 
 /// Publishes what was merged, or only a later log start. `partition`'s manifest must have been read.
 pub(crate) async fn publish(shared: &Arc<Shared>, partition: &Arc<Partition>, merged: Option<&Merged>) -> Result<Published, ReadError> {
+    let _alone = partition.alone_to_publish().await;
     for _ in 0..REBASES {
         let before = partition.manifest();
-        let Some(after) = partition.next_manifest(before.as_deref(), merged) else { return Ok(Published::Outdated) };
+        let Some(after) = next_version(partition, before.as_deref(), merged) else { return Ok(Published::Outdated) };
         let key = keys::manifest(partition.id(), after.version);
         let body = Payload::from(floe_formats::encode(&Chain::writer(shared), &after));
         if mutated(Mutant::DroppedBeforeCounted) {
@@ -50,6 +51,13 @@ pub(crate) async fn publish(shared: &Arc<Shared>, partition: &Arc<Partition>, me
     Ok(Published::Outdated)
 }
 
+fn next_version(partition: &Partition, before: Option<&Manifest>, merged: Option<&Merged>) -> Option<Manifest> {
+    let stale = merged.and_then(|merged| merged.stale.as_deref());
+    let mut after = partition.next_manifest(stale.or(before), merged)?;
+    after.version = before.map_or(0, |before| before.version) + 1;
+    Some(after)
+}
+
 fn no_longer_named(before: Option<&Manifest>, after: &Manifest) -> Vec<SegmentRef> {
     let before = before.map(|before| before.segments.as_slice()).unwrap_or_default();
     before.iter().filter(|old| after.segments.iter().all(|new| new.pack != old.pack)).cloned().collect()
@@ -65,14 +73,11 @@ pub(crate) fn next(
 ) -> Option<Manifest> {
     let log_start = state.log_start.max(before.map_or(0, |before| before.log_start));
     let mut segments: Vec<SegmentRef> = before.map(|before| before.segments.clone()).unwrap_or_default();
-    let end = segments.last().map_or(0, |last| last.end_offset).max(log_start);
-    if let Some(merged) = merged {
-        let (first, last) = (merged.segments.first()?, merged.segments.last()?);
-        let (overlaps, gap) = (segments.last().is_some_and(|own| own.end_offset > first.base_offset), first.base_offset > end);
-        if overlaps || gap || last.end_offset <= log_start {
-            return None;
-        }
-        segments.extend(merged.segments.iter().cloned());
+    match merged {
+        Some(merged) if !merged.replaces.is_empty() => replace(&mut segments, merged, log_start)?,
+        Some(merged) if !merged.segments.is_empty() => append(&mut segments, merged, log_start)?,
+        // Only how far the log starts, or is compacted.
+        Some(_) | None => {}
     }
     segments.retain(|segment| segment.end_offset > log_start);
     let end = segments.last().map_or(log_start, |last| last.end_offset.max(log_start));
@@ -84,7 +89,38 @@ pub(crate) fn next(
         log_start,
         segments,
         snapshot: snapshot(before, merged, &state, log_start, end),
+        compacted: before.map_or(0, |before| before.compacted).max(merged.and_then(|merged| merged.compacted).unwrap_or(0)),
     })
+}
+
+/// What was merged follows what there is. None if it does not.
+fn append(segments: &mut Vec<SegmentRef>, merged: &Merged, log_start: Offset) -> Option<()> {
+    let end = segments.last().map_or(0, |last| last.end_offset).max(log_start);
+    let (first, last) = (merged.segments.first()?, merged.segments.last()?);
+    let (overlaps, gap) = (segments.last().is_some_and(|own| own.end_offset > first.base_offset), first.base_offset > end);
+    if overlaps || gap || last.end_offset <= log_start {
+        return None;
+    }
+    segments.extend(merged.segments.iter().cloned());
+    Some(())
+}
+
+/// What was rewritten takes the place of the very packs that it was made of - by range it would undo a rewrite that came
+/// between (T26). None if one of them is not named any more, unless all of it was deleted.
+fn replace(segments: &mut Vec<SegmentRef>, merged: &Merged, log_start: Offset) -> Option<()> {
+    if merged.segments.last()?.end_offset <= log_start {
+        return None;
+    }
+    let is_source = |segment: &SegmentRef| merged.replaces.iter().any(|source| source.pack == segment.pack);
+    let start = segments.iter().position(is_source)?;
+    let count = segments[start..].iter().take_while(|segment| is_source(segment)).count();
+    let is_left = |segment: &&SegmentRef| segment.end_offset > log_start;
+    let range = start..start + count;
+    if !segments[range.clone()].iter().filter(is_left).eq(merged.replaces.iter().filter(is_left)) {
+        return None;
+    }
+    segments.splice(range, merged.segments.iter().cloned());
+    Some(())
 }
 
 /// The partition's state at the end of its manifest. What the manifest before and the merged segments say of producers is

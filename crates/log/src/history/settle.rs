@@ -2,18 +2,21 @@
 //! partition at a time; it holds one merge in memory, and no lock while it waits.
 
 use super::publish::{self, Published, publish};
+use super::remerge::{Merge, remerge_due};
 use super::sweep;
 use crate::ReadError;
 use crate::chain::{self, Chain};
 use crate::partition::Partition;
 use crate::shared::Shared;
 use floe_formats::{
-    BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef, Ulid,
+    BatchSlice, BuiltPack, FormatError, Manifest, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef,
+    Ulid,
 };
 use floe_objstore::{Created, Payload};
 use floe_types::{LeaderEpoch, Offset, PartitionId, SlotNumber};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Bits of a ulid that are random; the time is above them.
 const ULID_RANDOM_BITS: u32 = 80;
@@ -27,17 +30,29 @@ pub(crate) struct Job {
     pub(crate) sources: Vec<SegmentRef>,
 }
 
-/// An own pack that was uploaded: its segments as a manifest names them, and what they say of producers.
-#[derive(Debug)]
+/// What a new version of a manifest is to say.
+#[derive(Debug, Default)]
 pub(crate) struct Merged {
+    /// An own pack that was uploaded: its segments as a manifest names them.
     pub(crate) segments: Vec<SegmentRef>,
+    /// The very segments that it takes the place of; none where it follows what there is.
+    pub(crate) replaces: Vec<SegmentRef>,
+    /// What it says of producers that the version before does not.
     pub(crate) producers: Vec<ProducerUpdate>,
+    /// How far the partition is compacted now.
+    pub(crate) compacted: Option<Offset>,
+    /// Only a deliberate fault has it: what is built on, whatever was published since.
+    pub(crate) stale: Option<Arc<Manifest>>,
 }
 
 /// Looks through all partitions at every check, for as long as the incarnation lives.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
     loop {
-        shared.env.sleep(shared.options.settle_check).await;
+        tokio::select! {
+            biased;
+            () = shared.history.settle_is_wanted() => {}
+            () = shared.env.sleep(shared.options.settle_check) => {}
+        }
         for partition in shared.partitions() {
             // What it leaves is taken at the next check.
             if let Err(error) = settle_due(&shared, &partition).await {
@@ -47,6 +62,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
             }
         }
+        if let Err(error) = remerge_due(&shared, &slots).await {
+            if shared.ended.get().is_some() {
+                return;
+            }
+            tracing::warn!(%error, "small segments were not merged; trying again later");
+        }
     }
 }
 
@@ -55,7 +76,7 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
     while let Some(job) = partition.settle_job() {
         publish::check_running(shared)?;
         // What is built on has to be the newest that there is, or was counted.
-        if !partition.knows_history() {
+        if !partition.knows_newest() {
             partition.read_history().await?;
             continue;
         }
@@ -96,19 +117,24 @@ async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> R
     let built = shared.env.compute("build an own pack", move || build(pack, id, log_start, parts)).await;
     let built = built.map_err(|failed| ReadError::Broken(failed.to_string()))?;
     let pack = built.map_err(|source| ReadError::Format { what: format!("an own pack of {id}"), source })?;
-    let stored = PackRef::Own { partition: id, epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
+    let segments = upload(shared, partition, &pack).await?;
+    let mut producers = BTreeMap::new();
+    for update in pack.footer.segments.iter().flat_map(|segment| &segment.producers) {
+        crate::partition::merge(&mut producers, update);
+    }
+    Ok(Some(Merged { segments, producers: producers.into_values().collect(), ..Merged::default() }))
+}
+
+/// Stores an own pack under a name of its own; its segments as a manifest is to name them.
+pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &BuiltPack) -> Result<Vec<SegmentRef>, ReadError> {
+    let stored = PackRef::Own { partition: partition.id(), epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
     let created = chain::create_for_sure(shared, &stored.key(), &Payload::from(pack.payload.clone())).await;
     publish::check_running(shared)?;
     if created == Created::Lost {
         return Err(ReadError::Broken(format!("{} is another's: a name was used twice", stored.key())));
     }
     shared.history.settled(pack.pack_len);
-    let segments = pack.segment_refs(stored).map(|(_, segment)| segment).collect();
-    let mut producers = BTreeMap::new();
-    for update in pack.footer.segments.iter().flat_map(|segment| &segment.producers) {
-        crate::partition::merge(&mut producers, update);
-    }
-    Ok(Some(Merged { segments, producers: producers.into_values().collect() }))
+    Ok(pack.segment_refs(stored).map(|(_, segment)| segment).collect())
 }
 
 fn new_ulid(shared: &Shared) -> Ulid {
@@ -128,18 +154,24 @@ async fn read(shared: &Shared, partition: &Partition, job: &Job, source: &Segmen
     let (segment, batches) = shared.packs.read_whole(partition.id(), source).await?;
     let mut kept = Vec::with_capacity(batches.len());
     for bytes in batches {
-        let header = floe_records::BatchHeader::parse(&bytes)?;
-        if header.end_offset() > job.from {
-            kept.push(BatchSlice {
-                base_offset: header.base_offset,
-                end_offset: header.end_offset(),
-                max_timestamp: header.max_timestamp,
-                records: u32::try_from(header.record_count).unwrap_or(0),
-                bytes,
-            });
+        let batch = slice_of(bytes)?;
+        if batch.end_offset > job.from {
+            kept.push(batch);
         }
     }
     Ok(Part { epoch: segment.epoch, batches: kept, events: segment.events, producers: segment.producers })
+}
+
+/// A stored batch, ready for another pack.
+pub(super) fn slice_of(bytes: bytes::Bytes) -> Result<BatchSlice, ReadError> {
+    let header = floe_records::BatchHeader::parse(&bytes)?;
+    Ok(BatchSlice {
+        base_offset: header.base_offset,
+        end_offset: header.end_offset(),
+        max_timestamp: header.max_timestamp,
+        records: u32::try_from(header.record_count).unwrap_or(0),
+        bytes,
+    })
 }
 
 /// One pack of all parts, a segment for each leader epoch.
@@ -166,13 +198,15 @@ fn build(mut pack: PackBuilder, id: PartitionId, log_start: Offset, parts: Vec<P
     pack.finish(None, SlotNumber(0))
 }
 
-/// Of the log starts only the last counts; an epoch's start is told once.
-fn condensed(events: Vec<PartitionEvent>) -> Vec<PartitionEvent> {
+/// Of the log starts, and of the words that allow compaction, only the last counts; an epoch's start is told once.
+pub(super) fn condensed(events: Vec<PartitionEvent>) -> Vec<PartitionEvent> {
+    use PartitionEvent::{Compaction, LogStart};
     let mut condensed: Vec<PartitionEvent> = Vec::new();
     for event in events {
-        if matches!(event, PartitionEvent::LogStart { .. }) {
-            condensed.retain(|earlier| !matches!(earlier, PartitionEvent::LogStart { .. }));
-        }
+        let outdates = |earlier: &PartitionEvent| {
+            matches!((earlier, &event), (LogStart { .. }, LogStart { .. }) | (Compaction { .. }, Compaction { .. }))
+        };
+        condensed.retain(|earlier| !outdates(earlier));
         if !condensed.contains(&event) {
             condensed.push(event);
         }

@@ -37,8 +37,12 @@ pub(crate) struct HistoryCounts {
     index_wanted: Notify,
     sweep_wanted: Notify,
     clean_wanted: Notify,
+    settle_wanted: Notify,
     settled_packs: AtomicU64,
     settled_bytes: AtomicU64,
+    compacted_bytes: AtomicU64,
+    remerged_segments: AtomicU64,
+    remerged_bytes: AtomicU64,
     deleted_objects: AtomicU64,
 }
 
@@ -75,6 +79,15 @@ impl HistoryCounts {
         self.clean_wanted.notified().await;
     }
 
+    /// Records are wanted in own packs before the next check would come.
+    pub(crate) fn want_settle(&self) {
+        self.settle_wanted.notify_one();
+    }
+
+    pub(crate) async fn settle_is_wanted(&self) {
+        self.settle_wanted.notified().await;
+    }
+
     pub(crate) async fn sweep_is_wanted(&self) {
         self.sweep_wanted.notified().await;
     }
@@ -91,6 +104,29 @@ impl HistoryCounts {
 
     pub(crate) fn settled_bytes(&self) -> u64 {
         self.settled_bytes.load(Relaxed)
+    }
+
+    /// A pass over so many bytes is done.
+    pub(crate) fn compacted(&self, bytes: u64) {
+        self.compacted_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn compacted_bytes(&self) -> u64 {
+        self.compacted_bytes.load(Relaxed)
+    }
+
+    /// So many segments of a merged shared pack, of so many bytes, are in a certain slot.
+    pub(crate) fn remerged(&self, segments: u64, bytes: u64) {
+        self.remerged_segments.fetch_add(segments, Relaxed);
+        self.remerged_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn remerged_bytes(&self) -> u64 {
+        self.remerged_bytes.load(Relaxed)
+    }
+
+    pub(crate) fn remerged_segments(&self) -> u64 {
+        self.remerged_segments.load(Relaxed)
     }
 
     pub(crate) fn deleted(&self) {

@@ -20,6 +20,7 @@ impl Partition {
         let (batches, object_bytes) = {
             let mut state = self.state.lock();
             state.line.apply(segment, stored);
+            state.allowance.certain(segment, self.epoch);
             if let Some(why) = state.line.broken.take() {
                 state.closed = Some(super::Closed::Broken(why.clone()));
                 state.dirty = false;

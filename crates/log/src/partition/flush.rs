@@ -61,13 +61,14 @@ impl Partition {
             });
         }
         let log_start = state.take_log_start();
+        let compaction = state.allowance.take().filter(|_| state.closed.is_none());
         state.dirty = state.closed.is_none() && (state.planned < state.end || state.raising.is_waiting());
-        if batches.is_empty() && log_start.is_none() {
+        if batches.is_empty() && log_start.is_none() && compaction.is_none() {
             return None;
         }
         let told = std::mem::replace(&mut state.epoch_told, true);
         let epoch_start = (!told).then_some(PartitionEvent::EpochStart { epoch: self.epoch, start: self.epoch_start });
-        let events = epoch_start.into_iter().chain(log_start).collect();
+        let events = epoch_start.into_iter().chain(log_start).chain(compaction).collect();
         Some(PlannedSegment {
             partition: self.id,
             epoch: self.epoch,

@@ -2,7 +2,7 @@
 //! offset the manifest counts (R17).
 
 use super::{Partition, State};
-use crate::history::manifest::{History, read_newest};
+use crate::history::manifest::{History, read_newest, read_version};
 use crate::history::stats::Indexed;
 use crate::{Ended, ReadError};
 use floe_formats::{Manifest, PackRef, SegmentRef};
@@ -11,13 +11,27 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Partition {
-    /// Sees to it that the manifest is known, if anything of the log may lie only there. One listing, and one read where
-    /// there is a manifest, in the life of an incarnation.
+    /// Sees to it that a manifest is known, if anything of the log may lie only there.
     ///
     /// # Errors
     /// As [`Partition::read`].
     pub(crate) async fn ensure_history(&self) -> Result<(), ReadError> {
-        if self.state.lock().needs_history() { self.read_history().await.map(drop) } else { Ok(()) }
+        if self.state.lock().needs_history() { self.learn_history().await } else { Ok(()) }
+    }
+
+    /// Reads the manifest that the index names, by one request. A newer one may stand: then this one is an old view, which
+    /// serves readers until something of it is gone, and nothing else (R17).
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub(super) async fn learn_history(&self) -> Result<(), ReadError> {
+        let version = self.state.lock().line.manifest;
+        if let Some(version) = version
+            && let Some(manifest) = read_version(&self.shared.store, self.id, version).await?
+        {
+            return self.meet(Some(manifest)).map(drop);
+        }
+        self.read_history().await.map(drop)
     }
 
     /// Reads the newest manifest and takes it in.
@@ -26,7 +40,9 @@ impl Partition {
     /// The store's; `Ended`: a later owner has published.
     pub(crate) async fn read_history(&self) -> Result<Option<Arc<Manifest>>, ReadError> {
         let newest = read_newest(&self.shared.store, self.id).await?;
-        self.meet(newest)
+        let met = self.meet(newest)?;
+        self.state.lock().history_is_newest = true;
+        Ok(met)
     }
 
     /// Takes in a manifest that was read as the newest. Whoever meets a greater epoch, or an equal one of another's, is
@@ -43,7 +59,7 @@ impl Partition {
         }
         let mut state = self.state.lock();
         match newest {
-            Some(manifest) if manifest.version > state.history.version() => state.install(manifest),
+            Some(manifest) if manifest.version > state.history.version() => self.shared.tail_memory.released(state.install(manifest)),
             None if !state.history.is_known() => state.history = History::None,
             // An older view than the one that is known: a read that was slow.
             Some(_) | None => {}
@@ -54,8 +70,9 @@ impl Partition {
     /// Takes in a manifest of this incarnation that counts.
     pub(crate) fn counted(&self, manifest: Manifest) {
         let mut state = self.state.lock();
+        state.history_is_newest = true;
         if manifest.version > state.history.version() {
-            state.install(manifest);
+            self.shared.tail_memory.released(state.install(manifest));
         }
     }
 
@@ -63,7 +80,8 @@ impl Partition {
     /// in packs that an index which stands names.
     pub(crate) fn is_elsewhere(&self, offsets: Range<Offset>, pack: PackRef, stands: &Indexed) -> bool {
         let state = self.state.lock();
-        if state.closed.is_some() {
+        // What is not known to be the newest manifest lets nothing go (R19).
+        if state.closed.is_some() || !state.history_is_newest {
             return false;
         }
         let mut next = offsets.start.max(state.line.log_start);
@@ -94,7 +112,9 @@ impl Partition {
 }
 
 impl State {
-    fn install(&mut self, manifest: Manifest) {
+    /// Takes a manifest for the newest. The bytes of memory that are free now: readers find no more in it than compaction has left.
+    fn install(&mut self, manifest: Manifest) -> u64 {
+        let freed = self.tail.forget_below(manifest.compacted);
         self.line.manifest = Some(manifest.version);
         self.line.log_start = self.line.log_start.max(manifest.log_start.min(self.line.end));
         self.history = History::Is(Arc::new(manifest));
@@ -102,6 +122,7 @@ impl State {
         self.line.segments.retain(|segment| !history.places(segment));
         self.unsettled_since = None;
         self.waiters.log_start(self.line.log_start);
+        freed
     }
 
     /// Whether something of the log may lie where only a manifest that nobody has read says.

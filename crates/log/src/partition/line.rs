@@ -68,6 +68,10 @@ impl Line {
     /// ends breaks the line: nothing behind it can be trusted. It stays listed all the same, so that every later
     /// reader of an index finds the contradiction again.
     pub(crate) fn apply(&mut self, segment: &Segment, stored: SegmentRef) {
+        let is_merge = segment.base_offset < segment.end_offset && segment.base_offset < self.end;
+        if is_merge && self.broken.is_none() {
+            return self.apply_merge(stored);
+        }
         if self.broken.is_none() && (segment.base_offset != self.end || segment.end_offset < segment.base_offset) {
             self.broken = Some(contradiction(self.end, &stored));
         }
@@ -93,6 +97,22 @@ impl Line {
         self.drop_below_log_start();
     }
 
+    /// A segment that was merged from earlier ones: the later counts (R6). It says nothing new of the partition's state. What
+    /// of its sources is listed no more - deleted, or settled meanwhile - comes back in no harm: it holds the same records.
+    fn apply_merge(&mut self, stored: SegmentRef) {
+        let first = self.segments.partition_point(|segment| segment.end_offset <= stored.base_offset);
+        let end = self.segments.partition_point(|segment| segment.base_offset < stored.end_offset);
+        let replaced = self.segments.get(first..end).unwrap_or_default();
+        let whole = replaced.iter().all(|segment| stored.base_offset <= segment.base_offset && segment.end_offset <= stored.end_offset);
+        if !whole || stored.end_offset > self.end {
+            self.broken = Some(contradiction(self.end, &stored));
+            return self.segments.push(stored);
+        }
+        if !replaced.is_empty() {
+            self.segments.splice(first..end, [stored]);
+        }
+    }
+
     /// Segments that lie wholly below the log start are placed no more.
     fn drop_below_log_start(&mut self) {
         let gone = self.segments.partition_point(|segment| segment.end_offset <= self.log_start);
@@ -107,6 +127,8 @@ impl Line {
                 }
             }
             PartitionEvent::LogStart { offset } => self.log_start = self.log_start.max(*offset),
+            // It allows its own incarnation something, and nobody else.
+            PartitionEvent::Compaction { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod append;
 mod commit;
+mod compact;
 mod events;
 mod flush;
 mod history;
@@ -13,12 +14,14 @@ mod line;
 mod log_start;
 mod producers;
 mod read;
+mod remerge;
 mod retain;
 mod settle;
 mod tail;
 mod time;
 
 pub use append::Appended;
+pub(crate) use compact::{CompactionJob, NextCompaction};
 pub use events::Registration;
 pub(crate) use flush::PlannedSegment;
 pub(crate) use line::Line;
@@ -30,6 +33,7 @@ use crate::history::manifest::History;
 use crate::history::retention::Known;
 use crate::shared::Shared;
 use crate::{AppendError, Durability, Ended};
+use compact::Allowance;
 use events::Waiters;
 use floe_formats::PartitionIndex;
 use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
@@ -77,6 +81,8 @@ struct State {
     line: Line,
     /// What own packs hold, and the line does not list.
     history: History,
+    /// It was read as the newest there is, or counted since.
+    history_is_newest: bool,
     tail: Tail,
     committed: Offset,
     /// Everything below is in a pack that has been given a slot.
@@ -86,6 +92,9 @@ struct State {
     producers: Producers,
     waiters: Waiters,
     raising: Raising,
+    allowance: Allowance,
+    /// Records in slots below this offset are wanted in own packs, however few they are.
+    settle_before: Offset,
     known: Option<Known>,
     swept: bool,
     /// Since when, on the monotonic clock, there is something to settle.
@@ -106,6 +115,8 @@ pub struct Partition {
     epoch_start: Offset,
     shared: Arc<Shared>,
     state: Mutex<State>,
+    /// Held by whoever publishes a manifest: two of one incarnation would only outdate each other.
+    publishing: tokio::sync::Mutex<()>,
 }
 
 impl Partition {
@@ -119,6 +130,7 @@ impl Partition {
         let state = State {
             durability,
             history: History::Unknown,
+            history_is_newest: false,
             tail: Tail::new(),
             committed: end,
             planned: end,
@@ -127,6 +139,8 @@ impl Partition {
             producers: Producers::from_updates(line.producers.values()),
             waiters: Waiters::default(),
             raising: Raising::default(),
+            allowance: Allowance::default(),
+            settle_before: 0,
             known: None,
             swept: false,
             unsettled_since: None,
@@ -136,7 +150,14 @@ impl Partition {
             closed: broken.map(Closed::Broken),
             line,
         };
-        Arc::new(Self { id: state.line.partition, epoch, epoch_start: end, shared, state: Mutex::new(state) })
+        Arc::new(Self {
+            id: state.line.partition,
+            epoch,
+            epoch_start: end,
+            shared,
+            state: Mutex::new(state),
+            publishing: Default::default(),
+        })
     }
 
     /// Which partition this is.

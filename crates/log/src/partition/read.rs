@@ -75,6 +75,11 @@ impl Partition {
                     Err(error) => return Err(error),
                 },
                 Ok(Source::Pack(segments)) => match self.shared.packs.read(self.id, &segments, offset, room).await {
+                    // Compaction has left nothing of the segment from here on.
+                    Ok(batches) if batches.is_empty() => {
+                        offset = segments.first().map_or(offset, |segment| segment.end_offset);
+                        continue;
+                    }
                     Ok(batches) => batches,
                     // Given first; whoever goes on meets the error.
                     Err(_) if !result.batches.is_empty() => return Ok(result),
@@ -86,7 +91,7 @@ impl Partition {
                     Err(error) => return Err(error),
                 },
                 Ok(Source::Unread) => {
-                    self.read_history().await?;
+                    self.learn_history().await?;
                     continue;
                 }
                 Err(e) if result.batches.is_empty() => return Err(e),

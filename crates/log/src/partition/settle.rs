@@ -9,12 +9,18 @@ use floe_types::Offset;
 use std::sync::Arc;
 
 impl Partition {
-    pub(crate) fn knows_history(&self) -> bool {
-        self.state.lock().history.is_known()
+    /// Whether the manifest is known that a new version is to be built on.
+    pub(crate) fn knows_newest(&self) -> bool {
+        self.state.lock().history_is_newest
     }
 
     pub(crate) fn manifest(&self) -> Option<Arc<Manifest>> {
         self.state.lock().history.manifest().cloned()
+    }
+
+    /// Waits until nobody else of this incarnation publishes this partition's manifest.
+    pub(crate) async fn alone_to_publish(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.publishing.lock().await
     }
 
     /// Whether what owners before this one have left has been swept.
@@ -58,7 +64,8 @@ impl State {
         let bytes: u64 = self.unsettled().map(|segment| segment.bytes).sum();
         self.unsettled_since = if bytes == 0 { None } else { Some(self.unsettled_since.unwrap_or(now)) };
         let old = self.unsettled_since.is_some_and(|since| now.saturating_sub(since) >= options.settle_age);
-        bytes >= options.settle_bytes || (old && bytes >= options.settle_least_bytes)
+        let wanted = self.unsettled().next().is_some_and(|first| first.base_offset < self.settle_before);
+        wanted || bytes >= options.settle_bytes || (old && bytes >= options.settle_least_bytes)
     }
 
     /// The oldest unsettled segments, of `target` bytes together.
@@ -75,7 +82,7 @@ impl State {
     }
 
     /// The segments in slots that hold something to keep and that no own pack holds.
-    fn unsettled(&self) -> impl Iterator<Item = &SegmentRef> {
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &SegmentRef> {
         let from: Offset = self.history.end().max(self.line.log_start);
         self.line.segments.iter().filter(move |segment| segment.end_offset > from)
     }

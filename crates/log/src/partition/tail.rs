@@ -114,6 +114,18 @@ impl Tail {
         }
     }
 
+    /// Forgets what lies below `offset` and is in certain slots, for readers to find what packs hold of it. Returns the bytes
+    /// that are free now.
+    pub(super) fn forget_below(&mut self, offset: Offset) -> u64 {
+        let mut freed = 0;
+        while self.batches.len() > self.uncertain.max(self.uncommitted)
+            && let Some(batch) = self.batches.pop_front_if(|batch| batch.end_offset <= offset)
+        {
+            freed += batch.bytes.map_or(0, |_| u64::from(batch.len));
+        }
+        freed
+    }
+
     /// Drops the bytes of the batch at `base_offset` if another place has them: a certain slot, or the fsynced WAL.
     pub(super) fn evict(&mut self, base_offset: Offset, wal_durable: Lsn) -> Evicted {
         let at = self.batches.partition_point(|batch| batch.base_offset < base_offset);

@@ -4,12 +4,20 @@
 use super::Partition;
 use crate::{ReadError, ReadRequest};
 use bytes::Bytes;
+use floe_formats::SegmentRef;
 use floe_types::Offset;
 
 /// Most bytes that a batch may have uncompressed when its records are looked at.
 const MAX_RAW: usize = 256 << 20;
-/// Enough for the batch that answers; blocks are not larger.
-const ENOUGH: usize = 1 << 20;
+/// What is read at a time where no block is known to hold the answer.
+const ENOUGH: usize = 64 << 10;
+
+/// Where a record may be.
+enum Candidate {
+    /// In this segment, at this offset or later.
+    In(SegmentRef, Offset),
+    At(Offset),
+}
 
 impl Partition {
     /// The first committed record whose timestamp is at or after `timestamp`: (offset, its timestamp).
@@ -19,9 +27,10 @@ impl Partition {
     pub async fn offset_for_time(&self, timestamp: i64) -> Result<Option<(Offset, i64)>, ReadError> {
         self.ensure_history().await?;
         let log_start = self.offsets().log_start;
-        let Some(mut offset) = self.candidate(|max| max >= timestamp) else { return Ok(None) };
+        let Some((mut offset, mut enough)) = self.first_block_by_time(log_start, timestamp).await? else { return Ok(None) };
         loop {
-            let batches = self.read_some(offset).await?;
+            let batches = self.read_some(offset, enough).await?;
+            enough = ENOUGH;
             if batches.is_empty() {
                 return Ok(None);
             }
@@ -33,6 +42,26 @@ impl Partition {
                 {
                     return Ok(Some((found.offset, found.timestamp)));
                 }
+            }
+        }
+    }
+
+    /// Where to look for a record of `timestamp` or later, and how many bytes of it: the footer of one segment tells its block.
+    async fn first_block_by_time(&self, log_start: Offset, timestamp: i64) -> Result<Option<(Offset, usize)>, ReadError> {
+        let mut from = log_start;
+        loop {
+            let (segment, at) = match self.candidate(from, |max| max >= timestamp) {
+                None => return Ok(None),
+                Some(Candidate::At(offset)) => return Ok(Some((offset, ENOUGH))),
+                Some(Candidate::In(segment, at)) => (segment, at),
+            };
+            match self.shared.packs.offset_by_time(self.id, &segment, (at, timestamp)).await {
+                Ok(Some(block)) => return Ok(Some(block)),
+                // Only what lies below the log start was as late.
+                Ok(None) => from = segment.end_offset,
+                // It has moved to another pack: look through what is there instead.
+                Err(ReadError::Damaged(damage)) if damage.missing => return Ok(Some((at, ENOUGH))),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -64,7 +93,7 @@ impl Partition {
         let Some((log_start, end)) = cut else { return Ok(None) };
         let (mut offset, mut greatest) = (log_start, None);
         while offset < end {
-            let batches = self.read_some(offset).await?;
+            let batches = self.read_some(offset, ENOUGH).await?;
             if batches.is_empty() {
                 break;
             }
@@ -77,25 +106,25 @@ impl Partition {
         Ok(greatest)
     }
 
-    async fn read_some(&self, offset: Offset) -> Result<Vec<Bytes>, ReadError> {
-        match self.read(ReadRequest { offset, max_bytes: ENOUGH, at_least_one: true }).await {
+    async fn read_some(&self, offset: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
+        match self.read(ReadRequest { offset, max_bytes, at_least_one: true }).await {
             Ok(result) => Ok(result.batches),
             Err(ReadError::OutOfRange { .. }) => Ok(Vec::new()),
             Err(e) => Err(e),
         }
     }
 
-    /// Where the first segment or batch begins whose greatest timestamp satisfies `wanted`.
-    fn candidate(&self, wanted: impl Fn(i64) -> bool) -> Option<Offset> {
+    /// The first segment or batch, from `from` on, whose greatest timestamp satisfies `wanted`.
+    fn candidate(&self, from: Offset, wanted: impl Fn(i64) -> bool) -> Option<Candidate> {
         let state = self.state.lock();
-        let log_start = state.line.log_start;
-        if let Some(segment) = state.placed().find(|segment| wanted(segment.max_timestamp)) {
-            return Some(segment.base_offset.max(log_start));
+        let from = from.max(state.line.log_start);
+        if let Some(segment) = state.placed().find(|segment| segment.end_offset > from && wanted(segment.max_timestamp)) {
+            return Some(Candidate::In(segment.clone(), segment.base_offset.max(from)));
         }
-        let tail = state.tail.at_or_after(state.line.end.max(log_start));
+        let tail = state.tail.at_or_after(state.line.end.max(from));
         tail.take_while(|batch| batch.end_offset <= state.committed)
             .find(|batch| wanted(batch.max_timestamp))
-            .map(|batch| batch.base_offset)
+            .map(|batch| Candidate::At(batch.base_offset))
     }
 
     /// The greatest timestamp of segments and batches that lie wholly above the log start.

@@ -2,9 +2,11 @@
 //!
 //! Checked at every read: offsets follow one another without a gap (P2); one offset has one value for ever, for every
 //! reader (P2); no value stands at two offsets (P6); every acknowledged record is where its answer said, and below
-//! `committed` (P1). Only two things excuse a missing record: it was acknowledged by a disk's word alone, and that
-//! disk was given up or damaged; or somebody asked for its deletion. A deletion that was answered stands for ever.
+//! `committed` (P1). Only three things excuse a missing record: it was acknowledged by a disk's word alone, and that
+//! disk was given up or damaged; somebody asked for its deletion; or its topic is compacted, and a later record has its
+//! key. A deletion that was answered stands for ever.
 
+use super::producer::key_of;
 use floe_types::{DiskId, Offset, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +28,27 @@ struct Log {
     asked: Offset,
     /// The greatest that was answered.
     deleted: Offset,
+}
+
+impl Log {
+    /// What compaction left out, it left out for a later record of the same key.
+    fn check_left_out(&self, partition: PartitionId, from: Offset, values: &[Option<u64>]) -> Result<(), String> {
+        let mut later = BTreeSet::new();
+        let offsets = from..from + values.len() as Offset;
+        for (offset, value) in offsets.rev().zip(values.iter().rev()) {
+            let known = self.seen.get(&offset).or_else(|| self.acknowledged.get(&offset).map(|(value, _)| value));
+            match (value, known) {
+                (Some(value), _) => {
+                    later.insert(key_of(*value));
+                }
+                (None, Some(known)) if !later.contains(&key_of(*known)) => {
+                    return Err(format!("{partition}: {known} at {offset} was compacted away, and no later record has its key"));
+                }
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// All partitions' histories. Values are unique numbers.
@@ -63,13 +86,14 @@ impl History {
         self.logs.remove(&partition);
     }
 
-    /// A reader saw `values` from `from` on, contiguous.
+    /// A reader saw `values` from `from` up to the end, one for each offset; none where compaction left the record out.
     ///
     /// # Errors
     /// The promise that this breaks.
-    pub(super) fn read(&mut self, partition: PartitionId, from: Offset, values: &[u64]) -> Result<(), String> {
+    pub(super) fn read(&mut self, partition: PartitionId, from: Offset, values: &[Option<u64>]) -> Result<(), String> {
         let log = self.logs.entry(partition).or_default();
-        for (offset, value) in (from..).zip(values) {
+        log.check_left_out(partition, from, values)?;
+        for (offset, value) in (from..).zip(values).filter_map(|(offset, value)| Some((offset, value.as_ref()?))) {
             if let Some(before) = log.seen.insert(offset, *value).filter(|before| before != value) {
                 return Err(format!("{partition} offset {offset} was {before} and is {value}"));
             }
@@ -93,7 +117,7 @@ impl History {
     ///
     /// # Errors
     /// The promise that this breaks.
-    pub(super) fn restarted(&mut self, partition: PartitionId, start: Offset, values: &[u64]) -> Result<(), String> {
+    pub(super) fn restarted(&mut self, partition: PartitionId, start: Offset, values: &[Option<u64>]) -> Result<(), String> {
         let failed = &self.failed;
         let log = self.logs.entry(partition).or_default();
         if start > log.asked {
@@ -104,7 +128,7 @@ impl History {
         }
         log.acknowledged = log.acknowledged.split_off(&start);
         log.seen = log.seen.split_off(&start);
-        let at = |offset: Offset| usize::try_from(offset - start).ok().and_then(|at| values.get(at));
+        let at = |offset: Offset| usize::try_from(offset - start).ok().and_then(|at| values.get(at)?.as_ref());
         log.acknowledged.retain(|offset, (value, word)| match word {
             Word::Disk(disk) if failed.contains(disk) => at(*offset) == Some(value),
             _ => true,
@@ -139,12 +163,12 @@ mod tests {
     fn a_lost_a_changed_and_a_doubled_record_are_found() {
         let mut history = History::default();
         history.acknowledged(P, 1, 11, Word::Store);
-        assert!(history.restarted(P, 0, &[10]).is_err(), "lost");
-        assert!(history.read(P, 0, &[10, 12]).is_err(), "changed");
+        assert!(history.restarted(P, 0, &[Some(10)]).is_err(), "lost");
+        assert!(history.read(P, 0, &[Some(10), Some(12)]).is_err(), "changed");
         let mut history = History::default();
-        history.read(P, 0, &[10, 11]).expect("nothing is wrong yet");
-        assert!(history.read(P, 2, &[10]).is_err(), "doubled");
-        assert!(history.restarted(P, 0, &[10]).is_err(), "seen, and gone");
+        history.read(P, 0, &[Some(10), Some(11)]).expect("nothing is wrong yet");
+        assert!(history.read(P, 2, &[Some(10)]).is_err(), "doubled");
+        assert!(history.restarted(P, 0, &[Some(10)]).is_err(), "seen, and gone");
     }
 
     #[test]
@@ -152,12 +176,12 @@ mod tests {
         let mut history = History::default();
         history.acknowledged(P, 0, 10, Word::Store);
         history.acknowledged(P, 1, 11, Word::Store);
-        assert!(history.restarted(P, 1, &[11]).is_err(), "nobody asked");
+        assert!(history.restarted(P, 1, &[Some(11)]).is_err(), "nobody asked");
         history.asked_to_delete(P, 1);
-        history.restarted(P, 0, &[10, 11]).expect("not yet");
-        history.restarted(P, 1, &[11]).expect("deleted");
+        history.restarted(P, 0, &[Some(10), Some(11)]).expect("not yet");
+        history.restarted(P, 1, &[Some(11)]).expect("deleted");
         history.deleted(P, 1);
-        assert!(history.restarted(P, 0, &[10, 11]).is_err(), "it has come back");
+        assert!(history.restarted(P, 0, &[Some(10), Some(11)]).is_err(), "it has come back");
     }
 
     #[test]
@@ -165,9 +189,22 @@ mod tests {
         let mut history = History::default();
         history.acknowledged(P, 0, 10, Word::Store);
         history.acknowledged(P, 1, 11, Word::Disk(D));
-        assert!(history.restarted(P, 0, &[10]).is_err(), "the disk has not failed");
+        assert!(history.restarted(P, 0, &[Some(10)]).is_err(), "the disk has not failed");
         history.give_up(D);
-        history.restarted(P, 0, &[10]).expect("excused");
+        history.restarted(P, 0, &[Some(10)]).expect("excused");
         assert!(history.restarted(P, 0, &[]).is_err(), "what the store vouched for is not");
+    }
+
+    #[test]
+    fn compaction_excuses_what_a_later_record_of_its_key_outdates_and_nothing_else() {
+        let mut history = History::default();
+        let (old, other, new) = (10, 11, 17);
+        assert_eq!((key_of(old), key_of(new)), (key_of(new), key_of(old)));
+        for (offset, value) in [old, other, new].into_iter().enumerate() {
+            history.acknowledged(P, Offset::try_from(offset).expect("small"), value, Word::Store);
+        }
+        history.restarted(P, 0, &[None, Some(other), Some(new)]).expect("outdated");
+        assert!(history.restarted(P, 0, &[None, None, Some(new)]).is_err(), "nothing outdates it");
+        assert!(history.restarted(P, 0, &[Some(old), Some(other), None]).is_err(), "the newest");
     }
 }

@@ -24,11 +24,26 @@ pub(super) struct Producer {
     unanswered: VecDeque<Batch>,
     /// How many of them the present broker has been sent.
     pub(super) sent: usize,
+    /// Records have keys, by [`key_of`].
+    pub(super) keyed: bool,
+}
+
+/// Keys of a compacted topic.
+const KEYS: u64 = 7;
+
+/// The key of a value.
+pub(super) fn key_of(value: u64) -> u64 {
+    value % KEYS
 }
 
 impl Producer {
     pub(super) fn new(partition: PartitionId, id: i64) -> Self {
-        Self { partition, id, sequence: 0, unanswered: VecDeque::new(), sent: 0 }
+        Self { partition, id, sequence: 0, unanswered: VecDeque::new(), sent: 0, keyed: false }
+    }
+
+    /// Its records have keys.
+    pub(super) fn keyed(self, keyed: bool) -> Self {
+        Self { keyed, ..self }
     }
 
     /// What is sent next: a batch that waits, or a new one of `values`. None while five are on their way.
@@ -44,7 +59,8 @@ impl Producer {
         for value in &values {
             let mut bytes = value.to_be_bytes().to_vec();
             bytes.resize(8 + padding, b'.');
-            builder.append(1_000, None, Some(&bytes)).expect("a small record fits");
+            let key = key_of(*value).to_be_bytes();
+            builder.append(1_000, self.keyed.then_some(key.as_slice()), Some(&bytes)).expect("a small record fits");
         }
         let batch = Batch { bytes: builder.build(), values };
         self.sequence += i32::try_from(batch.values.len()).unwrap_or(0);
@@ -70,6 +86,6 @@ impl Producer {
 
     /// Starts over as another producer; what was not answered is given up, as an application does after a fatal error.
     pub(super) fn start_over(&mut self, id: i64) {
-        *self = Self::new(self.partition, id);
+        *self = Self::new(self.partition, id).keyed(self.keyed);
     }
 }

@@ -127,6 +127,8 @@ impl World {
     fn count_work(&mut self, broker: &Broker) {
         let status = broker.engine.status();
         self.coverage.works("settled packs", status.settled_packs);
+        self.coverage.works("merged segments", status.remerged_segments);
+        self.coverage.works("compacted bytes", status.compacted_bytes);
         self.coverage.works("deleted objects", status.deleted_objects);
     }
 

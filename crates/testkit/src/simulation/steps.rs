@@ -4,7 +4,7 @@ use super::producer::Producer;
 use super::world::{Deleted, World};
 use crate::sim_store::SimFaults;
 use floe_formats::keys::{self, Key};
-use floe_log::{DURABILITY, Durability, NewTopic, Partition, RETENTION_BYTES, TopicError};
+use floe_log::{CLEANUP_POLICY, DURABILITY, Durability, MIN_CLEANABLE_RATIO, NewTopic, Partition, RETENTION_BYTES, TopicError};
 use floe_objstore::{Store, StoreOptions};
 use floe_types::{ErrorKind, Incarnation, PartitionId};
 use futures::future::BoxFuture;
@@ -148,17 +148,25 @@ impl World {
         let mut configs = BTreeMap::from([(DURABILITY.to_string(), durability.to_string())]);
         let retained = self.chance(4).then(|| 500 + self.env.random_below(10_000));
         configs.extend(retained.map(|bytes| (RETENTION_BYTES.to_string(), bytes.to_string())));
+        let compacted = retained.is_none() && self.chance(3);
+        if compacted {
+            let ratio = ["0", "0.5"][self.pick(2)];
+            configs.extend([(CLEANUP_POLICY.to_string(), "compact".to_string()), (MIN_CLEANABLE_RATIO.to_string(), ratio.to_string())]);
+        }
         match engine.create_topic(NewTopic { name: format!("topic-{}", self.names), partitions, configs }).await {
             Ok(topic) => {
                 for index in 0..partitions {
                     let id = PartitionId { topic: topic.id, index };
                     self.topics.insert(id, durability);
+                    if compacted {
+                        self.compacted.insert(id);
+                    }
                     if let Some(bytes) = retained {
                         self.retained.insert(id, bytes);
                         self.history.asked_to_delete(id, 0);
                     }
                     for _ in 0..1 + self.env.random_below(2) {
-                        self.producers.push(Producer::new(id, engine.allocate_producer_id()));
+                        self.producers.push(Producer::new(id, engine.allocate_producer_id()).keyed(compacted));
                     }
                 }
                 Ok(())

@@ -58,9 +58,18 @@ pub(super) struct Deleted {
 /// A committed log, as a reader saw it.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    pub(super) values: Vec<u64>,
+    /// One for each offset; none where compaction left the record out.
+    pub(super) values: Vec<Option<u64>>,
     /// Bytes of its batches.
     pub(super) bytes: u64,
+}
+
+impl Reading {
+    /// Goes on at `to`: what is before it, compaction has left out.
+    fn skip(&mut self, offset: &mut Offset, to: Offset) {
+        self.values.extend((*offset..to).map(|_| None));
+        *offset = to.max(*offset);
+    }
 }
 
 pub(super) struct World {
@@ -80,6 +89,7 @@ pub(super) struct World {
     pub(super) late_deletions: FuturesUnordered<BoxFuture<'static, Deleted>>,
     /// Bytes that a topic's settings keep at least.
     pub(super) retained: BTreeMap<PartitionId, u64>,
+    pub(super) compacted: BTreeSet<PartitionId>,
     pub(super) connection: u64,
     pub(super) history: History,
     pub(super) coverage: Coverage,
@@ -112,6 +122,7 @@ impl World {
             deletions: FuturesUnordered::new(),
             late_deletions: FuturesUnordered::new(),
             retained: BTreeMap::new(),
+            compacted: BTreeSet::new(),
             connection: 0,
             history: History::default(),
             coverage: Coverage::default(),
@@ -248,6 +259,7 @@ impl World {
     /// Everything committed of a partition from `from` on.
     pub(super) async fn read(&self, partition: &Partition, from: Offset) -> Result<Option<Reading>, String> {
         let (mut reading, mut offset) = (Reading::default(), from);
+        let is_compacted = self.compacted.contains(&partition.id());
         loop {
             let request = ReadRequest { offset, max_bytes: 64 << 10, at_least_one: true };
             let read = match partition.read(request).await {
@@ -269,6 +281,9 @@ impl World {
                     if record.offset < offset {
                         continue;
                     }
+                    if is_compacted {
+                        reading.skip(&mut offset, record.offset);
+                    }
                     if record.offset != offset {
                         return Err(format!("{}: offset {} follows {offset}", partition.id(), record.offset));
                     }
@@ -277,8 +292,11 @@ impl World {
                     if value >= self.next_value {
                         return Err(format!("{}: {value} at {offset} was sent to a deposed broker", partition.id()));
                     }
-                    reading.values.push(value);
+                    reading.values.push(Some(value));
                     offset += 1;
+                }
+                if is_compacted {
+                    reading.skip(&mut offset, header.end_offset());
                 }
                 if header.end_offset() > read.committed {
                     return Err(format!(
@@ -339,6 +357,8 @@ fn options(env: &Env) -> EngineOptions {
         settle_bytes: pick(&[3_000, 20_000, 1 << 20]),
         settle_age: Duration::from_millis(pick(&[5_000, 60_000])),
         settle_least_bytes: pick(&[1, 1_000, 1 << 20]),
+        merge_segments: usize::try_from(pick(&[8, 40, 4096])).unwrap_or(8),
+        compaction_bytes: pick(&[1_000, 50_000]),
         settle_check: Duration::from_millis(pick(&[500, 5_000])),
         retention_check: Duration::from_millis(pick(&[1_000, 20_000])),
         ..EngineOptions::default()

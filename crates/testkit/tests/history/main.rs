@@ -2,7 +2,10 @@
 //! every object and request can be looked at.
 
 mod clean;
+mod cold;
+mod compact;
 mod log_start;
+mod remerge;
 mod settle;
 mod stop;
 mod support;

@@ -1,8 +1,8 @@
 //! A batch as a client sent it to a batch as the log takes it: checked, and changed only where the topic's settings ask.
 //!
 //! The common case is one pass for the checksum and a look at the header. Records are decompressed only to check the
-//! oldest timestamp (`message.timestamp.before.max.ms`) or to change the codec (`compression.type`), a bounded number at
-//! a time, with bounded memory (T41).
+//! oldest timestamp (`message.timestamp.before.max.ms`), to see their keys (`cleanup.policy=compact`), or to change the codec
+//! (`compression.type`), a bounded number at a time, with bounded memory (T41).
 
 use crate::broker::Broker;
 use crate::errors::{self, NO_TRANSACTIONS, Refusal};
@@ -15,7 +15,7 @@ use floe_records::{BatchError, BatchHeader, Codec, NO_TIMESTAMP, ValidateOptions
 const ZSTD: i16 = 7;
 
 /// Records named in an answer; the rest of a bad batch is bad for the same reason.
-const MAX_NAMED_RECORDS: usize = 10;
+const MAX_NAMED_RECORDS: usize = 1000;
 
 /// A batch that may be appended.
 #[derive(Debug)]
@@ -54,9 +54,14 @@ pub(super) async fn prepare(broker: &Broker, settings: &TopicSettings, version: 
         Some(codec) if codec != header.codec()? => Some(codec),
         _ => None,
     };
-    let batch = if by_record || codec.is_some() {
-        let oldest = by_record.then(|| now.saturating_sub(settings.timestamp_before_max));
-        convert(broker, batch, oldest, codec, settings.max_message_bytes).await?
+    let batch = if by_record || codec.is_some() || settings.is_compacted {
+        let wanted = Wanted {
+            oldest: by_record.then(|| now.saturating_sub(settings.timestamp_before_max)),
+            keys: settings.is_compacted,
+            codec,
+            max_bytes: settings.max_message_bytes,
+        };
+        convert(broker, batch, wanted).await?
     } else {
         batch
     };
@@ -97,18 +102,31 @@ fn out_of_range(timestamp: i64, oldest: i64, newest: i64) -> String {
     format!("Timestamp {timestamp} of message is out of range. The timestamp should be within [{oldest}, {newest}]")
 }
 
+/// What a topic wants that needs a look at the records.
+struct Wanted {
+    /// No timestamp below this one.
+    oldest: Option<i64>,
+    /// A key in each record: the topic is compacted.
+    keys: bool,
+    codec: Option<Codec>,
+    max_bytes: usize,
+}
+
 /// Looks at every record, or changes the codec: off the connections' threads, a few at a time.
-async fn convert(broker: &Broker, batch: Bytes, oldest: Option<i64>, codec: Option<Codec>, max_bytes: usize) -> Result<Bytes, Refused> {
+async fn convert(broker: &Broker, batch: Bytes, wanted: Wanted) -> Result<Bytes, Refused> {
     let limit = usize::try_from(broker.config.socket_request_max_bytes.0).unwrap_or(usize::MAX);
     let _one_of_few = broker.conversions.acquire().await.expect("the semaphore of conversions is never closed");
     let work = move || -> Result<Bytes, Refused> {
-        if let Some(oldest) = oldest {
+        if wanted.keys {
+            check_keys(&batch, limit)?;
+        }
+        if let Some(oldest) = wanted.oldest {
             check_records(&batch, oldest, limit)?;
         }
-        let Some(codec) = codec else { return Ok(batch) };
+        let Some(codec) = wanted.codec else { return Ok(batch) };
         let converted = floe_records::recompress(&batch, codec, limit)?;
-        if converted.len() > max_bytes {
-            return Err(BatchError::BatchTooLarge { len: converted.len(), limit: max_bytes }.into());
+        if converted.len() > wanted.max_bytes {
+            return Err(BatchError::BatchTooLarge { len: converted.len(), limit: wanted.max_bytes }.into());
         }
         Ok(converted)
     };
@@ -116,6 +134,22 @@ async fn convert(broker: &Broker, batch: Bytes, oldest: Option<i64>, codec: Opti
         Ok(result) => result,
         Err(failed) => Err(Refusal::new(ErrorCode::UnknownServerError, failed.to_string()).into()),
     }
+}
+
+/// A record without a key could never be told to be old, or new.
+fn check_keys(batch: &Bytes, limit: usize) -> Result<(), Refused> {
+    let (mut bad, mut index) = (Vec::new(), 0_i32);
+    floe_records::keyed_records(batch, limit, |record| {
+        if record.key.is_none() && bad.len() < MAX_NAMED_RECORDS {
+            bad.push((index, "Compacted topic cannot accept message without key".to_owned()));
+        }
+        index = index.saturating_add(1);
+    })?;
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let refusal = Refusal::new(ErrorCode::InvalidRecord, "One or more records have been rejected due to missing keys");
+    Err(Refused { refusal, records: bad })
 }
 
 fn check_records(batch: &Bytes, oldest: i64, limit: usize) -> Result<(), Refused> {

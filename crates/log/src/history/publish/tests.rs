@@ -24,7 +24,7 @@ fn state(log_start: i64, end: i64) -> PartitionIndex {
 }
 
 fn merged(segments: Vec<SegmentRef>) -> Merged {
-    Merged { segments, producers: vec![producer(3, 10)] }
+    Merged { segments, producers: vec![producer(3, 10)], ..Merged::default() }
 }
 
 fn offsets(manifest: &Manifest) -> Vec<(i64, i64)> {
@@ -73,4 +73,31 @@ fn a_later_log_start_drops_what_lies_wholly_below_it() {
     let back = next(Some(&third), None, state(0, 50), Incarnation(3)).expect("it fits");
     assert_eq!(back.log_start, 33, "the greater of event and manifest");
     assert_ne!(Published::Outdated, Published::Counts { dropped: vec![] });
+}
+
+#[test]
+fn t26_a_rewrite_takes_the_place_of_the_very_packs_that_it_was_made_of() {
+    let first = next(Some(&first()), Some(&merged(vec![segment(2, 20, 30)])), state(0, 50), Incarnation(3)).expect("it fits");
+    let rewrite = |replaces: &[SegmentRef], log_start| {
+        let (base, end) = (replaces[0].base_offset, replaces[replaces.len() - 1].end_offset);
+        let merged =
+            Merged { segments: vec![segment(9, base, end)], replaces: replaces.to_vec(), compacted: Some(25), ..Merged::default() };
+        next(Some(&first), Some(&merged), state(log_start, 50), Incarnation(3))
+    };
+    let all = rewrite(&first.segments, 0).expect("all are named");
+    assert_eq!((offsets(&all), all.compacted, all.snapshot.end), (vec![(0, 30)], 25, 30));
+    assert_eq!(all.snapshot.producers, first.snapshot.producers, "it says nothing new of producers");
+    let last = rewrite(&first.segments[2..], 0).expect("it is named");
+    assert_eq!(offsets(&last), [(0, 10), (10, 20), (20, 30)]);
+    let cut = rewrite(&first.segments[..2], 12).expect("what is deleted needs no name");
+    assert_eq!(offsets(&cut), [(0, 20), (20, 30)]);
+    assert_eq!(rewrite(&first.segments[..2], 20), None, "all of it was deleted");
+    assert_eq!(rewrite(&[segment(7, 0, 20)], 0), None, "the same offsets, by another name");
+    assert_eq!(rewrite(&[segment(1, 0, 10)], 0), None, "a pack goes as a whole");
+    assert_eq!(rewrite(&[segment(1, 0, 10), segment(1, 10, 20), segment(7, 20, 30)], 0), None, "one is not named any more");
+    let only_mark = Merged { compacted: Some(30), ..Merged::default() };
+    let marked = next(Some(&all), Some(&only_mark), state(0, 50), Incarnation(3)).expect("it fits");
+    assert_eq!((offsets(&marked), marked.compacted), (vec![(0, 30)], 30));
+    let dropped = next(Some(&marked), None, state(35, 50), Incarnation(3)).expect("it fits");
+    assert_eq!(dropped.compacted, 30, "never back");
 }

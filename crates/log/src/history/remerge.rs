@@ -1,0 +1,144 @@
+//! Merging within the chain: the many small segments of small partitions, one of each flush, become few in a larger
+//! shared pack, which takes the row's next slot. Of two slots that hold the same offsets the later counts, so that a
+//! recoverer finds them merged with or without an index that says so (R6).
+//!
+//! It bounds the index, whatever the number of flushes, and lets the row's front move past partitions that are too small
+//! to be settled. A segment is merged again only with others of its size, so that each byte is rewritten a few times in
+//! the life of a partition that never gets large, and never more.
+
+use super::publish;
+use super::settle::{condensed, slice_of};
+use crate::ReadError;
+use crate::partition::Partition;
+use crate::shared::Shared;
+use floe_formats::{BatchSlice, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef};
+use floe_types::{LeaderEpoch, Offset, PartitionId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Segments of about one size that are merged into one. Fewer are merged where others of their packs are.
+const FAN_IN: usize = 64;
+/// The least that is worth it when others are merged.
+const LEAST: usize = 8;
+/// Bytes of one merged pack, at most: the slots behind it wait for it.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// A merged pack for the row's next slot.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    pub(crate) segments: Vec<(SegmentMeta, Vec<BatchSlice>)>,
+    /// Told when its slot is certain.
+    pub(crate) certain: oneshot::Sender<()>,
+}
+
+/// What is to be merged: runs of segments that follow one another, by partition.
+type Job = BTreeMap<PartitionId, Vec<SegmentRef>>;
+
+/// Merges as long as the lines list too much. One pack at a time, and one in memory.
+pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>) -> Result<(), ReadError> {
+    while let Some(job) = next_job(shared) {
+        publish::check_running(shared)?;
+        let segments = match gather(shared, &job).await {
+            Ok(segments) => segments,
+            // Settled and deleted by an owner before this one. Look where it is, and merge at the next check.
+            Err(ReadError::Damaged(damage)) if damage.missing => return find_again(shared, &job, &damage.key).await,
+            Err(error) => return Err(error),
+        };
+        let (certain, told) = oneshot::channel();
+        let (merged, bytes) = (segments.len() as u64, job.values().flatten().map(|source| source.bytes).sum());
+        if slots.send(Merge { segments, certain }).await.is_err() || told.await.is_err() {
+            return Ok(());
+        }
+        shared.history.remerged(merged, bytes);
+        shared.history.want_index();
+    }
+    Ok(())
+}
+
+async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadError> {
+    for (id, run) in job {
+        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == gone), shared.partition(*id)) {
+            partition.read_history().await?;
+        }
+    }
+    Ok(())
+}
+
+/// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little.
+fn next_job(shared: &Shared) -> Option<Job> {
+    let counted = |partition: Arc<Partition>| (partition.unsettled_count(), partition);
+    let mut partitions: Vec<_> = shared.partitions().into_iter().map(counted).filter(|(count, _)| *count > 0).collect();
+    let listed: usize = partitions.iter().map(|(count, _)| count).sum();
+    if listed < shared.options.merge_segments.max(partitions.len() * FAN_IN / 2) {
+        return None;
+    }
+    // Where most are to be merged each byte goes furthest, and the row's front is held back most.
+    partitions.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let most_bytes = shared.options.pack_bytes.min(MOST_BYTES);
+    let (mut job, mut bytes) = (Job::new(), 0);
+    for (_, partition) in &partitions {
+        let Some(run) = partition.run_to_merge(LEAST, most_bytes) else { continue };
+        bytes += run.iter().map(|segment| segment.bytes).sum::<u64>();
+        job.insert(partition.id(), run);
+        if bytes >= most_bytes {
+            break;
+        }
+    }
+    (!job.is_empty()).then_some(job)
+}
+
+/// What one source segment brings.
+struct Part {
+    base_offset: Offset,
+    epoch: LeaderEpoch,
+    batches: Vec<BatchSlice>,
+    events: Vec<PartitionEvent>,
+    producers: Vec<ProducerUpdate>,
+}
+
+/// Reads all sources, pack by pack, and puts them together by partition and epoch.
+async fn gather(shared: &Shared, job: &Job) -> Result<Vec<(SegmentMeta, Vec<BatchSlice>)>, ReadError> {
+    let mut by_pack: BTreeMap<PackRef, Vec<(PartitionId, &SegmentRef)>> = BTreeMap::new();
+    for (partition, run) in job {
+        run.iter().for_each(|source| by_pack.entry(source.pack).or_default().push((*partition, source)));
+    }
+    let mut parts: BTreeMap<PartitionId, Vec<Part>> = BTreeMap::new();
+    for sources in by_pack.values() {
+        for (segment, batches) in shared.packs.read_segments(sources).await? {
+            let batches = batches.into_iter().map(slice_of).collect::<Result<Vec<_>, _>>()?;
+            let part = Part {
+                base_offset: segment.base_offset,
+                epoch: segment.epoch,
+                batches,
+                events: segment.events,
+                producers: segment.producers,
+            };
+            parts.entry(segment.partition).or_default().push(part);
+        }
+    }
+    let mut segments = Vec::new();
+    for (partition, mut parts) in parts {
+        parts.sort_by_key(|part| part.base_offset);
+        let log_start = shared.partition(partition).map_or(0, |partition| partition.offsets().log_start);
+        join(&mut segments, partition, log_start, parts);
+    }
+    Ok(segments)
+}
+
+/// One segment for each run of parts of one epoch.
+fn join(segments: &mut Vec<(SegmentMeta, Vec<BatchSlice>)>, partition: PartitionId, log_start: Offset, parts: Vec<Part>) {
+    let mut parts = parts.into_iter().peekable();
+    while let Some(Part { base_offset, epoch, mut batches, mut events, producers: updates }) = parts.next() {
+        let mut producers = BTreeMap::new();
+        updates.iter().for_each(|update| crate::partition::merge(&mut producers, update));
+        while let Some(part) = parts.next_if(|part| part.epoch == epoch) {
+            batches.extend(part.batches);
+            events.extend(part.events);
+            part.producers.iter().for_each(|update| crate::partition::merge(&mut producers, update));
+        }
+        let events = condensed(events);
+        let meta = SegmentMeta { partition, epoch, base_offset, log_start, events, producers: producers.into_values().collect() };
+        segments.push((meta, batches));
+    }
+}
