@@ -2,6 +2,7 @@ import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.function.BooleanSupplier;
+import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.*;
 import org.apache.kafka.clients.consumer.*;
 import org.apache.kafka.clients.producer.*;
@@ -9,7 +10,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.*;
 import org.apache.kafka.common.utils.AppInfoParser;
 
-/** kafka-clients in groups: eager and cooperative assignors, static restarts, a member that falls silent, commits, administration. */
+/** kafka-clients in groups: eager and cooperative assignors, static restarts, members that fall silent or crash, commits, a pattern, pause, seek, administration. */
 public class Groups {
     static final int PARTITIONS = 6;
     static final int EACH = 20;
@@ -117,8 +118,50 @@ public class Groups {
         third.silent = false;
         share(first, third);
         third.end();
+        crash(group, own, first);
         first.end();
         check(first.seen.size() == PARTITIONS * EACH && second.seen.isEmpty() && third.seen.isEmpty(), "what was committed is not read again");
+    }
+
+    /** Another process joins and is killed: its partitions come back after its session. */
+    static void crash(String group, Map<String, String> own, Member first) throws Exception {
+        var java = ProcessHandle.current().info().command().orElse("java");
+        var strategy = own.get("partition.assignment.strategy");
+        var command = List.of(java, "-cp", System.getProperty("java.class.path"), "Groups", "member", group, strategy);
+        var process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        check("assigned".equals(process.inputReader().readLine()), "the member in a process of its own got nothing");
+        until("the other process has a part", () -> first.owned.size() == PARTITIONS / 2);
+        process.destroyForcibly().waitFor();
+        share(first);
+    }
+
+    static void patternPauseSeek(KafkaProducer<String, String> producer) throws Exception {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", bootstrap);
+        settings.put("group.id", topic + "-pattern");
+        settings.put("auto.offset.reset", "earliest");
+        try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
+            consumer.subscribe(Pattern.compile(Pattern.quote(topic)));
+            var seen = new ArrayList<String>();
+            BooleanSupplier poll = () -> {
+                for (var record : consumer.poll(Duration.ofMillis(100))) seen.add(record.partition() + ":" + record.offset());
+                return true;
+            };
+            until("all records", () -> poll.getAsBoolean() && seen.size() == PARTITIONS * EACH);
+            var paused = List.of(new TopicPartition(topic, 0));
+            consumer.pause(paused);
+            for (int p = 0; p < PARTITIONS; p++) producer.send(new ProducerRecord<>(topic, p, null, "more")).get();
+            seen.clear();
+            until("all but what is paused", () -> poll.getAsBoolean() && seen.size() == PARTITIONS - 1);
+            poll.getAsBoolean();
+            check(seen.size() == PARTITIONS - 1 && !seen.contains("0:" + EACH), "a paused partition is not read: " + seen);
+            consumer.resume(paused);
+            until("what was paused", () -> poll.getAsBoolean() && seen.contains("0:" + EACH));
+            seen.clear();
+            consumer.seek(new TopicPartition(topic, 3), EACH - 1);
+            until("what was sought", () -> poll.getAsBoolean() && seen.size() == 2);
+            check(seen.equals(List.of("3:" + (EACH - 1), "3:" + EACH)), "from where it was sought: " + seen);
+        }
     }
 
     static void statics(Map<String, String> own) throws Exception {
@@ -165,6 +208,13 @@ public class Groups {
     public static void main(String[] arguments) throws Exception {
         bootstrap = System.getenv().getOrDefault("FLOE_BOOTSTRAP", "127.0.0.1:9092");
         topic = System.getenv().getOrDefault("FLOE_TOPIC", "groups");
+        if (arguments.length == 3) {
+            // To be killed by whoever started it, once it has partitions.
+            var member = new Member(arguments[1], Map.of("partition.assignment.strategy", arguments[2]));
+            until("the member has partitions", () -> !member.owned.isEmpty());
+            System.out.println("assigned");
+            member.join();
+        }
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         try (Admin admin = Admin.create(settings); var producer = new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
@@ -176,7 +226,8 @@ public class Groups {
             lives("cooperative", cooperative, true);
             statics(eager);
             administer(admin, topic + "-eager");
+            patternPauseSeek(producer);
         }
-        System.out.println("kafka-clients " + AppInfoParser.getVersion() + ": eager, cooperative, static, slow, administration");
+        System.out.println("kafka-clients " + AppInfoParser.getVersion() + ": eager, cooperative, leave, crash, slow, static, a pattern, pause, seek, administration");
     }
 }

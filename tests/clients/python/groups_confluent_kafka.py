@@ -1,20 +1,20 @@
-"""confluent-kafka in groups: eager and cooperative, static restarts, a crash, commits, administration."""
+"""confluent-kafka in groups: eager and cooperative, static restarts, a crash, commits, a pattern, pause, seek, administration."""
 
 import sys
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic
-from groups import BOOTSTRAP, EACH, GROUP, HEARTBEAT_MS, PARTITIONS, SESSION_MS, TOPIC, all_partitions, crash, until, wait_for_member
+from groups import BOOTSTRAP, EACH, GROUP, HEARTBEAT_MS, PARTITIONS, SESSION_MS, TOPIC, Other, all_partitions, every_record, tell, until
 
 
 class Member:
     """A consumer, its partitions, and what it has seen."""
 
-    def __init__(self, group, **settings):
+    def __init__(self, group, subscription=TOPIC, **settings):
         own = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
         own.update({"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": HEARTBEAT_MS}, **settings)
         self.consumer, self.seen, self.revoked, self.lost = ck.Consumer(own), [], [], 0
-        self.consumer.subscribe([TOPIC], on_revoke=self.on_revoke, on_lost=self.on_lost)
+        self.consumer.subscribe([subscription], on_revoke=self.on_revoke, on_lost=self.on_lost)
 
     def on_revoke(self, consumer, partitions):
         self.revoked.append({p.partition for p in partitions})
@@ -65,7 +65,7 @@ def lives(strategy):
     first = Member(group, **settings)
     share([first])
     read_all([first], PARTITIONS * EACH)
-    assert sorted(first.seen) == [(p, o) for p in range(PARTITIONS) for o in range(EACH)], "every record once"
+    assert sorted(first.seen) == every_record(), "every record once"
     first.consumer.commit(asynchronous=False)
     second = Member(group, **settings)
     share([first, second])
@@ -87,11 +87,10 @@ def lives(strategy):
 
 def crash_beside(first, group, settings):
     """Another process joins and is killed: its partitions come back after its session."""
-    process = crash(__file__, group, settings["partition.assignment.strategy"])
+    other = Other(__file__, group, settings["partition.assignment.strategy"])
     until("the other process has a part", lambda: (first.poll(), 0 < len(first.partitions()) < PARTITIONS)[1])
-    wait_for_member(process)
-    process.kill()
-    process.wait()
+    other.partitions()
+    other.crash()
     share([first])
 
 
@@ -99,7 +98,7 @@ def member(group, strategy):
     """Runs in a process of its own, until it is killed."""
     one = Member(group, **{"partition.assignment.strategy": strategy})
     until("partitions", lambda: (one.poll(), one.partitions())[1])
-    print("assigned", flush=True)
+    tell(one.partitions())
     while True:
         one.poll()
 
@@ -118,6 +117,25 @@ def static():
     assert (one.partitions(), two.partitions(), len(one.revoked)) == (before, part, revoked), "nobody was rebalanced"
     one.consumer.close()
     two.consumer.close()
+
+
+def pattern_pause_seek(producer):
+    one = Member(f"{GROUP}-pattern", f"^{TOPIC}$")
+    read_all([one], PARTITIONS * EACH)
+    one.consumer.pause([ck.TopicPartition(TOPIC, 0)])
+    one.seen.clear()
+    for p in range(PARTITIONS):
+        producer.produce(TOPIC, b"more", partition=p)
+    assert producer.flush(30) == 0
+    read_all([one], PARTITIONS - 1)
+    one.poll()
+    assert sorted(one.seen) == [(p, EACH) for p in range(1, PARTITIONS)], f"a paused partition is not read: {one.seen}"
+    one.consumer.resume([ck.TopicPartition(TOPIC, 0)])
+    read_all([one], PARTITIONS)
+    one.consumer.seek(ck.TopicPartition(TOPIC, 3, EACH - 1))
+    read_all([one], PARTITIONS + 2)
+    assert one.seen[-2:] == [(3, EACH - 1), (3, EACH)], f"from where it was sought: {one.seen}"
+    one.consumer.close()
 
 
 def administer():
@@ -146,7 +164,9 @@ def main():
     lives("cooperative-sticky")
     static()
     administer()
-    print(f"confluent-kafka {ck.__version__}, librdkafka {ck.libversion()[0]}: eager, cooperative, static, crash, administration")
+    pattern_pause_seek(producer)
+    versions = f"confluent-kafka {ck.__version__}, librdkafka {ck.libversion()[0]}"
+    print(f"{versions}: eager, cooperative, leave, crash, static, a pattern, pause, seek, administration")
 
 
 member(*sys.argv[2:]) if sys.argv[1:2] == ["member"] else main()
