@@ -1,6 +1,7 @@
 //! An idempotent producer as librdkafka is one: batches in order, five at most on their way, each sent again until it
 //! is answered, with the same sequence.
 
+use super::history::Word;
 use bytes::Bytes;
 use floe_records::{BatchBuilder, Codec};
 use floe_types::PartitionId;
@@ -13,6 +14,8 @@ const IN_FLIGHT: usize = 5;
 pub(super) struct Batch {
     pub(super) values: Vec<u64>,
     pub(super) bytes: Bytes,
+    /// By whose word it counts since it was appended last.
+    pub(super) word: Option<Word>,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Producer {
             let key = key_of(*value).to_be_bytes();
             builder.append(1_000, self.keyed.then_some(key.as_slice()), Some(&bytes)).expect("a small record fits");
         }
-        let batch = Batch { bytes: builder.build(), values };
+        let batch = Batch { bytes: builder.build(), values, word: None };
         self.sequence += i32::try_from(batch.values.len()).unwrap_or(0);
         self.unanswered.push_back(batch.clone());
         Some(batch)
@@ -73,6 +76,13 @@ impl Producer {
         let at = self.unanswered.iter().position(|batch| batch.values.first() == Some(&first))?;
         self.sent = self.sent.saturating_sub(1);
         self.unanswered.remove(at)
+    }
+
+    /// The batch that begins with this value was appended, not recognised as a duplicate.
+    pub(super) fn appended(&mut self, first: u64, word: Word) {
+        if let Some(batch) = self.unanswered.iter_mut().find(|batch| batch.values.first() == Some(&first)) {
+            batch.word = Some(word);
+        }
     }
 
     /// The connection is gone: everything unanswered goes again.

@@ -202,6 +202,9 @@ impl World {
             Ok(appended) => {
                 self.producers[at].sent += 1;
                 let (connection, first) = (self.connection, batch.values.first().copied().unwrap_or(0));
+                // The durability of a record is that of its topic when it was appended: its repetition is answered by the same word (R23).
+                let word = batch.word.filter(|_| appended.duplicate).unwrap_or(word);
+                self.producers[at].appended(first, word);
                 self.answers.push(Box::pin(async move {
                     let result = partition.committed(appended.end_offset).await;
                     Answer { producer: at, connection, first, base_offset: appended.base_offset, word, result }
