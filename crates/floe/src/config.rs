@@ -153,6 +153,7 @@ impl Config {
             (engine.settle_age >= second, "floe.settle.age.ms: must be at least 1s"),
             (engine.retention_check >= second, "log.retention.check.interval.ms: must be at least 1s"),
             (engine.tail_bytes >= 1 << 20, "floe.tail.bytes: must be at least 1MiB"),
+            (engine.compaction_bytes >= 1 << 20, "log.cleaner.dedupe.buffer.size: must be at least 1MiB"),
             (engine.object_unflushed_bytes >= 1 << 20, "floe.object.unflushed.bytes: must be at least 1MiB"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))

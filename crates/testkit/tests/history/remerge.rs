@@ -123,6 +123,7 @@ fn what_was_merged_is_settled_when_it_is_enough_and_retained_as_the_topic_says()
 }
 
 /// So many partitions get a record each in twenty minutes, for so many ticks of ten seconds.
+#[expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
 async fn trickle_for_long(partitions: i32, ticks: u64) {
     let room = Room::new(84);
     let options = EngineOptions { settle_check: 10 * SECOND, index_every_slots: 64, merge_segments: 4096, ..merging() };

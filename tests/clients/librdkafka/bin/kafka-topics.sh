@@ -19,7 +19,13 @@ while [ $# -gt 0 ]; do
         topic=$2
         shift 2
         ;;
-    --partitions | --config | --replication-factor)
+    --config)
+        # Kafka 4 takes no smaller segments (KIP-1030), and neither does Floe.
+        [ "$2" = segment.bytes=10000 ] && set -- "$1" segment.bytes=1048576 "${@:3}"
+        more+=("$1" "$2")
+        shift 2
+        ;;
+    --partitions | --replication-factor)
         more+=("$1" "$2")
         shift 2
         ;;
