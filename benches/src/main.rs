@@ -117,6 +117,7 @@ const STEPS: &[Step] = &[
     (&["H3"], rows::history::directory),
     (&["H4", "H7"], rows::history::beside),
     (&["H8"], rows::many::partitions),
+    (&["H9"], rows::compaction::compaction),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

@@ -159,6 +159,11 @@ fn beside_replay(row: &Row) -> Option<Judged> {
     judged(format!("{}: {worst:.2}x, at {rate:.0} MB/s", texts.join(", ")), worst <= 1.3 && rate >= 50.0, worst <= 1.1 && rate >= 50.0)
 }
 
+fn compaction(row: &Row) -> Option<Judged> {
+    let (rate, memory) = (row.median("floe")?, row.median("floe: memory")?);
+    judged(format!("{} MB/s of a core, {memory:.0} MiB", number(rate)), rate >= 60.0 && memory <= 256.0, rate >= 120.0 && memory <= 256.0)
+}
+
 fn many_partitions(row: &Row) -> Option<Judged> {
     let (peak, settled) = (row.median("floe, peak")?, row.median("floe, settled")?);
     let most = peak.max(settled);
@@ -294,6 +299,13 @@ const ASKED: &[Asked] = &[
         reach: "≤ 300 MiB",
         goal: "150 MiB",
         judge: many_partitions,
+    },
+    Asked {
+        id: "H9",
+        what: "compaction of 10 M keys of 100 B: input per core, memory",
+        reach: "≥ 60 MB/s; ≤ 256 MiB",
+        goal: "120 MB/s",
+        judge: compaction,
     },
 ];
 

@@ -38,7 +38,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AckBeforeSync,
         Self::PlainPut,
         Self::SlotsAckedOutOfOrder,

@@ -86,10 +86,9 @@ impl ChainObjects {
         self.indexes.values().next_back().map_or(SlotNumber(0), |index| index.front)
     }
 
-    /// What whoever opens the chain begins with: its `end`'s index, or a later one, a cleaner's.
+    /// What whoever opens the chain begins with: its `end`'s index, or its newest one.
     fn newest_index(&self) -> Option<&Index> {
-        let (last, of_end) = (self.indexes.values().next_back(), self.end.as_ref().map(|end| &end.index));
-        [last, of_end].into_iter().flatten().max_by_key(|index| index.number)
+        self.end.as_ref().map(|end| &end.index).or_else(|| self.indexes.values().next_back())
     }
 }
 
@@ -98,9 +97,10 @@ impl ChainObjects {
 fn rebuild(chain: &ChainObjects, incarnation: Incarnation, base: Option<&End>, stop: Option<SlotNumber>) -> (Lines, bool) {
     let newest = chain.indexes.values().next_back().filter(|index| index.front > SlotNumber(0));
     if let (Some(index), Some(end)) = (newest, &chain.end)
-        && index.number > end.index.number
+        && (index.covers, &index.partitions) == (end.stop, &end.index.partitions)
     {
-        // A cleaner's: it repeats what `end` lists, recovery packs and all.
+        // A cleaner's: it repeats what `end` lists, recovery packs and all. The owner's own last one may be newer than `end`, too,
+        // where it was late, but says only what it knew.
         return (lines_of(index), true);
     }
     let (mut lines, from) = match newest {

@@ -1,7 +1,7 @@
 //! Giving back what earlier incarnations and deleted topics have left, and nothing else.
 
 use crate::support::*;
-use floe_formats::{PackRef, keys};
+use floe_formats::{End, Index, PackRef, keys};
 use floe_log::{Ended, EngineOptions};
 use floe_records::BatchHeader;
 use floe_testkit::sim_store::SimStore;
@@ -38,6 +38,31 @@ fn packs(store: &SimStore, incarnation: u64) -> Vec<String> {
 
 fn slot(incarnation: u64, number: u64) -> String {
     keys::slot(Incarnation(incarnation), SlotNumber(number))
+}
+
+#[test]
+fn an_index_that_a_late_owner_wrote_after_its_end_is_no_contradiction() {
+    run(async {
+        let room = Room::new(46);
+        let broker = room.start(EngineOptions { index_every_slots: 2, ..object() }).await;
+        let id = broker.topic("t", &[]).await;
+        for _ in 0..5 {
+            flush_each(&room, &broker.partition(id), &[VALUE]).await;
+        }
+        room.crash(broker).await;
+        let chain = keys::indexes_prefix(Incarnation(1));
+        let newest = room.store.peek_keys(&chain).first().cloned().expect("the owner wrote indexes");
+        let bytes = room.store.peek(&newest).expect("it is listed");
+        let (header, index) = floe_formats::decode::<Index>(&bytes).expect("an index");
+        room.crash(room.with_new_disk().start(object()).await).await;
+        let end = room.store.peek(&keys::end(Incarnation(1))).expect("it was recovered");
+        let (_, end) = floe_formats::decode::<End>(&end).expect("an end");
+        assert!(index.covers < end.stop, "it says less than the end");
+        // It was frozen when its row was stopped, and goes on deleting what it may: as if the first slot were settled.
+        let late = Index { number: end.index.number + 10, front: SlotNumber(1), ..index };
+        room.store.plant(&keys::index(Incarnation(1), late.number), floe_formats::encode(&header.writer, &late));
+        room.assert_clean().await;
+    });
 }
 
 #[test]
