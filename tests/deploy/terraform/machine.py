@@ -70,14 +70,17 @@ def a_store(folder):
             yield "MinIO", endpoint
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 @contextlib.contextmanager
 def releases(folder):
     """Where the machine fetches the program: URL and SHA-256."""
     (folder / "releases").mkdir()
     shutil.copy(program(), folder / "releases" / "floe")
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=folder / "releases")
-    handler.log_message = lambda *_: None
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder / "releases"))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with open(folder / "releases" / "floe", "rb") as file:

@@ -54,7 +54,7 @@ def tested(folder):
     terraform.init()
     out = terraform.run("test", "-no-color", codes=(0, 1))
     summary = out.strip().splitlines()[-1]
-    assert terraform.code == 0, out[-6000:]
+    assert terraform.code == 0, out[-3000:] + terraform.errors[-6000:]
     return summary
 
 

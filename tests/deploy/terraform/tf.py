@@ -35,7 +35,7 @@ class Terraform:
         done = subprocess.run(command, cwd=self.where, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit)
         if done.returncode not in codes:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
-        self.code = done.returncode
+        self.code, self.errors = done.returncode, done.stderr
         return done.stdout
 
     def init(self):
