@@ -62,7 +62,7 @@ variable "machines" {
     ssh_port  = optional(number, 22)
     user      = optional(string, "root")
     advertise = optional(string)
-    rack      = optional(string, "")
+    rack      = optional(string)
   }))
 }
 

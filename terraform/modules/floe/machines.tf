@@ -18,7 +18,7 @@ locals {
       cluster       = var.cluster
       files = concat(local.files, local.credentials, [
         { path = "/etc/floe/floe.toml", mode = "0644", text = "${local.config_file}advertise = \"${local.advertise[name]}\"\n" },
-        { path = "/etc/floe/place", mode = "0644", text = "RACK=${machine.rack}\nADDRESS=${machine.host}\n" },
+        { path = "/etc/floe/place", mode = "0644", text = "RACK=${coalesce(machine.rack, name)}\nADDRESS=${machine.host}\n" },
       ])
       place_from_instance = false
       advertise_own       = false

@@ -436,7 +436,7 @@ variable "instance_type" {
 }
 
 variable "ami_id" {
-  description = "Image with systemd, curl and cloud-init. Default: the newest Amazon Linux 2023 when Terraform runs."
+  description = "Image with systemd, curl and cloud-init, whose root device is /dev/xvda. Default: the newest Amazon Linux 2023 when Terraform runs."
   type        = string
   default     = null
 
@@ -483,13 +483,13 @@ variable "alarm_topic_arns" {
 # Machines given by address
 
 variable "machines" {
-  description = "On `machines`: by name, where a machine is reached by SSH (`host`, `ssh_port`, `user`, who must be root or may sudo without a password), what clients dial (`advertise`, default `host`), and its `rack`. The first `brokers` by name run one."
+  description = "On `machines`: by name, where a machine is reached by SSH (`host`, `ssh_port`, `user`, who must be root or may sudo without a password), what clients dial (`advertise`, default `host`), and its `rack` (default: its name). The first `brokers` by name run one."
   type = map(object({
     host      = string
     ssh_port  = optional(number, 22)
     user      = optional(string, "root")
     advertise = optional(string)
-    rack      = optional(string, "")
+    rack      = optional(string)
   }))
   default = {}
 
@@ -498,7 +498,7 @@ variable "machines" {
     error_message = "machines: at least one on platform machines, none elsewhere."
   }
   validation {
-    condition     = alltrue([for machine in values(var.machines) : can(regex("^[A-Za-z0-9.:_-]+$", "${machine.host}${coalesce(machine.advertise, machine.host)}")) && can(regex("^[A-Za-z0-9._-]*$", machine.rack))])
+    condition     = alltrue([for machine in values(var.machines) : can(regex("^[A-Za-z0-9.:_-]+$", "${machine.host}${coalesce(machine.advertise, machine.host)}")) && can(regex("^[A-Za-z0-9._-]+$", coalesce(machine.rack, "none")))])
     error_message = "machines: host, advertise and rack are names or addresses."
   }
 }

@@ -6,6 +6,7 @@ FOLDER keeps who runs. A service is started with its environment files and folde
 service anew for each first connection.
 """
 
+import itertools
 import os
 import re
 import shlex
@@ -65,15 +66,14 @@ def hold(unit):
     """A socket unit's life: the first connection starts the service with the sockets, and when that ends they are waited at again."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     service = unit.replace(".socket", ".service")
-    while True:
+    for life in itertools.count(1):
         listen = [word for address in setting(unit, "ListenStream") for word in ("-l", address)]
         words, environment = command(service)
         passed = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
         process = subprocess.Popen(["systemd-socket-activate", *listen, *passed, *words], start_new_session=True)
         pid_file(service).write_text(str(process.pid))
-        say(service, "waiting or running")
+        say(service, f"waits for a connection, or runs, for time {life}")
         process.wait()
-        say(service, "stopped")
 
 
 def stop(unit):

@@ -59,7 +59,7 @@ run "a_single_broker" {
     error_message = "a single broker tells clients the load balancer's address"
   }
   assert {
-    condition     = strcontains(local.user_data, var.binary_sha256) && !strcontains(local.user_data, "--etcd")
+    condition     = strcontains(local.user_data, var.binary_sha256) && !strcontains(local.user_data, "--etcd") && strcontains(local.user_data, "\"log_group_name\": \"/floe/floe\"")
     error_message = "the program is checked; a single broker knows no etcd"
   }
   assert {

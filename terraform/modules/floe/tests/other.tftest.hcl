@@ -72,7 +72,7 @@ run "a_broker_that_sleeps_and_is_woken" {
     error_message = "systemd holds the ports"
   }
   assert {
-    condition     = strcontains(local.scripts["one"], "systemctl restart floe.socket") && !strcontains(local.service_unit, "WantedBy=multi-user.target") && length(aws_s3_bucket.log) == 0
+    condition     = strcontains(local.scripts["one"], "systemctl start floe.socket") && !strcontains(local.service_unit, "WantedBy=multi-user.target") && length(aws_s3_bucket.log) == 0
     error_message = "the socket starts the service"
   }
 }
