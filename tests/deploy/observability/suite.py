@@ -23,9 +23,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "clients"))
+sys.path[:0] = [str(HERE.parent), str(ROOT / "tests" / "clients")]
 
-from run import TARGET, Skip, need, program, stop_broker
+import debian
+from run import Skip, program, stop_broker
 from stores import free_port
 
 RULES = ROOT / "deploy" / "prometheus"
@@ -37,18 +38,9 @@ TROUBLE = {"floe_kafka_errors_total": "crates/broker/src/metrics.rs"}
 
 def tools():
     """promtool and prometheus."""
-    found = [shutil.which(name) for name in ("promtool", "prometheus")]
-    unpacked = TARGET / "prometheus"
-    if not all(found):
-        if not (unpacked / "usr" / "bin" / "promtool").exists():
-            need("apt-get", "dpkg")
-            unpacked.mkdir(parents=True, exist_ok=True)
-            # Only fetched: installing it would start a service.
-            if subprocess.run(["apt-get", "-qq", "download", "prometheus"], cwd=unpacked, capture_output=True).returncode != 0:
-                raise Skip("prometheus is neither here nor to be had as a Debian package")
-            subprocess.run(["dpkg", "-x", next(unpacked.glob("prometheus_*.deb")), unpacked], check=True)
-        found = [str(unpacked / "usr" / "bin" / name) for name in ("promtool", "prometheus")]
-    return found
+    names = ("promtool", "prometheus")
+    found = [shutil.which(name) for name in names]
+    return found if all(found) else [str(debian.unpacked("prometheus") / "usr" / "bin" / name) for name in names]
 
 
 def rules():

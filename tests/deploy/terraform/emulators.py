@@ -4,7 +4,9 @@ LocalStack's free edition serves what is around brokers, and there a second plan
 does not give back as it was set is listed, and anything else fails. Each is installed into target/ by pip, pinned.
 """
 
+import base64
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import urllib.parse
 import urllib.request
 from xml.etree import ElementTree
 
+import static
 from run import TARGET, program, quiet, start_broker, stop_broker
 from stores import free_port
 from tf import Terraform
@@ -143,6 +146,7 @@ def one_life(folder, endpoint, example, variables, change):
     added = terraform.apply(variables)
     left = unexpected(terraform.changes(variables))
     assert not left, f"{example}: a second plan would change {left}"
+    user_data(folder, terraform)
     values, touched = change
     variables = {**variables, **values}
     planned = set(unexpected(terraform.changes(variables)))
@@ -153,6 +157,19 @@ def one_life(folder, endpoint, example, variables, change):
     destroyed = terraform.destroy(variables)
     assert destroyed[0] == added[0] > 20, (added, destroyed)
     return f"{example}: {added[0]} resources, no changes after, {next(iter(values))} changed, all destroyed"
+
+
+def user_data(folder, terraform):
+    """What an instance runs at its first start can be read by a shell, and its settings by a broker."""
+    state = json.loads(terraform.run("show", "-json"))
+    (module,) = state["values"]["root_module"]["child_modules"]
+    template = next(r["values"] for r in module["resources"] if r["type"] == "aws_launch_template")
+    script = base64.b64decode(template["user_data"]).decode()
+    assert len(script) < 16 * 1024, "EC2 takes 16 KiB of user data"
+    files = static.unpacked(folder, script)
+    bootstrap = terraform.output("bootstrap_servers")
+    single = f'advertise = "{bootstrap}"' in files["/etc/floe/floe.toml"]
+    assert single != ("--etcd" in files["/etc/systemd/system/floe.service"]), files
 
 
 def unexpected(changes):

@@ -18,6 +18,7 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
+import debian
 import emulators
 import stores
 from run import TARGET, Skip, need, program, quiet
@@ -95,11 +96,14 @@ def a_machine(folder):
     """SSH port and key file."""
     for name in ["ssh-keygen", "unshare", "curl"]:
         need(name)
-    sshd = shutil.which("sshd") or "/usr/sbin/sshd"
-    if not Path(sshd).exists() or os.geteuid() != 0:
-        raise Skip("needs an SSH server (openssh-server) and the superuser")
+    if os.geteuid() != 0:
+        raise Skip("a machine of its own needs the superuser")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         raise Skip("mount namespaces may not be made here")
+    sshd, libraries = "/usr/sbin/sshd", []
+    if not Path(sshd).exists():
+        unpacked = debian.unpacked("openssh-server", "libwrap0")
+        sshd, libraries = unpacked / "usr" / "sbin" / "sshd", [f"export LD_LIBRARY_PATH={next(unpacked.rglob('libwrap.so.0')).parent}"]
     for key in ["host", "user"]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
     shutil.copy(folder / "user.pub", folder / "authorized")
@@ -118,6 +122,8 @@ def a_machine(folder):
     for number, place in enumerate(["/etc", "/usr/local", "/var/lib", home]):
         at = folder / "layers" / str(number)
         script += [f"mkdir -p {at}/up {at}/work", f"mount -t overlay -o lowerdir={place},upperdir={at}/up,workdir={at}/work none {place}"]
+    # Who sshd is while it knows nobody.
+    script += ["grep -q ^sshd: /etc/passwd || echo sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin >>/etc/passwd", *libraries]
     script += ["mount -t tmpfs none /run", "mkdir -p /run/sshd", f"exec {sshd} -D -e -f {folder / 'sshd_config'}"]
     with open(folder / "sshd.log", "w") as log:
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-euc", "\n".join(script)]

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
 
+from run import program
 from tf import ROOT, Terraform
 
 REQUIRED = {
@@ -81,14 +83,26 @@ def installed(folder):
     terraform.run("plan", "-no-color", "-input=false", "-refresh=false", "-var-file=test.tfvars.json", "-out=plan")
     shown = json.loads(terraform.run("show", "-json", "plan"))
     script = json.loads(shown["planned_values"]["outputs"]["shown"]["value"])["one"]
+    files = unpacked(folder, script)
+    assert set(files) >= {"/etc/floe/credentials", "/etc/systemd/system/floe.socket"}, list(files)
+    return f"{len(files)} files, shells read the script, a broker the settings, {verified(folder, files)}"
+
+
+def unpacked(folder, script):
+    """The files that an installation writes, by path; shells can read it, and a broker its settings."""
     (folder / "install.sh").write_text(script)
     for shell in ["sh", "bash"]:
         done = subprocess.run([shell, "-n", folder / "install.sh"], capture_output=True, text=True)
         assert done.returncode == 0, f"{shell}: {done.stderr}"
     files = {path: base64.b64decode(text).decode() for path, text in re.findall(r"^write '(\S+)' \d+ <<'END'\n(.*?)\nEND$", script, re.M | re.S)}
-    assert set(files) >= {"/etc/floe/floe.toml", "/etc/floe/credentials", "/etc/systemd/system/floe.service", "/etc/systemd/system/floe.socket"}, list(files)
     hardened_alike(files["/etc/systemd/system/floe.service"])
-    return f"{len(files)} files, shells read the script, {verified(folder, files)}"
+    (folder / "floe.toml").write_text(files["/etc/floe/floe.toml"])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOE_")}
+    # In a cluster a machine adds its own address.
+    environment |= {} if "advertise" in files["/etc/floe/floe.toml"] else {"FLOE_ADVERTISE": "10.0.0.1:9092"}
+    done = subprocess.run([program(), "serve", "--config", folder / "floe.toml", "--dump-config"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return files
 
 
 def hardened_alike(service):

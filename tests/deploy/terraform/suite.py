@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-sys.path[:0] = [str(HERE), str(ROOT / "tests" / "clients")]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(ROOT / "tests" / "clients")]
 
 import emulators
 import machine
