@@ -302,13 +302,13 @@ variable "settings" {
 }
 
 variable "idle_exit" {
-  description = "On `machines`, single broker: it drains and ends after this time without clients (such as `15min`); systemd keeps its ports, and the next connection starts it again."
+  description = "On `machines`, single broker: it drains and ends after this time without clients (such as `15m`); systemd keeps its ports, and the next connection starts it again."
   type        = string
   default     = null
 
   validation {
-    condition     = var.idle_exit == null ? true : can(regex("^[1-9][0-9]*(s|min|h)$", var.idle_exit)) && var.platform == "machines" && !var.cluster
-    error_message = "idle_exit: a duration such as 15min; for a single broker on platform machines only, where systemd's sockets wake it."
+    condition     = var.idle_exit == null ? true : can(regex("^[1-9][0-9]*(s|m|h)$", var.idle_exit)) && var.platform == "machines" && !var.cluster
+    error_message = "idle_exit: a duration such as 15m; for a single broker on platform machines only, where systemd's sockets wake it."
   }
 }
 

@@ -77,7 +77,7 @@ def installed(folder):
         "store_access_key_id": "key",
         "store_secret_access_key": "secret",
         "machines": {"one": {"host": "10.0.0.1"}},
-        "idle_exit": "15min",
+        "idle_exit": "15m",
     }
     (terraform.where / "test.tfvars.json").write_text(json.dumps(variables))
     terraform.run("plan", "-no-color", "-input=false", "-refresh=false", "-var-file=test.tfvars.json", "-out=plan")

@@ -1,6 +1,8 @@
-# Brokers on AWS, with a mocked provider: what is made for a single broker, for none, for a cluster.
+# Brokers on AWS, with a mocked provider that knows at once what others tell after an apply: what is made for a single broker, for none, for a cluster.
 
 mock_provider "aws" {
+  override_during = plan
+
   mock_resource "aws_iam_role" {
     defaults = { arn = "arn:aws:iam::123456789012:role/floe-broker" }
   }
@@ -46,6 +48,7 @@ variables {
 }
 
 run "a_single_broker" {
+  command = plan
   assert {
     condition     = aws_autoscaling_group.broker[0].min_size == 0 && aws_autoscaling_group.broker[0].max_size == 1 && aws_autoscaling_group.broker[0].desired_capacity == local.desired && local.desired == 1
     error_message = "one broker in a group that may be empty"
@@ -93,6 +96,7 @@ run "a_single_broker" {
 }
 
 run "zero_brokers" {
+  command = plan
   variables {
     brokers = 0
   }
@@ -103,6 +107,7 @@ run "zero_brokers" {
 }
 
 run "a_key_of_its_own_and_a_group_that_others_scale" {
+  command = plan
   variables {
     manage_count = false
     kms_key_arn  = "arn:aws:kms:eu-west-1:123456789012:key/0d1e2f"
@@ -118,6 +123,7 @@ run "a_key_of_its_own_and_a_group_that_others_scale" {
 }
 
 run "a_cluster" {
+  command = plan
   variables {
     brokers     = 3
     cluster     = true
@@ -148,6 +154,7 @@ run "a_cluster" {
 }
 
 run "a_cluster_on_an_etcd_that_is_there" {
+  command = plan
   variables {
     brokers        = 3
     brokers_max    = 5

@@ -1,6 +1,8 @@
-# Brokers on machines given by address, and no brokers at all, with a mocked provider.
+# Brokers on machines given by address, and no brokers at all, with a mocked provider that knows at once what others tell after an apply.
 
 mock_provider "aws" {
+  override_during = plan
+
   mock_resource "aws_iam_policy" {
     defaults = { arn = "arn:aws:iam::123456789012:policy/floe-broker" }
   }
@@ -65,10 +67,10 @@ run "a_broker_that_sleeps_and_is_woken" {
     store_endpoint = "http://minio.example:9000"
     create_bucket  = false
     machines       = { one = { host = "10.1.0.5", user = "admin" } }
-    idle_exit      = "15min"
+    idle_exit      = "15m"
   }
   assert {
-    condition     = strcontains(local.socket_unit, "ListenStream=0.0.0.0:9092\nListenStream=0.0.0.0:9644\n") && strcontains(local.config_file, "\"floe.idle.exit.ms\" = \"15min\"")
+    condition     = strcontains(local.socket_unit, "ListenStream=0.0.0.0:9092\nListenStream=0.0.0.0:9644\n") && strcontains(local.config_file, "\"floe.idle.exit.ms\" = \"15m\"")
     error_message = "systemd holds the ports"
   }
   assert {
@@ -112,6 +114,7 @@ run "a_cluster_on_machines" {
 }
 
 run "only_a_bucket_and_its_policy" {
+  command = plan
   variables {
     platform           = "none"
     accept_no_security = false
@@ -125,6 +128,7 @@ run "only_a_bucket_and_its_policy" {
 }
 
 run "a_network_for_brokers_that_others_start" {
+  command = plan
   variables {
     platform        = "none"
     network         = true
