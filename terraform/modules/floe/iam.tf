@@ -5,7 +5,7 @@ data "aws_partition" "here" {
 }
 
 data "aws_region" "here" {
-  count = local.on_s3 || local.on_aws ? 1 : 0
+  count = local.on_s3 || local.has_network ? 1 : 0
 }
 
 locals {

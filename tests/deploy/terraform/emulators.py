@@ -177,7 +177,7 @@ def unexpected(changes):
     found = {}
     for address, attributes in changes.items():
         kind = address.split(".")[-2] if address.endswith("]") else address.rsplit(".", 1)[0]
-        rest = [name for name in attributes if name not in MOTO_DIFFERENCES.get(kind, ())]
+        rest = {name: values for name, values in attributes.items() if name not in MOTO_DIFFERENCES.get(kind, ())}
         if rest:
             found[address] = rest
     return found

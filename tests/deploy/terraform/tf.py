@@ -48,7 +48,7 @@ class Terraform:
         return counts(out)
 
     def changes(self, variables):
-        """What a plan would change: address -> the names of attributes that differ. Empty: no changes."""
+        """What a plan would change: address -> attribute -> before and after. Empty: no changes."""
         plan = self.where / "plan"
         self.run("plan", "-no-color", "-input=false", "-detailed-exitcode", f"-out={plan}", *flags(self.where, variables), codes=(0, 2))
         if self.code == 0:
@@ -58,8 +58,9 @@ class Terraform:
         for change in shown.get("resource_changes", []):
             if change["change"]["actions"] not in (["no-op"], ["read"]):
                 before, after = change["change"]["before"] or {}, change["change"]["after"] or {}
-                found[change["address"]] = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
-        return found or {"outputs": sorted(shown.get("output_changes", {}))}
+                names = sorted(before.keys() | after.keys())
+                found[change["address"]] = {k: (before.get(k), after.get(k)) for k in names if before.get(k) != after.get(k)}
+        return found or {"outputs": shown.get("output_changes", {})}
 
     def destroy(self, variables):
         out = self.run("destroy", "-no-color", "-input=false", "-auto-approve", *flags(self.where, variables))

@@ -33,7 +33,7 @@ run "a_single_broker_on_aws" {
     kms_key_arn             = "arn:aws:kms:eu-west-1:123456789012:alias/a"
     iam                     = false
     settings                = { "insecure" = "false" } # the module's
-    idle_exit               = "15m"                  # nothing wakes it here
+    idle_exit               = "15m"                    # nothing wakes it here
     vpc_id                  = null
     subnet_ids              = []
     client_cidrs            = ["0.0.0.0/0"]
@@ -116,7 +116,7 @@ run "a_cluster_on_machines" {
     cluster        = true
     etcd_endpoints = ["10.0.0.1:2379"] # without a scheme
     brokers        = 2                 # on one machine
-    idle_exit      = "15m"           # a member does not just go
+    idle_exit      = "15m"             # a member does not just go
   }
   expect_failures = [var.etcd_endpoints, var.brokers, var.idle_exit]
 }
