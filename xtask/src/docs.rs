@@ -1,6 +1,6 @@
 //! `cargo xtask docs`: writes the documents that come from code; with `--check` only compares.
 
-use crate::tree::root;
+use crate::{terraform, tree::root};
 use anyhow::{Context, bail};
 
 #[derive(Debug, clap::Args)]
@@ -11,12 +11,12 @@ pub(crate) struct Arguments {
 }
 
 /// Path and text of every document that comes from code. docs/formats.md has a test of its own beside the formats.
-fn documents() -> [(&'static str, String); 1] {
-    [("docs/protocol.md", floe_protocol::table::markdown())]
+fn documents() -> anyhow::Result<[(&'static str, String); 2]> {
+    Ok([("docs/protocol.md", floe_protocol::table::markdown()), (terraform::README, terraform::readme()?)])
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    for (path, text) in documents() {
+    for (path, text) in documents()? {
         let place = root().join(path);
         let is = std::fs::read_to_string(&place).unwrap_or_default();
         if is == text {

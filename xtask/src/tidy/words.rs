@@ -57,7 +57,7 @@ const WORDS: [Word; 26] = [
 
 /// The lock file holds names that are others' choice; clippy's list names what it forbids.
 const EXEMPT: [&str; 2] = ["Cargo.lock", "clippy.toml"];
-const CODE: [&str; 10] = [".rs", ".py", ".sh", ".js", ".mjs", ".ts", ".go", ".java", ".toml", "/run"];
+const CODE: [&str; 12] = [".rs", ".py", ".sh", ".js", ".mjs", ".ts", ".go", ".java", ".toml", ".tf", ".hcl", "/run"];
 
 pub(super) fn check(tree: &Tree, report: &mut Report) {
     for (path, text) in tree.texts().filter(|(path, _)| !EXEMPT.contains(path)) {
