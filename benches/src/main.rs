@@ -116,6 +116,7 @@ const STEPS: &[Step] = &[
     (&["H1", "H2", "H6"], rows::history::speed),
     (&["H3"], rows::history::directory),
     (&["H4", "H7"], rows::history::beside),
+    (&["H5"], rows::cold::lookups),
     (&["H8"], rows::many::partitions),
     (&["H9"], rows::compaction::compaction),
 ];

@@ -159,6 +159,12 @@ fn beside_replay(row: &Row) -> Option<Judged> {
     judged(format!("{}: {worst:.2}x, at {rate:.0} MB/s", texts.join(", ")), worst <= 1.3 && rate >= 50.0, worst <= 1.1 && rate >= 50.0)
 }
 
+fn cold(row: &Row) -> Option<Judged> {
+    let (offset, time, get) = (row.median("by offset")?, row.median("by time")?, row.median("small GET")?);
+    let most = offset.max(time) / get;
+    judged(format!("offset {} ms, time {} ms: {most:.1}x a small GET", number(offset), number(time)), most <= 4.0, most <= 3.0)
+}
+
 fn compaction(row: &Row) -> Option<Judged> {
     let (rate, memory) = (row.median("floe")?, row.median("floe: memory")?);
     judged(format!("{} MB/s of a core, {memory:.0} MiB", number(rate)), rate >= 60.0 && memory <= 256.0, rate >= 120.0 && memory <= 256.0)
@@ -284,6 +290,13 @@ const ASKED: &[Asked] = &[
         reach: "≤ 1.3x alone, at ≥ 50 MB/s",
         goal: "1.1x",
         judge: beside_replay,
+    },
+    Asked {
+        id: "H5",
+        what: "first record of a cold offset or time in 100,000 segments, shaped store",
+        reach: "≤ 4 first-byte latencies",
+        goal: "3",
+        judge: cold,
     },
     Asked { id: "H6", what: "GETs per GB replayed", reach: "≤ 200", goal: "130", judge: |row| at_most(row, "floe", "", 200.0, 130.0) },
     Asked {

@@ -6,6 +6,8 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+const FETCH: i16 = 1;
+const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const OFFSET_COMMIT: i16 = 8;
 const OFFSET_FETCH: i16 = 9;
@@ -89,6 +91,73 @@ pub(crate) fn all_created(answer: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Fetch version 4 of one partition, which waits for a byte.
+pub(crate) fn fetch(topic: &str, partition: i32, offset: i64, max_bytes: i32) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(FETCH, 4)?;
+    body.extend((-1i32).to_be_bytes()); // no replica
+    body.extend(30_000i32.to_be_bytes());
+    body.extend(1i32.to_be_bytes());
+    body.extend(max_bytes.to_be_bytes());
+    body.push(0); // uncommitted
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, topic)?;
+    body.extend(1i32.to_be_bytes());
+    body.extend(partition.to_be_bytes());
+    body.extend(offset.to_be_bytes());
+    body.extend(max_bytes.to_be_bytes());
+    frame(&body)
+}
+
+/// The offset of the first batch that a Fetch of one partition brought.
+pub(crate) fn first_batch(answer: &[u8]) -> anyhow::Result<i64> {
+    let mut reader = Reader(answer);
+    reader.i32()?; // throttle
+    reader.i32()?;
+    reader.string()?;
+    reader.i32()?;
+    reader.i32()?;
+    match reader.i16()? {
+        0 => {}
+        code => bail!("nothing was fetched: Kafka error {code}"),
+    }
+    reader.i64()?; // high watermark
+    reader.i64()?; // last stable offset
+    for _ in 0..reader.i32()?.max(0) {
+        bail!("no transaction can have been aborted");
+    }
+    if reader.i32()? < 8 {
+        bail!("no batch was fetched");
+    }
+    reader.i64()
+}
+
+/// ListOffsets version 1 of one partition: the first record at or after a time.
+pub(crate) fn offset_for_time(topic: &str, partition: i32, timestamp: i64) -> anyhow::Result<Vec<u8>> {
+    let mut body = request(LIST_OFFSETS, 1)?;
+    body.extend((-1i32).to_be_bytes());
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, topic)?;
+    body.extend(1i32.to_be_bytes());
+    body.extend(partition.to_be_bytes());
+    body.extend(timestamp.to_be_bytes());
+    frame(&body)
+}
+
+/// The offset that ListOffsets found.
+pub(crate) fn found_offset(answer: &[u8]) -> anyhow::Result<i64> {
+    let mut reader = Reader(answer);
+    reader.i32()?;
+    reader.string()?;
+    reader.i32()?;
+    reader.i32()?;
+    match reader.i16()? {
+        0 => {}
+        code => bail!("no offset was found: Kafka error {code}"),
+    }
+    reader.i64()?; // its timestamp
+    reader.i64()
+}
+
 /// Metadata version 1, of all topics.
 pub(crate) fn all_metadata() -> anyhow::Result<Vec<u8>> {
     let mut body = request(METADATA, 1)?;
@@ -153,8 +222,7 @@ pub(crate) fn fetched(answer: &[u8]) -> anyhow::Result<Vec<i64>> {
     let mut offsets = Vec::new();
     for _ in 0..reader.i32()? {
         reader.i32()?;
-        let (high, low) = (reader.i32()?, reader.i32()?);
-        offsets.push((i64::from(high) << 32) | i64::from(low.cast_unsigned()));
+        offsets.push(reader.i64()?);
         reader.string()?;
         match reader.i16()? {
             0 => {}

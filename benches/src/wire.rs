@@ -117,6 +117,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A null string is empty.
+    pub(crate) fn i64(&mut self) -> anyhow::Result<i64> {
+        let bytes = self.take(8)?;
+        Ok(i64::from_be_bytes(bytes.try_into()?))
+    }
+
     pub(crate) fn string(&mut self) -> anyhow::Result<&'a str> {
         let len = self.i16()?;
         Ok(std::str::from_utf8(self.take(usize::try_from(len.max(0))?)?)?)

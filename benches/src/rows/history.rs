@@ -100,19 +100,24 @@ pub(crate) fn speed(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The client that Floe uses, on a shaped store's bucket.
+pub(super) async fn store_of(url: &str) -> anyhow::Result<S3Backend> {
+    let options = S3Options {
+        endpoint: Some(url.to_owned()),
+        region: Some("us-east-1".to_owned()),
+        path_style: Some(true),
+        access_key_id: Some("bench".to_owned()),
+        secret_access_key: Some("bench".to_owned()),
+        ..S3Options::default()
+    };
+    Ok(S3Backend::open(&Env::real(), "bench", "floe", &options).await?)
+}
+
 /// Seconds for all objects with records, by many requests at once of the client that Floe uses.
 fn raw_get(url: &str) -> anyhow::Result<f64> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let options = S3Options {
-            endpoint: Some(url.to_owned()),
-            region: Some("us-east-1".to_owned()),
-            path_style: Some(true),
-            access_key_id: Some("bench".to_owned()),
-            secret_access_key: Some("bench".to_owned()),
-            ..S3Options::default()
-        };
-        let backend = S3Backend::open(&Env::real(), "bench", "floe", &options).await?;
+        let backend = store_of(url).await?;
         let mut ranges = Vec::new();
         let mut after: Option<String> = None;
         loop {

@@ -1,5 +1,6 @@
 //! The rows of the report, one file per family. Each measures one round for all candidates in turn.
 
+pub(crate) mod cold;
 pub(crate) mod compaction;
 pub(crate) mod crowd;
 pub(crate) mod groups;
