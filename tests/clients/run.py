@@ -111,7 +111,7 @@ def node_modules():
         (NODE / "package.json").write_text(wanted)
         quiet(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"], "npm install", cwd=NODE)
         stamp.write_text(wanted)
-    for script in [*(HERE / "node").glob("*.mjs"), *(HERE / "mixed").glob("*.mjs")]:
+    for script in [file for folder in ["node", "mixed", "restarts"] for file in (HERE / folder).glob("*.mjs")]:
         shutil.copy(script, NODE / script.name)
     return NODE / "node_modules" / ".bin" / "node"
 
@@ -161,7 +161,8 @@ def java_library(version=None):
 
 def java_command(library, program):
     """A program of ours with a version of kafka-clients. They live for seconds: no time for optimising compilers."""
-    sources = [HERE / "java" / f"{name}.java" for name in ["Smoke", "Groups", "Interfaces"]] + [HERE / "mixed" / "Member.java"]
+    sources = [HERE / "java" / f"{name}.java" for name in ["Smoke", "Groups", "Interfaces"]] 
+    sources += [HERE / "mixed" / "Member.java", HERE / "restarts" / "Restarts.java"]
     classes = JAVA / "classes"
     stamp, wanted = classes / "built", "\n".join(source.read_text() for source in sources)
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -248,10 +249,10 @@ def program():
     return found
 
 
-def start_broker(folder, options, store=()):
+def start_broker(folder, options, store=(), listen="127.0.0.1:0"):
     """A broker that keeps all it has in `folder`, but for its store if `store` says where that is; and its address."""
-    log = open(folder / "broker.log", "w")
-    command = [program(), "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *store]
+    log = open(folder / "broker.log", "a")
+    command = [program(), "serve", "--data", folder / "data", "--listen", listen, "--admin", "127.0.0.1:0", *store]
     for option in options:
         command += ["-o", option]
     # The broker takes settings from the environment; what tests are told there is not for it.

@@ -222,9 +222,17 @@ public class Groups {
             for (int n = 0; n < PARTITIONS * EACH; n++) producer.send(new ProducerRecord<>(topic, n % PARTITIONS, null, "value-" + n)).get();
             var eager = Map.of("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor");
             var cooperative = Map.of("partition.assignment.strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
-            lives("eager", eager, false);
-            lives("cooperative", cooperative, true);
-            statics(eager);
+            // Each has a group of its own, and waits most of its time.
+            var threads = Executors.newCachedThreadPool(run -> {
+                var thread = new Thread(run);
+                thread.setDaemon(true);
+                return thread;
+            });
+            List<Callable<Void>> parts = List.of(
+                () -> { lives("eager", eager, false); return null; },
+                () -> { lives("cooperative", cooperative, true); return null; },
+                () -> { statics(eager); return null; });
+            for (var part : threads.invokeAll(parts)) part.get();
             administer(admin, topic + "-eager");
             patternPauseSeek(producer);
         }
