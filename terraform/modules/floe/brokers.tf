@@ -82,11 +82,14 @@ resource "aws_autoscaling_group" "broker" {
     id      = aws_launch_template.broker[0].id
     version = aws_launch_template.broker[0].latest_version
   }
-  instance_refresh {
-    strategy = "Rolling"
-    preferences {
-      # A single broker ends before its successor starts: it drains, and the successor takes over what is in the bucket.
-      min_healthy_percentage = var.cluster ? 66 : 0
+  dynamic "instance_refresh" {
+    for_each = var.replace_instances ? [1] : []
+    content {
+      strategy = "Rolling"
+      preferences {
+        # A single broker ends before its successor starts: it drains, and the successor takes over what is in the bucket.
+        min_healthy_percentage = var.cluster ? 66 : 0
+      }
     }
   }
   dynamic "tag" {

@@ -33,7 +33,7 @@ variable "accept_no_security" {
 }
 
 variable "tags" {
-  description = "Tags of everything on AWS that takes tags."
+  description = "Tags of everything on AWS that takes tags, but for alarms."
   type        = map(string)
   default     = {}
 }
@@ -435,6 +435,12 @@ variable "instance_type" {
   default     = "t4g.small"
 }
 
+variable "replace_instances" {
+  description = "Whether an apply that changes what instances are given replaces those that run. False: only new ones get it."
+  type        = bool
+  default     = true
+}
+
 variable "ami_id" {
   description = "Image with systemd, curl and cloud-init, whose root device is /dev/xvda. Default: the newest Amazon Linux 2023 when Terraform runs."
   type        = string
@@ -458,7 +464,7 @@ variable "volume_gib" {
 }
 
 variable "logs" {
-  description = "Whether brokers' logs go to a CloudWatch log group. On `aws`."
+  description = "Whether brokers' logs go to a CloudWatch log group, with an alarm on errors. On `aws`; with `network` the group is made."
   type        = bool
   default     = true
 }

@@ -1,4 +1,4 @@
-# Logs and alarms on AWS.
+# Logs and alarms on AWS. Alarms have no tags: not every emulator gives them back, and their names say whose they are.
 
 resource "aws_cloudwatch_log_group" "broker" {
   count             = local.has_logs ? 1 : 0
@@ -33,7 +33,6 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_topic_arns
-  tags                = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "unready" {
@@ -51,7 +50,6 @@ resource "aws_cloudwatch_metric_alarm" "unready" {
   # An empty group has no hosts, healthy or not.
   treat_missing_data = "notBreaching"
   alarm_actions      = var.alarm_topic_arns
-  tags               = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "instances" {
@@ -68,7 +66,6 @@ resource "aws_cloudwatch_metric_alarm" "instances" {
   evaluation_periods  = 3
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_topic_arns
-  tags                = local.tags
 }
 
 # Nothing replaces these: see the README.
@@ -86,5 +83,4 @@ resource "aws_cloudwatch_metric_alarm" "etcd" {
   evaluation_periods  = 3
   treat_missing_data  = "breaching"
   alarm_actions       = var.alarm_topic_arns
-  tags                = local.tags
 }

@@ -50,7 +50,7 @@ variables {
 run "a_single_broker" {
   command = plan
   assert {
-    condition     = aws_autoscaling_group.broker[0].min_size == 0 && aws_autoscaling_group.broker[0].max_size == 1 && aws_autoscaling_group.broker[0].desired_capacity == local.desired && local.desired == 1
+    condition     = aws_autoscaling_group.broker[0].min_size == 0 && aws_autoscaling_group.broker[0].max_size == 1 && aws_autoscaling_group.broker[0].desired_capacity == local.desired && local.desired == 1 && aws_autoscaling_group.broker[0].instance_refresh[0].preferences[0].min_healthy_percentage == 0
     error_message = "one broker in a group that may be empty"
   }
   assert {
