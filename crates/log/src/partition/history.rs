@@ -20,7 +20,9 @@ impl Partition {
     }
 
     /// Reads the manifest that the index names, by one request. A newer one may stand: then this one is an old view, which
-    /// serves readers until something of it is gone, and nothing else (R17).
+    /// serves readers until something of it is gone, and nothing else (R17). It may even be another than the index meant: where
+    /// that one was pruned, the create of a deposed owner may land under its number (T26). Such a one is true as far as it
+    /// goes; if it does not go as far as the index relies on, the newest is read.
     ///
     /// # Errors
     /// As [`Partition::read`].
@@ -28,10 +30,23 @@ impl Partition {
         let version = self.state.lock().line.manifest;
         if let Some(version) = version
             && let Some(manifest) = read_version(&self.shared.store, self.id, version).await?
+            && self.state.lock().is_joined_by(&manifest)
         {
             return self.meet(Some(manifest)).map(drop);
         }
         self.read_history().await.map(drop)
+    }
+
+    /// Sees to it that the newest manifest is known, if there may be one: what deletes rests on no old view.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub(crate) async fn ensure_newest_history(&self) -> Result<(), ReadError> {
+        let is_old = {
+            let state = self.state.lock();
+            state.needs_history() || (state.history.manifest().is_some() && !state.history_is_newest)
+        };
+        if is_old { self.read_history().await.map(drop) } else { Ok(()) }
     }
 
     /// Reads the newest manifest and takes it in.
@@ -123,6 +138,14 @@ impl State {
         self.unsettled_since = None;
         self.waiters.log_start(self.line.log_start);
         freed
+    }
+
+    /// Whether the manifest places everything in front of what the line lists.
+    fn is_joined_by(&self, manifest: &Manifest) -> bool {
+        let listed = self.line.segments.iter().find(|segment| segment.base_offset < segment.end_offset);
+        let from = listed.map_or(self.line.end, |segment| segment.base_offset);
+        let end = manifest.segments.last().map_or(manifest.log_start, |last| last.end_offset);
+        from <= end.max(self.line.log_start)
     }
 
     /// Whether something of the log may lie where only a manifest that nobody has read says.

@@ -162,6 +162,35 @@ fn a_partition_with_a_hundred_thousand_segments_opens_and_is_searched_as_fast_as
 }
 
 #[test]
+fn t26_a_late_create_under_the_number_that_an_index_names_is_not_taken_for_what_it_named() {
+    run(async {
+        let (room, id) = filled(75, 300).await;
+        let quiet = || EngineOptions { settle_check: 100_000 * SECOND, ..many_packs() };
+        let key = room.store.peek_keys(&keys::manifests_prefix(id)).remove(0);
+        let (header, named) = floe_formats::decode::<Manifest>(&room.store.peek(&key).expect("it is there")).expect("a manifest");
+        // A later version counts, the one that the index names was pruned, and that of a deposed owner has landed in its place.
+        let later = Manifest { version: named.version + 1, ..named.clone() };
+        let mut late = named.clone();
+        let gone = late.segments.split_off(late.segments.len() - 5);
+        let first = gone.first().expect("it was there").base_offset;
+        late.snapshot.end = first;
+        room.store.plant(&keys::manifest(id, later.version), floe_formats::encode(&header.writer, &later));
+        room.store.plant(&key, floe_formats::encode(&header.writer, &late));
+        for by_time in [false, true] {
+            let broker = room.with_new_disk().start(quiet()).await;
+            let partition = broker.partition(id);
+            if by_time {
+                let found = partition.offset_for_time(1_000_000 + 1_000 * first).await.expect("readable");
+                assert_eq!(found, Some((first, 1_000_000 + 1_000 * first)));
+            } else {
+                assert_eq!(values(&partition, 0).await, numbered(0, &[VALUE; 300]));
+            }
+            room.crash(broker).await;
+        }
+    });
+}
+
+#[test]
 fn an_old_view_of_the_manifest_serves_readers_until_something_of_it_is_gone() {
     run(async {
         let (room, id) = filled(73, 300).await;
