@@ -1,4 +1,5 @@
-//! A connection that sends Produce requests byte by byte: correlation ids and payloads that a system-call trace shows as text.
+//! A connection that sends requests byte by byte: Produce with correlation ids and payloads that a system-call trace shows as text, and
+//! others as they are given.
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -27,6 +28,26 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(Self(stream))
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.0.write_all(bytes)?)
+    }
+
+    /// The next answer, with its correlation id.
+    ///
+    /// # Errors
+    /// None came.
+    pub fn take(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut len = [0; 4];
+        self.0.read_exact(&mut len).context("no answer")?;
+        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(len))?];
+        self.0.read_exact(&mut frame)?;
+        Ok(frame)
     }
 
     /// Sends one batch with one record, acks=all; does not wait.
@@ -59,10 +80,7 @@ impl Connection {
     /// # Errors
     /// None came, or it is an error.
     pub fn answer(&mut self) -> anyhow::Result<(Correlation, i64)> {
-        let mut len = [0; 4];
-        self.0.read_exact(&mut len).context("no answer")?;
-        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(len))?];
-        self.0.read_exact(&mut frame)?;
+        let frame = self.take()?;
         let correlation = frame[..4].try_into()?;
         // Topics, name, partitions, index: then the error and the offset.
         let name = usize::from(u16::from_be_bytes(frame[8..10].try_into()?));
@@ -71,6 +89,20 @@ impl Connection {
         ensure!(error == 0, "the broker answered with error {error}");
         Ok((correlation, i64::from_be_bytes(frame[at + 2..at + 10].try_into()?)))
     }
+}
+
+/// A request without tagged fields, as it goes over the wire.
+///
+/// # Errors
+/// It is longer than a frame can say.
+pub fn request(api: i16, version: i16, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut frame = Vec::new();
+    frame.extend(api.to_be_bytes());
+    frame.extend(version.to_be_bytes());
+    frame.extend(b"e2e ");
+    string(&mut frame, "e2e");
+    frame.extend(body);
+    Ok([&i32::try_from(frame.len())?.to_be_bytes()[..], &frame].concat())
 }
 
 fn string(body: &mut Vec<u8>, text: &str) {
