@@ -49,7 +49,7 @@ fn idle(address: &str) -> Connection {
 /// Every other one asks for much and takes nothing; the others announce a large request and send a little of it.
 fn slow(address: &str, number: usize) -> Connection {
     let mut connection = Connection::open(address).unwrap();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         connection.send_bytes(&metadata().repeat(100)).unwrap();
     } else {
         connection.send_bytes(&(512_i32 << 10).to_be_bytes()).unwrap();
