@@ -97,7 +97,7 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 }
 
 async fn check(shared: &Shared, partition: &Arc<Partition>, retention: Retention) {
-    if let Err(error) = partition.ensure_newest_history().await {
+    if let Err(error) = partition.ensure_newest().await {
         return tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest");
     }
     if let Some(start) = partition.expired(retention, shared.env.now_ms()) {

@@ -19,34 +19,54 @@ impl Partition {
         if self.state.lock().needs_history() { self.learn_history().await } else { Ok(()) }
     }
 
-    /// Reads the manifest that the index names, by one request. A newer one may stand: then this one is an old view, which
-    /// serves readers until something of it is gone, and nothing else (R17). It may even be another than the index meant: where
-    /// that one was pruned, the create of a deposed owner may land under its number (T26). Such a one is true as far as it
-    /// goes; if it does not go as far as the index relies on, the newest is read.
+    /// Sees to it that what is known of manifests, if anything is needed of them, is the newest.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub(crate) async fn ensure_newest(&self) -> Result<(), ReadError> {
+        let is_old = {
+            let state = self.state.lock();
+            !state.history_is_newest && (state.history.is_known() || state.needs_history())
+        };
+        if is_old { self.read_history().await.map(drop) } else { Ok(()) }
+    }
+
+    /// Looks where records may be that nothing which is known places: in the manifest that the index names, by one request,
+    /// and if that has been looked at, or does not fit, in the newest.
     ///
     /// # Errors
     /// As [`Partition::read`].
     pub(super) async fn learn_history(&self) -> Result<(), ReadError> {
-        let version = self.state.lock().line.manifest;
+        let version = {
+            let state = self.state.lock();
+            if state.history.is_known() { None } else { state.line.manifest }
+        };
         if let Some(version) = version
             && let Some(manifest) = read_version(&self.shared.store, self.id, version).await?
-            && self.state.lock().is_joined_by(&manifest)
+            && self.view(manifest)?
         {
-            return self.meet(Some(manifest)).map(drop);
+            return Ok(());
         }
         self.read_history().await.map(drop)
     }
 
-    /// Sees to it that the newest manifest is known, if there may be one: what deletes rests on no old view.
-    ///
-    /// # Errors
-    /// As [`Partition::read`].
-    pub(crate) async fn ensure_newest_history(&self) -> Result<(), ReadError> {
-        let is_old = {
-            let state = self.state.lock();
-            state.needs_history() || (state.history.manifest().is_some() && !state.history_is_newest)
-        };
-        if is_old { self.read_history().await.map(drop) } else { Ok(()) }
+    /// Takes a manifest that was not read as the newest for a view that serves readers until something of it is gone (R17),
+    /// and nothing else: it may be old, and under the name of one that was deleted it may be a late owner's (T51). False if
+    /// it and the line together do not place everything.
+    fn view(&self, manifest: Manifest) -> Result<bool, ReadError> {
+        self.check_not_fenced(Some(&manifest))?;
+        let mut state = self.state.lock();
+        if state.history.is_known() {
+            return Ok(true);
+        }
+        let from = manifest.segments.first().map_or(manifest.log_start, |first| first.base_offset.max(manifest.log_start));
+        let end = manifest.segments.last().map_or(manifest.log_start, |last| last.end_offset);
+        let listed_from = state.line.segments.first().map_or(state.line.end, |first| first.base_offset);
+        let fits = from <= state.line.log_start && listed_from <= end.max(state.line.log_start) && end <= state.line.end;
+        if fits {
+            state.history = History::Is(Arc::new(manifest));
+        }
+        Ok(fits)
     }
 
     /// Reads the newest manifest and takes it in.
@@ -55,16 +75,29 @@ impl Partition {
     /// The store's; `Ended`: a later owner has published.
     pub(crate) async fn read_history(&self) -> Result<Option<Arc<Manifest>>, ReadError> {
         let newest = read_newest(&self.shared.store, self.id).await?;
-        let met = self.meet(newest)?;
-        self.state.lock().history_is_newest = true;
-        Ok(met)
+        self.meet(newest)
     }
 
     /// Takes in a manifest that was read as the newest. Whoever meets a greater epoch, or an equal one of another's, is
     /// fenced (R15).
     pub(crate) fn meet(&self, newest: Option<Manifest>) -> Result<Option<Arc<Manifest>>, ReadError> {
+        self.check_not_fenced(newest.as_ref())?;
+        let mut state = self.state.lock();
+        let knew_newest = std::mem::replace(&mut state.history_is_newest, true);
+        match newest {
+            Some(manifest) if !knew_newest || manifest.version > state.history.version() => {
+                self.shared.tail_memory.released(state.install(manifest));
+            }
+            None if !knew_newest => state.history = History::None,
+            // An older view than the one that is known: a read that was slow.
+            Some(_) | None => {}
+        }
+        Ok(state.history.manifest().cloned())
+    }
+
+    fn check_not_fenced(&self, found: Option<&Manifest>) -> Result<(), ReadError> {
         let foreign = |found: &Manifest| found.epoch > self.epoch || (found.epoch == self.epoch && found.by != self.shared.incarnation);
-        if let Some(found) = newest.as_ref().filter(|found| foreign(found)) {
+        if let Some(found) = found.filter(|found| foreign(found)) {
             let ended = Ended::Fenced {
                 by: Some(found.by),
                 found: format!("manifest {} of {} is of epoch {}", found.version, self.id, found.epoch),
@@ -72,14 +105,7 @@ impl Partition {
             self.shared.end(ended.clone());
             return Err(ReadError::Ended(ended));
         }
-        let mut state = self.state.lock();
-        match newest {
-            Some(manifest) if manifest.version > state.history.version() => self.shared.tail_memory.released(state.install(manifest)),
-            None if !state.history.is_known() => state.history = History::None,
-            // An older view than the one that is known: a read that was slow.
-            Some(_) | None => {}
-        }
-        Ok(state.history.manifest().cloned())
+        Ok(())
     }
 
     /// Takes in a manifest of this incarnation that counts.
@@ -138,14 +164,6 @@ impl State {
         self.unsettled_since = None;
         self.waiters.log_start(self.line.log_start);
         freed
-    }
-
-    /// Whether the manifest places everything in front of what the line lists.
-    fn is_joined_by(&self, manifest: &Manifest) -> bool {
-        let listed = self.line.segments.iter().find(|segment| segment.base_offset < segment.end_offset);
-        let from = listed.map_or(self.line.end, |segment| segment.base_offset);
-        let end = manifest.segments.last().map_or(manifest.log_start, |last| last.end_offset);
-        from <= end.max(self.line.log_start)
     }
 
     /// Whether something of the log may lie where only a manifest that nobody has read says.

@@ -37,7 +37,7 @@ enum Source {
     Wal(Lsn, Lsn),
     /// The segment that holds it, and some that follow.
     Pack(Vec<SegmentRef>),
-    /// In a pack that only a manifest names which nobody has read yet.
+    /// In a pack that only a manifest names which nobody has read yet, perhaps the newest.
     Unread,
 }
 
@@ -118,7 +118,7 @@ impl Partition {
         }
         match state.placed_from(offset, SEGMENTS_AHEAD) {
             segments if !segments.is_empty() => Ok(Source::Pack(segments)),
-            _ if !state.history.is_known() => Ok(Source::Unread),
+            _ if !state.history_is_newest => Ok(Source::Unread),
             _ => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
         }
     }

@@ -217,3 +217,46 @@ fn an_old_view_of_the_manifest_serves_readers_until_something_of_it_is_gone() {
         room.assert_clean().await;
     });
 }
+
+#[test]
+fn t51_what_stands_under_the_name_of_a_version_that_was_deleted_is_no_more_than_a_view() {
+    run(async {
+        for shape in ["less", "gone", "more"] {
+            let (room, id) = filled(75, 60).await;
+            let broker = room.start(many_packs()).await;
+            room.pass(20 * SECOND).await;
+            for _ in 0..2 {
+                append(&broker.partition(id), &batch(&[(1, VALUE)])).await.expect("appended");
+            }
+            room.stop(broker).await;
+            // The next owner published on top of what `end` names, deleted that, and died; then an earlier one's create lands.
+            let key = room.store.peek_keys(&keys::manifests_prefix(id)).remove(0);
+            let (header, named): (_, Manifest) = floe_formats::decode(&room.store.peek(&key).expect("it is there")).expect("sound");
+            let newest = Manifest { version: named.version + 1, ..named.clone() };
+            room.store.plant(&keys::manifest(id, newest.version), floe_formats::encode(&header.writer, &newest));
+            let gone = |n: usize| PackRef::Own { partition: id, epoch: 1, ulid: Ulid(n as u128) };
+            let mut late = Manifest { epoch: 1, by: Incarnation(1), ..named };
+            match shape {
+                "less" => late.segments.truncate(late.segments.len() / 2),
+                "gone" => late.segments.iter_mut().enumerate().for_each(|(n, segment)| segment.pack = gone(n)),
+                _ => {
+                    let last = late.segments.last().expect("there are some").clone();
+                    assert!(last.end_offset < 62, "some are in slots only");
+                    late.segments.push(SegmentRef { pack: gone(0), base_offset: last.end_offset, end_offset: 62, ..last });
+                }
+            }
+            room.store.plant(&key, floe_formats::encode(&header.writer, &late));
+            let room = room.with_new_disk();
+            let broker = room.start(many_packs()).await;
+            assert_eq!(values(&broker.partition(id), 0).await, numbered(0, &[VALUE; 62]), "{shape}");
+            append(&broker.partition(id), &batch(&[(1, VALUE)])).await.expect("appended");
+            room.pass(20 * SECOND).await;
+            room.crash(broker).await;
+            let room = room.with_new_disk();
+            let broker = room.start(many_packs()).await;
+            assert_eq!(values(&broker.partition(id), 0).await, numbered(0, &[VALUE; 63]), "{shape}");
+            room.crash(broker).await;
+            room.assert_clean().await;
+        }
+    });
+}
