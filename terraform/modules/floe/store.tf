@@ -50,6 +50,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "log" {
       days_after_initiation = 1
     }
   }
+
+  # The provider waits until the rule has been read unchanged for most of a minute; three minutes, its default, were not always enough.
+  timeouts {
+    create = "10m"
+    update = "10m"
+  }
 }
 
 resource "aws_s3_bucket_policy" "tls_only" {
