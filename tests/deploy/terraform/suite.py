@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """terraform/: python3 tests/deploy/terraform/suite.py [CHECK…]; without names all that are quick, with FLOE_TEST_FULL=1 all.
 
-Quick: formatting, the module and its examples validated, `terraform test` with a mocked provider, the unit files and scripts that machines get,
-and that brokers' policy names exactly the calls that a broker makes. Full: apply, plan without changes, change, destroy with the real provider on
+Quick: formatting, the module and its examples validated, the unit files and scripts that machines get, and that brokers' policy names exactly
+the calls that a broker makes. Full: `terraform test` with a mocked provider; apply, plan without changes, change, destroy with the real provider on
 LocalStack and moto, and the minio example on a machine by SSH. What is not here is skipped with the reason. Works on copies; needs no network but
 pip's for the emulators.
 """
@@ -28,8 +28,8 @@ import static
 from run import Skip
 
 FULL = os.environ.get("FLOE_TEST_FULL") == "1"
-QUICK = {"test": static.tested, "policy": policy.check, "format": static.formatted, "validate": static.validated, "installed": static.installed}
-LONG = {"localstack": emulators.localstack, "moto": emulators.moto, "minio": machine.check}
+QUICK = {"policy": policy.check, "format": static.formatted, "validate": static.validated, "installed": static.installed}
+LONG = {"test": static.tested, "localstack": emulators.localstack, "moto": emulators.moto, "minio": machine.check}
 
 
 def one(name, check):
