@@ -21,10 +21,11 @@ const AT_ONCE: usize = 10;
 const PARTITIONS: i32 = 500;
 const LIMIT: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
-/// What 1,200 connections may cost while they are there: the answers that slow ones do not take are bounded, one each.
-const HELD: u64 = 96 * MIB;
-/// Between the first round and all that follow, each with 4,200 connections: 3 KiB that one leaves behind show in two rounds.
-const GROWTH: u64 = 24 * MIB;
+/// What 1,200 connections may cost while they are there, and what was there before and is not given back yet: the answers that slow
+/// ones do not take are bounded, one each. In any of the rounds.
+const HELD: u64 = 160 * MIB;
+/// What all rounds may leave, each of 4,200 connections: 1.3 KiB that one leaves behind show in three.
+const LEFT: u64 = 16 * MIB;
 
 fn api_versions() -> Vec<u8> {
     request(18, 0, &[]).unwrap()
@@ -35,8 +36,11 @@ fn metadata() -> Vec<u8> {
     request(3, 1, &(-1_i32).to_be_bytes()).unwrap()
 }
 
+/// The broker's sockets. Its files come and go as it flushes.
 fn descriptors(broker: &Broker) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).unwrap().count()
+    let all = std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).unwrap();
+    let is_socket = |path: &std::path::Path| std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"));
+    all.filter(|entry| entry.as_ref().is_ok_and(|entry| is_socket(&entry.path()))).count()
 }
 
 fn idle(address: &str) -> Connection {
@@ -117,14 +121,13 @@ fn memory_stays_flat_under_idle_and_slow_connections_floods_and_reconnect_storms
     producer.send(*b"orde", "orders", 0, b"the first").unwrap();
     producer.answer().unwrap();
     let quiet = broker.memory().unwrap();
-    let (held, after) = round(&broker, &mut producer);
-    println!("memory: {} MiB quiet, {} with {} connections, {} after", quiet / MIB, held / MIB, IDLE + SLOW, after / MIB);
-    assert!(held < quiet + HELD, "{held} bytes of memory, {quiet} before");
-    for _ in 0..rounds(2, 20).min(20) {
-        let (again_held, again_after) = round(&broker, &mut producer);
-        println!("memory again: {} MiB, {} after", again_held / MIB, again_after / MIB);
-        assert!(again_held < held + GROWTH, "{again_held} bytes of memory, {held} in the first round");
-        assert!(again_after < after + GROWTH, "{again_after} bytes of memory, {after} after the first round");
+    for _ in 0..rounds(3, 20).min(20) {
+        let (held, after) = round(&broker, &mut producer);
+        println!("memory: {} MiB quiet, {} with {} connections, {} after", quiet / MIB, held / MIB, IDLE + SLOW, after / MIB);
+        assert!(held.max(after) < quiet + HELD, "{held} and {after} bytes of memory, {quiet} before");
     }
+    // The allocator keeps what was used for ten seconds; then all of it is given back.
+    let is_back = wait::until(LIMIT, || (broker.memory().unwrap() < quiet + LEFT).then_some(()));
+    assert!(is_back.is_some(), "{} bytes of memory after a while, {quiet} before", broker.memory().unwrap());
     assert_eq!(broker.stop().unwrap(), 0);
 }
