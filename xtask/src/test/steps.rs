@@ -40,7 +40,7 @@ const ROWS: &[Row] = &[
     row("tidy", "cargo run --locked --quiet --package xtask -- tidy --quiet", "git"),
     row("docs", "cargo run --locked --quiet --package xtask -- docs --check", ""),
     row("lints", "cargo clippy --locked --workspace --all-targets -- -D warnings", "clippy"),
-    row("broker for process tests", "cargo build --locked --package floe --bin floe", ""),
+    // Builds the broker, too, before the first test that starts it; alone it would be built a second time, with other features.
     row("tests", "cargo test --locked --workspace --no-fail-fast", ""),
     full("models, large bounds", "cargo run --locked --release --quiet --package floe-models -- --full"),
     full("simulation, 10,000 seeds", "cargo run --locked --quiet --package floe-testkit --bin simulate -- --seeds 10000"),
