@@ -15,7 +15,10 @@ use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use tokio::sync::Notify;
 
 /// Unflushed batches that all partitions together may have: bounds what memory knows of each, whatever their size.
@@ -42,6 +45,8 @@ pub(crate) struct Shared {
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// How often `partitions` has changed.
+    led_version: AtomicU64,
     /// The generation of the newest claim, and its WAL if it has one.
     wal: RwLock<(Generation, Option<Arc<Wal>>)>,
     unflushed_batches: AtomicU64,
@@ -95,6 +100,7 @@ impl Shared {
             history: HistoryCounts::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
+            led_version: AtomicU64::new(0),
             wal: RwLock::new((Generation(0), None)),
             unflushed_batches: AtomicU64::new(0),
             object_bytes: AtomicU64::new(0),
@@ -111,22 +117,36 @@ impl Shared {
         self.partitions.read().values().cloned().collect()
     }
 
+    /// Read before `partitions` is, it tells later whether anything was added or taken out since.
+    pub(crate) fn led_version(&self) -> u64 {
+        self.led_version.load(Acquire)
+    }
+
+    /// Counts while it holds the lock: who sees the new number sees what has changed.
+    fn change_partitions<T>(&self, change: impl FnOnce(&mut BTreeMap<PartitionId, Arc<Partition>>) -> T) -> T {
+        let mut partitions = self.partitions.write();
+        let result = change(&mut partitions);
+        self.led_version.fetch_add(1, Release);
+        result
+    }
+
     pub(crate) fn add_partition(&self, partition: Arc<Partition>) {
-        self.partitions.write().insert(partition.id(), partition);
+        self.change_partitions(|partitions| partitions.insert(partition.id(), partition));
     }
 
     /// Takes out all partitions of a topic.
     pub(crate) fn remove_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {
-        let mut partitions = self.partitions.write();
         let of_topic = PartitionId { topic, index: 0 }..=PartitionId { topic, index: i32::MAX };
-        let ids: Vec<PartitionId> = partitions.range(of_topic).map(|(id, _)| *id).collect();
-        ids.iter().filter_map(|id| partitions.remove(id)).collect()
+        self.change_partitions(|partitions| {
+            let ids: Vec<PartitionId> = partitions.range(of_topic).map(|(id, _)| *id).collect();
+            ids.iter().filter_map(|id| partitions.remove(id)).collect()
+        })
     }
 
     /// The engine is gone: nobody reaches its partitions any more but by handles of their own.
     pub(crate) fn let_go(&self) {
         self.dirty.partitions.lock().clear();
-        self.partitions.write().clear();
+        self.change_partitions(BTreeMap::clear);
         self.wal.write().1 = None;
     }
 
