@@ -177,7 +177,7 @@ own! {
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
     "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",
         c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
-    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory.",
+    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory, compressed.",
         c => show_bytes(c.engine.settle_bytes), v => c.engine.settle_bytes, bytes(v);
     "floe.settle.age.ms", "Age at which less than that is merged, too.",
         c => show_time(c.engine.settle_age), v => c.engine.settle_age, millis(v).map(Into::into);

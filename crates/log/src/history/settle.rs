@@ -1,6 +1,7 @@
 //! Settling: what a partition has in slots, merged into packs of its own that a new manifest version names. One task, one
-//! partition at a time; it holds one merge in memory, and no lock while it waits.
+//! partition at a time; it holds one merge in memory, compressed, and no lock while it waits.
 
+use super::own_pack::{OwnPack, Part};
 use super::publish::{self, Published, publish};
 use super::remerge::{Merge, remerge_due};
 use super::sweep;
@@ -8,12 +9,9 @@ use crate::ReadError;
 use crate::chain::{self, Chain};
 use crate::partition::Partition;
 use crate::shared::Shared;
-use floe_formats::{
-    BatchSlice, BuiltPack, FormatError, Manifest, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef,
-    Ulid,
-};
+use floe_formats::{BatchSlice, BuiltPack, Manifest, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentRef, Ulid};
 use floe_objstore::{Created, Payload};
-use floe_types::{LeaderEpoch, Offset, PartitionId, SlotNumber};
+use floe_types::Offset;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -103,20 +101,18 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
 
 /// Merges a job's sources into an own pack, and uploads it. None if none of it is wanted any more.
 async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> Result<Option<Merged>, ReadError> {
-    let id = partition.id();
-    let mut parts = Vec::new();
+    let format = |source| ReadError::Format { what: format!("an own pack of {}", partition.id()), source };
+    let builder = PackBuilder::new(Chain::writer(shared), PackKind::Own, shared.incarnation, None).compression(shared.options.block_codec);
+    let mut pack = OwnPack::new(builder, partition.id(), job.log_start);
     for source in &job.sources {
         let part = read(shared, partition, job, source).await?;
-        parts.extend((!part.batches.is_empty()).then_some(part));
+        if !part.batches.is_empty() {
+            let added = shared.env.compute("build an own pack", move || pack.with(part)).await;
+            pack = added.map_err(|failed| ReadError::Broken(failed.to_string()))?.map_err(format)?;
+        }
     }
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    let pack = PackBuilder::new(Chain::writer(shared), PackKind::Own, shared.incarnation, None).compression(shared.options.block_codec);
-    let log_start = job.log_start;
-    let built = shared.env.compute("build an own pack", move || build(pack, id, log_start, parts)).await;
-    let built = built.map_err(|failed| ReadError::Broken(failed.to_string()))?;
-    let pack = built.map_err(|source| ReadError::Format { what: format!("an own pack of {id}"), source })?;
+    let built = shared.env.compute("close an own pack", move || pack.finish()).await;
+    let Some(pack) = built.map_err(|failed| ReadError::Broken(failed.to_string()))?.map_err(format)? else { return Ok(None) };
     let segments = upload(shared, partition, &pack).await?;
     let mut producers = BTreeMap::new();
     for update in pack.footer.segments.iter().flat_map(|segment| &segment.producers) {
@@ -142,14 +138,6 @@ fn new_ulid(shared: &Shared) -> Ulid {
     Ulid(ms << ULID_RANDOM_BITS | shared.env.random_u128() >> (128 - ULID_RANDOM_BITS))
 }
 
-/// What one source segment brings.
-struct Part {
-    epoch: LeaderEpoch,
-    batches: Vec<BatchSlice>,
-    events: Vec<PartitionEvent>,
-    producers: Vec<ProducerUpdate>,
-}
-
 async fn read(shared: &Shared, partition: &Partition, job: &Job, source: &SegmentRef) -> Result<Part, ReadError> {
     let (segment, batches) = shared.packs.read_whole(partition.id(), source).await?;
     let mut kept = Vec::with_capacity(batches.len());
@@ -172,30 +160,6 @@ pub(super) fn slice_of(bytes: bytes::Bytes) -> Result<BatchSlice, ReadError> {
         records: u32::try_from(header.record_count).unwrap_or(0),
         bytes,
     })
-}
-
-/// One pack of all parts, a segment for each leader epoch.
-fn build(mut pack: PackBuilder, id: PartitionId, log_start: Offset, parts: Vec<Part>) -> Result<BuiltPack, FormatError> {
-    let mut parts = parts.into_iter().peekable();
-    while let Some(Part { epoch, mut batches, mut events, producers: updates }) = parts.next() {
-        let mut producers = BTreeMap::new();
-        updates.iter().for_each(|update| crate::partition::merge(&mut producers, update));
-        while let Some(part) = parts.next_if(|part| part.epoch == epoch) {
-            batches.extend(part.batches);
-            events.extend(part.events);
-            part.producers.iter().for_each(|update| crate::partition::merge(&mut producers, update));
-        }
-        let meta = SegmentMeta {
-            partition: id,
-            epoch,
-            base_offset: batches.first().map_or(0, |batch| batch.base_offset),
-            log_start,
-            events: condensed(events),
-            producers: producers.into_values().collect(),
-        };
-        pack.add_segment(meta, batches)?;
-    }
-    pack.finish(None, SlotNumber(0))
 }
 
 /// Of the log starts, and of the words that allow compaction, only the last counts; an epoch's start is told once.
