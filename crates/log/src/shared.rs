@@ -2,6 +2,7 @@
 //! how the incarnation ended.
 
 use crate::ended::{End, Ended};
+use crate::history::pages::Pages;
 use crate::history::stats::HistoryCounts;
 use crate::pack_reader::PackReader;
 use crate::partition::Partition;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) dirty: Dirty,
     pub(crate) tail_memory: TailMemory,
     pub(crate) packs: PackReader,
+    pub(crate) pages: Pages,
     pub(crate) history: HistoryCounts,
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
@@ -85,6 +87,7 @@ impl Shared {
         let packs = PackReader::new(env.clone(), &store, options.cache_bytes, disk_cache);
         Arc::new(Self {
             tail_memory: TailMemory::new(options.tail_bytes),
+            pages: Pages::new(&store, options.cache_bytes),
             env,
             store,
             options,

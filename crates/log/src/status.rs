@@ -35,6 +35,9 @@ pub struct EngineStatus {
     /// Segments of larger shared packs that small ones were merged into, and their bytes, since the start.
     pub remerged_segments: u64,
     pub remerged_bytes: u64,
+    /// Pages of manifests written since the start; bytes of memory of those that were read lately.
+    pub manifest_pages: u64,
+    pub manifest_page_bytes: u64,
     /// Objects deleted since the start.
     pub deleted_objects: u64,
     /// Of the bytes in memory, those that were read ahead of consumers.
@@ -86,6 +89,8 @@ impl Engine {
             compacted_bytes: shared.history.compacted_bytes(),
             remerged_segments: shared.history.remerged_segments(),
             remerged_bytes: shared.history.remerged_bytes(),
+            manifest_pages: shared.history.pages(),
+            manifest_page_bytes: shared.pages.held(),
             deleted_objects: shared.history.deleted_objects(),
             cached_ahead_bytes: blocks.ahead_bytes,
             disk_cached_bytes: disk.bytes,

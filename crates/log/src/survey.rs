@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use floe_formats::keys::{self, Key};
-use floe_formats::{End, Index, Manifest, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
+use floe_formats::{End, Index, Manifest, ManifestPage, Object, PackFooter, PackRef, PackTail, PageRef, Ulid, decode_footer, decode_tail};
 use floe_metadata::{MetadataError, View};
 use floe_objstore::{Store, StoreError};
-use floe_types::{ErrorKind, Incarnation, PartitionId, SlotNumber, TopicId};
+use floe_types::{ErrorKind, Incarnation, LeaderEpoch, PartitionId, SlotNumber, TopicId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +92,8 @@ struct PartitionKeys {
     /// Newest first.
     manifests: Vec<(u64, u64)>,
     packs: Vec<(PackRef, u64)>,
+    /// By leader epoch and name.
+    pages: Vec<(LeaderEpoch, Ulid, u64)>,
 }
 
 /// All keys, by what they belong to.
@@ -151,6 +153,7 @@ impl Keys {
             Ok(Key::OwnPack { partition, epoch, ulid }) => {
                 self.partitions.entry(partition).or_default().packs.push((PackRef::Own { partition, epoch, ulid }, size));
             }
+            Ok(Key::Page { partition, epoch, ulid }) => self.partitions.entry(partition).or_default().pages.push((epoch, ulid, size)),
             Ok(Key::Cluster | Key::Catalog { .. }) | Err(_) => {}
         }
     }
@@ -246,6 +249,7 @@ async fn of_partition(
     objects: &PartitionKeys,
 ) -> Result<(), SurveyError> {
     let sizes = objects.manifests.iter().map(|(_, size)| size).chain(objects.packs.iter().map(|(_, size)| size));
+    let sizes = sizes.chain(objects.pages.iter().map(|(.., size)| size));
     let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
     let topic = survey.topic(view, partition.topic);
     (topic.objects, topic.own_bytes) = (topic.objects + count, topic.own_bytes + bytes);
@@ -254,6 +258,9 @@ async fn of_partition(
             survey.unneeded(keys::manifest(partition, *version), *size, "its topic is deleted");
         }
         objects.packs.iter().for_each(|(pack, size)| survey.unneeded(pack.key(), *size, "its topic is deleted"));
+        for (epoch, ulid, size) in &objects.pages {
+            survey.unneeded(keys::page(partition, *epoch, *ulid), *size, "its topic is deleted");
+        }
         return Ok(());
     }
     let Some((newest, _)) = objects.manifests.first() else { return Ok(()) };
@@ -261,7 +268,13 @@ async fn of_partition(
     for (version, size) in objects.manifests.iter().skip(1) {
         survey.unneeded(keys::manifest(partition, *version), *size, "a newer manifest stands");
     }
-    let named: BTreeSet<PackRef> = manifest.segments.iter().map(|segment| segment.pack).collect();
+    for (epoch, ulid, size) in objects.pages.iter().filter(|(epoch, ..)| *epoch < manifest.epoch) {
+        if manifest.pages.iter().all(|page| page.ulid != *ulid) {
+            survey.unneeded(keys::page(partition, *epoch, *ulid), *size, "an earlier owner left it, and no manifest names it");
+        }
+    }
+    // A page that is gone was of an old version: nothing is said of packs then.
+    let Some(named) = named_by(store, &manifest).await? else { return Ok(()) };
     for (pack, size) in &objects.packs {
         // One of this epoch or a later one may be on its way into a manifest.
         let earlier = matches!(pack, PackRef::Own { epoch, .. } if *epoch < manifest.epoch);
@@ -270,6 +283,20 @@ async fn of_partition(
         }
     }
     Ok(())
+}
+
+/// The packs that a manifest names above its log start, itself and by pages. None if one of those is gone.
+async fn named_by(store: &Store, manifest: &Manifest) -> Result<Option<BTreeSet<PackRef>>, SurveyError> {
+    let kept = |segment: &&floe_formats::SegmentRef| segment.end_offset > manifest.log_start;
+    let mut named: BTreeSet<PackRef> = manifest.segments.iter().map(|segment| segment.pack).collect();
+    let pages: Vec<PageRef> = manifest.pages.clone();
+    let mut pages =
+        stream::iter(pages).map(|page| async move { read::<ManifestPage>(store, &page.key(manifest.partition)).await }).buffered(PARALLEL);
+    while let Some(page) = pages.try_next().await? {
+        let Some(page) = page else { return Ok(None) };
+        named.extend(page.segments.iter().filter(kept).map(|segment| segment.pack));
+    }
+    Ok(Some(named))
 }
 
 /// Whose the bytes in slots and recovery packs are.

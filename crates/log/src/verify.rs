@@ -11,7 +11,7 @@ mod rows;
 use bytes::Bytes;
 use examine::{Examined, PackFindings, examine};
 use floe_formats::keys::{self, Key};
-use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, Object, PackFooter, PackRef, Stop};
+use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, ManifestPage, Object, PackFooter, PackRef, Stop};
 use floe_objstore::{ObjectInfo, Store, StoreError};
 use floe_types::{Incarnation, Offset, PartitionId, SlotNumber};
 use futures::stream::{self, StreamExt};
@@ -54,7 +54,7 @@ pub struct Report {
     pub records: u64,
     pub partitions: u64,
     pub problems: Vec<Problem>,
-    /// Objects that nothing names: void slots, recovery packs of losers, packs never named by a manifest.
+    /// Objects that nothing names: void slots, recovery packs of losers, packs and pages that no manifest names.
     pub orphans: Vec<String>,
     /// Objects that were gone before they were read: somebody deletes meanwhile.
     pub vanished: u64,
@@ -290,6 +290,10 @@ fn look_at_whole(report: &mut Report, found: &mut Found, key: &str, parsed: Key,
             if let Some(manifest) = read::<Manifest>(report, key, bytes) {
                 placed.manifest(report, key, manifest, (partition, version));
             }
+        }
+        Key::Page { partition, epoch, ulid } => {
+            let page = read::<ManifestPage>(report, key, bytes).ok_or_else(|| "the page cannot be read".to_owned());
+            placed.page(key, page, (partition, epoch, ulid));
         }
         // Packs are examined in pieces.
         Key::Recovery { .. } | Key::OwnPack { .. } => {}

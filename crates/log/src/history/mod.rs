@@ -3,6 +3,7 @@
 pub(crate) mod clean;
 pub(crate) mod compact;
 pub(crate) mod manifest;
+pub(crate) mod pages;
 pub(crate) mod publish;
 pub(crate) mod remerge;
 pub(crate) mod retention;

@@ -48,31 +48,49 @@ pub(crate) struct Known {
     pub(crate) at_ms: i64,
 }
 
-/// How far the log may begin later: the end of the last segment, counted from the first, that is to go. `known`: for
-/// segments without timestamps.
-pub(crate) fn expired<'a>(
-    segments: impl Iterator<Item = &'a SegmentRef> + Clone,
+/// How far the log may begin later, as its segments are looked at one after the other from the first on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiry {
     retention: Retention,
     now_ms: i64,
+    /// For segments without timestamps.
     known: Option<Known>,
-) -> Option<Offset> {
-    let mut size = segments.clone().fold(0_u64, |sum, segment| sum.saturating_add(segment.bytes));
-    let mut start = None;
-    for segment in segments {
+    /// Bytes of this segment and of all that follow.
+    size: u64,
+    start: Option<Offset>,
+}
+
+impl Expiry {
+    /// `size`: bytes of all segments.
+    pub(crate) fn new(retention: Retention, now_ms: i64, known: Option<Known>, size: u64) -> Self {
+        Self { retention, now_ms, known, size, start: None }
+    }
+
+    /// Whether the next segment is to go.
+    pub(crate) fn takes(&self, segment: &SegmentRef) -> bool {
         let written_ms = match segment.max_timestamp {
             0.. => Some(segment.max_timestamp),
-            _ => known.filter(|known| segment.end_offset <= known.end).map(|known| known.at_ms),
+            _ => self.known.filter(|known| segment.end_offset <= known.end).map(|known| known.at_ms),
         };
-        let old = retention.ms.zip(written_ms).is_some_and(|(ms, written)| now_ms.saturating_sub(written) > ms);
-        let left = size.saturating_sub(segment.bytes);
-        let surplus = retention.bytes.is_some_and(|bytes| left >= bytes);
-        if !old && !surplus {
-            break;
-        }
-        size = left;
-        start = Some(segment.end_offset);
+        let old = self.retention.ms.zip(written_ms).is_some_and(|(ms, written)| self.now_ms.saturating_sub(written) > ms);
+        let left = self.size.saturating_sub(segment.bytes);
+        old || self.retention.bytes.is_some_and(|bytes| left >= bytes)
     }
-    start
+
+    /// The same, and goes on to the one behind if it is.
+    pub(crate) fn take(&mut self, segment: &SegmentRef) -> bool {
+        let taken = self.takes(segment);
+        if taken {
+            self.size = self.size.saturating_sub(segment.bytes);
+            self.start = Some(segment.end_offset);
+        }
+        taken
+    }
+
+    /// The end of the last one that is to go.
+    pub(crate) fn start(&self) -> Option<Offset> {
+        self.start
+    }
 }
 
 /// Looks through all partitions at every check, for as long as the incarnation lives.
@@ -100,9 +118,13 @@ async fn check(shared: &Shared, partition: &Arc<Partition>, retention: Retention
     if let Err(error) = partition.ensure_newest().await {
         return tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest");
     }
-    if let Some(start) = partition.expired(retention, shared.env.now_ms()) {
-        tracing::debug!(partition = %partition.id(), start, "retention moves the log start");
-        partition.raise_log_start(start);
+    match partition.expired(retention, shared.env.now_ms()).await {
+        Ok(Some(start)) => {
+            tracing::debug!(partition = %partition.id(), start, "retention moves the log start");
+            partition.raise_log_start(start);
+        }
+        Ok(None) => {}
+        Err(error) => tracing::debug!(partition = %partition.id(), %error, "retention waits for a page of the manifest"),
     }
 }
 

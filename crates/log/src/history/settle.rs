@@ -73,7 +73,11 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
 
 /// Settles one partition as far as it is due.
 async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
-    while let Some(job) = partition.settle_job() {
+    loop {
+        if partition.has_passed_records() {
+            partition.look_at_oldest().await?;
+        }
+        let Some(job) = partition.settle_job() else { break };
         publish::check_running(shared)?;
         // What is built on has to be the newest that there is, or was counted.
         if !partition.knows_newest() {
@@ -137,7 +141,7 @@ pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &B
     Ok(pack.segment_refs(stored).map(|(_, segment)| segment).collect())
 }
 
-fn new_ulid(shared: &Shared) -> Ulid {
+pub(super) fn new_ulid(shared: &Shared) -> Ulid {
     let ms = u128::from(shared.env.now_ms().unsigned_abs() & ((1 << 48) - 1));
     Ulid(ms << ULID_RANDOM_BITS | shared.env.random_u128() >> (128 - ULID_RANDOM_BITS))
 }
