@@ -2,7 +2,7 @@
 //! all before it hold this writer's own packs; only then does anything rely on it.
 
 use crate::history::stats::Indexed;
-use crate::index;
+use crate::index::{self, Pace};
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
 use floe_formats::{BuiltPack, Claim, ClaimState, Index, PackRef, Stop, WalPosition, Writer, keys};
@@ -49,6 +49,7 @@ pub(crate) struct Chain {
     indexes: u64,
     indexed: SlotNumber,
     front: SlotNumber,
+    pace: Pace,
 }
 
 impl Chain {
@@ -61,6 +62,7 @@ impl Chain {
             indexes: 0,
             indexed: SlotNumber(0),
             front: SlotNumber(0),
+            pace: Pace::default(),
         }
     }
 
@@ -94,16 +96,20 @@ impl Chain {
                 }
             }
             wal_from = pack.footer.wal_from.or(wal_from);
+            self.pace.written(pack.pack_len);
             self.certain = self.certain.next();
         }
         wal_from
     }
 
-    /// The next index object, if it is time for one, or if something waits for what it will say. It names only what
+    /// The next index object, if it is time for one. `wanted`: something waits for what it will say. It names only what
     /// certain slots hold (R15).
     pub(crate) fn index_due(&mut self, wanted: bool) -> Option<NewIndex> {
-        let every = self.shared.options.index_every_slots.max(1);
-        if self.certain.0 - self.indexed.0 < every && !wanted {
+        let now = self.shared.env.monotonic();
+        if wanted {
+            self.pace.want(now);
+        }
+        if !self.pace.is_due(&self.shared, self.certain.0 - self.indexed.0, now) {
             return None;
         }
         self.indexes += 1;
@@ -119,8 +125,14 @@ impl Chain {
             foreign: Arc::new(index::foreign(&index.partitions, self.shared.incarnation)),
         };
         let body = floe_formats::encode(&Self::writer(&self.shared), &Index { front: self.front, ..index });
+        self.pace.wrote(&self.shared, body.len() as u64);
         let key = keys::index(self.shared.incarnation, self.indexes);
         Some(NewIndex { key, body: Payload::from(body), says })
+    }
+
+    /// When an index that something waits for is written, whatever it costs; None while nothing waits.
+    pub(crate) fn index_deadline(&self) -> Option<Duration> {
+        self.pace.deadline(&self.shared)
     }
 
     /// The first slot that is not deleted, or about to be.

@@ -109,9 +109,14 @@ impl Flusher {
                 Some(merge) = self.merges.recv(), if self.takes_merges() => self.send_merge(merge),
                 () = shared.dirty.news() => {}
                 () = shared.history.index_is_wanted(), if self.index_upload.is_none() && self.drain.is_none() => self.write_index(true),
+                () = sleep_until(&shared, self.chain.index_deadline()), if self.waits_for_an_index() => self.write_index(false),
                 () = sleep_until(&shared, self.due), if self.due.is_some() && self.has_a_free_slot() => {}
             }
         }
+    }
+
+    fn waits_for_an_index(&self) -> bool {
+        self.index_upload.is_none() && self.drain.is_none() && self.chain.index_deadline().is_some()
     }
 
     fn takes_merges(&self) -> bool {

@@ -176,7 +176,7 @@ own! {
         c => Some(c.engine.block_codec.to_string()), v => c.engine.block_codec, read(v);
     "floe.upload.window", "Uploads under way at once.",
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
-    "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",
+    "floe.index.every.slots", "Objects with records between two indexes, sixteen times as many where an index is large: bounds how many are read when a broker takes over.",
         c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
     "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory.",
         c => show_bytes(c.engine.settle_bytes), v => c.engine.settle_bytes, bytes(v);

@@ -3,13 +3,14 @@
 //! recoverer finds them merged with or without an index that says so (R6).
 //!
 //! It bounds the index, whatever the number of flushes, and lets the row's front move past partitions that are too small
-//! to be settled. A segment is merged again only with others of its size, so that each byte is rewritten a few times in
-//! the life of a partition that never gets large, and never more.
+//! to be settled. Segments of one size are merged when there are 32 of them, and are of the next size then: a byte is rewritten
+//! once for each factor of 32 between what a flush brings and what is settled, three times at most between a hundred bytes
+//! and the 4 MiB of one merge. A partition lists at most 31 segments of each size, and those that wait for company.
 
 use super::publish;
 use super::settle::{condensed, slice_of};
 use crate::ReadError;
-use crate::partition::Partition;
+use crate::partition::Sizes;
 use crate::shared::Shared;
 use floe_formats::{BatchSlice, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef};
 use floe_types::{LeaderEpoch, Offset, PartitionId};
@@ -17,10 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// Segments of about one size that are merged into one. Fewer are merged where others of their packs are.
-const FAN_IN: usize = 64;
-/// The least that is worth it when others are merged.
-const LEAST: usize = 8;
+/// A merge begins when one in so many of all listed segments is due: those of one flush are read together.
+const WORTH_A_MERGE: usize = 8;
 /// Bytes of one merged pack, at most: the slots behind it wait for it.
 const MOST_BYTES: u64 = 4 << 20;
 
@@ -65,23 +64,25 @@ async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadEr
     Ok(())
 }
 
-/// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little.
+/// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little, or little of it
+/// is due.
 fn next_job(shared: &Shared) -> Option<Job> {
-    let counted = |partition: Arc<Partition>| (partition.unsettled_count(), partition);
-    let mut partitions: Vec<_> = shared.partitions().into_iter().map(counted).filter(|(count, _)| *count > 0).collect();
-    let listed: usize = partitions.iter().map(|(count, _)| count).sum();
-    if listed < shared.options.merge_segments.max(partitions.len() * FAN_IN / 2) {
+    let sizes = Sizes { bits: shared.options.merge_size_bits, most_bytes: shared.options.pack_bytes.min(MOST_BYTES) };
+    let (mut listed, mut due, mut partitions) = (0, 0, Vec::new());
+    for partition in shared.partitions() {
+        let (count, of_run) = partition.unsettled_count(sizes);
+        (listed, due) = (listed + count, due + of_run);
+        partitions.extend((of_run > 0).then_some(partition));
+    }
+    if listed < shared.options.merge_segments || due * WORTH_A_MERGE < listed {
         return None;
     }
-    // Where most are to be merged each byte goes furthest, and the row's front is held back most.
-    partitions.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let most_bytes = shared.options.pack_bytes.min(MOST_BYTES);
     let (mut job, mut bytes) = (Job::new(), 0);
-    for (_, partition) in &partitions {
-        let Some(run) = partition.run_to_merge(LEAST, most_bytes) else { continue };
+    for partition in &partitions {
+        let Some(run) = partition.run_to_merge(sizes) else { continue };
         bytes += run.iter().map(|segment| segment.bytes).sum::<u64>();
         job.insert(partition.id(), run);
-        if bytes >= most_bytes {
+        if bytes >= sizes.most_bytes {
             break;
         }
     }

@@ -27,6 +27,7 @@ pub(crate) use flush::PlannedSegment;
 pub(crate) use line::Line;
 pub(crate) use producers::{merge, update_of};
 pub use read::{ReadRequest, ReadResult};
+pub(crate) use remerge::Sizes;
 pub(crate) use tail::{Evicted, Released};
 
 use crate::history::manifest::History;
