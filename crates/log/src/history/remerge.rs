@@ -16,10 +16,13 @@ use floe_formats::{BatchSlice, PackRef, PartitionEvent, ProducerUpdate, SegmentM
 use floe_types::{LeaderEpoch, Offset, PartitionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// A merge begins when one in so many of all listed segments is due: those of one flush are read together.
 const WORTH_A_MERGE: usize = 8;
+/// Checks after which what is due is merged however little it is: it holds the row's front back for all others.
+const MOST_CHECKS: u32 = 60;
 /// Bytes of one merged pack, at most: the slots behind it wait for it.
 const MOST_BYTES: u64 = 4 << 20;
 
@@ -31,12 +34,16 @@ pub(crate) struct Merge {
     pub(crate) certain: oneshot::Sender<()>,
 }
 
+/// Since when, on the monotonic clock, something is due that was not worth a merge.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Option<Duration>);
+
 /// What is to be merged: runs of segments that follow one another, by partition.
 type Job = BTreeMap<PartitionId, Vec<SegmentRef>>;
 
 /// Merges as long as the lines list too much. One pack at a time, and one in memory.
-pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>) -> Result<(), ReadError> {
-    while let Some(job) = next_job(shared) {
+pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>, waiting: &mut Waiting) -> Result<(), ReadError> {
+    while let Some(job) = next_job(shared, waiting) {
         publish::check_running(shared)?;
         let segments = match gather(shared, &job).await {
             Ok(segments) => segments,
@@ -65,8 +72,8 @@ async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadEr
 }
 
 /// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little, or little of it
-/// is due.
-fn next_job(shared: &Shared) -> Option<Job> {
+/// is due, and not for long.
+fn next_job(shared: &Shared, waiting: &mut Waiting) -> Option<Job> {
     let sizes = Sizes { bits: shared.options.merge_size_bits, most_bytes: shared.options.pack_bytes.min(MOST_BYTES) };
     let (mut listed, mut due, mut partitions) = (0, 0, Vec::new());
     for partition in shared.partitions() {
@@ -74,9 +81,14 @@ fn next_job(shared: &Shared) -> Option<Job> {
         (listed, due) = (listed + count, due + of_run);
         partitions.extend((of_run > 0).then_some(partition));
     }
-    if listed < shared.options.merge_segments || due * WORTH_A_MERGE < listed {
+    let now = shared.env.monotonic();
+    waiting.0 = if due == 0 { None } else { Some(waiting.0.unwrap_or(now)) };
+    let most_time = shared.options.settle_check.saturating_mul(MOST_CHECKS);
+    let is_late = waiting.0.is_some_and(|since| now.saturating_sub(since) >= most_time);
+    if listed < shared.options.merge_segments || (due * WORTH_A_MERGE < listed && !is_late) {
         return None;
     }
+    waiting.0 = None;
     let (mut job, mut bytes) = (Job::new(), 0);
     for partition in &partitions {
         let Some(run) = partition.run_to_merge(sizes) else { continue };

@@ -2,7 +2,7 @@
 //! partition at a time; it holds one merge in memory, and no lock while it waits.
 
 use super::publish::{self, Published, publish};
-use super::remerge::{Merge, remerge_due};
+use super::remerge::{Merge, Waiting, remerge_due};
 use super::sweep;
 use crate::ReadError;
 use crate::chain::{self, Chain};
@@ -47,6 +47,7 @@ pub(crate) struct Merged {
 
 /// Looks through all partitions at every check, for as long as the incarnation lives.
 pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
+    let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             biased;
@@ -62,7 +63,7 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
                 tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
             }
         }
-        if let Err(error) = remerge_due(&shared, &slots).await {
+        if let Err(error) = remerge_due(&shared, &slots, &mut waiting).await {
             if shared.ended.get().is_some() {
                 return;
             }

@@ -178,9 +178,9 @@ async fn trickle_for_long(partitions: i32, ticks: u64) {
     assert!(of("index") * 4 <= of("slot"), "indexes are a small part of what is written");
     assert!(most_bytes <= 64 << 20, "{most_bytes}");
     assert!(requests <= 5 * ticks, "by bytes and time, not by partitions: {requests}");
-    // A partition's row of 32 waits to be merged, then for others, then for an index.
+    // From the oldest merged pack on, which holds the front: 32 turns before the next merge, and those of an index.
     let turn = partitions.len().div_ceil(OF_A_TICK);
-    assert!(most_slots <= 40 * turn + 2 * 16 * 64, "{most_slots}");
+    assert!(most_slots <= 42 * turn, "{most_slots}");
 }
 
 #[test]
