@@ -136,7 +136,7 @@ settings! {
     "max.incremental.fetch.session.cache.slots" fetch_sessions: u32 = 1_000,
         "Fetch sessions kept at once; a consumer without one sends all its partitions with each fetch.";
     "max.connections" max_connections: u32 = 10_000,
-        "Connections held open at once; further ones wait in the listener's backlog.";
+        "Connections served at once, over all listeners; further ones wait: one of each listener accepted, the others in its backlog.";
     "connections.max.idle.ms" connections_max_idle: Millis = Millis(600_000),
         "A connection that sends nothing for so long is closed.";
     "socket.request.max.bytes" socket_request_max_bytes: ByteSize = ByteSize(104_857_600),

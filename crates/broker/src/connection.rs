@@ -15,6 +15,7 @@ pub(crate) use close::Close;
 use crate::broker::Broker;
 use crate::budget::Held;
 use crate::handlers::{self, produce};
+use crate::peer::Peer;
 use floe_env::Shutdown;
 use floe_protocol::{
     Api, DecodeError, Frame, Request, RequestHeader, Response, api_versions, decode_request, encode_response, frame::decode_header,
@@ -22,7 +23,6 @@ use floe_protocol::{
 use frames::{FrameLimits, Frames, ReceivedFrame};
 use futures::future::BoxFuture;
 use futures::{FutureExt, pin_mut};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +47,7 @@ enum Answer {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<R, W>(broker: Arc<Broker>, peer: IpAddr, reader: R, writer: W) -> Close
+pub(crate) async fn serve<R, W>(broker: Arc<Broker>, peer: Peer, reader: R, writer: W) -> Close
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -77,7 +77,7 @@ where
 /// The reading half.
 struct Requests<R> {
     broker: Arc<Broker>,
-    peer: IpAddr,
+    peer: Peer,
     frames: Frames<R>,
     queue: mpsc::Sender<Outgoing>,
     /// Held by the one answer that is not Produce's.
@@ -86,7 +86,7 @@ struct Requests<R> {
 }
 
 impl<R: AsyncRead + Unpin> Requests<R> {
-    fn new(broker: Arc<Broker>, peer: IpAddr, reader: R, queue: mpsc::Sender<Outgoing>) -> Self {
+    fn new(broker: Arc<Broker>, peer: Peer, reader: R, queue: mpsc::Sender<Outgoing>) -> Self {
         let limits = FrameLimits {
             max_bytes: usize::try_from(broker.config.socket_request_max_bytes.0).unwrap_or(usize::MAX),
             idle: broker.config.connections_max_idle.into(),
@@ -160,7 +160,7 @@ impl<R: AsyncRead + Unpin> Requests<R> {
     async fn handle(&mut self, header: RequestHeader, request: Request, received: Duration) -> Result<(), Close> {
         let turn = next_turn(self.turn.clone()).await;
         let handled = {
-            let handling = handlers::handle(&self.broker, &header, self.peer, request);
+            let handling = handlers::handle(&self.broker, &header, &self.peer, request);
             pin_mut!(handling);
             if header.api == Api::Fetch {
                 // A long poll is for a client that is there.

@@ -4,6 +4,7 @@
 //! as tables; in the environment `FLOE_NUM_PARTITIONS` (`floe.` is left out: `floe.flush.bytes` is `FLOE_FLUSH_BYTES`); on the
 //! command line `-o num.partitions=3`. Owned here: where values come from and what is refused. Not here: what they mean.
 
+mod listeners;
 mod sources;
 mod table;
 #[cfg(test)]
@@ -13,10 +14,11 @@ pub(crate) use sources::{Layers, dump, load, options};
 pub(crate) use table::{Setting, settings};
 
 use crate::logging;
-use floe_broker::{Advertised, BrokerConfig};
+use floe_broker::{BrokerConfig, PLAINTEXT};
 use floe_log::{Durability, EngineOptions};
 use floe_objstore::{S3Options, StoreUrl};
 use floe_types::Millis;
+use listeners::{Address, Dial, Named};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,9 +45,9 @@ pub(crate) struct ServerConfig {
     pub(crate) data: Option<PathBuf>,
     /// None: the folder `store` in the data directory.
     pub(crate) store: Option<StoreUrl>,
-    pub(crate) listen: String,
-    /// None: the address that was bound.
-    pub(crate) advertise: Option<Advertised>,
+    pub(crate) listen: Named<Address>,
+    /// Where there is none: the address that was bound.
+    pub(crate) advertise: Option<Named<Dial>>,
     pub(crate) admin: String,
     pub(crate) insecure: bool,
     pub(crate) drain_timeout: Millis,
@@ -81,7 +83,7 @@ impl Default for Config {
         let server = ServerConfig {
             data: None,
             store: None,
-            listen: "127.0.0.1:9092".into(),
+            listen: Named(vec![(PLAINTEXT.into(), Address("127.0.0.1:9092".into()))]),
             advertise: None,
             admin: "127.0.0.1:9644".into(),
             insecure: false,
@@ -161,7 +163,8 @@ impl Config {
 
     fn validate_listeners(&self) -> Result<(), Refused> {
         let server = &self.server;
-        for (key, address) in [("listen", &server.listen), ("admin", &server.admin)] {
+        let kafka = server.listen.0.iter().map(|(_, address)| ("listen", &address.0));
+        for (key, address) in kafka.chain([("admin", &server.admin)]) {
             let (host, _) = host_and_port(address).map_err(|reason| Refused(format!("{key}: {reason}")))?;
             if !server.insecure && !is_loopback(host) {
                 let why = "there is no encryption and no authentication yet, so that everybody who reaches it may read and write everything. \
@@ -169,12 +172,20 @@ impl Config {
                 return Err(Refused(format!("{key}: {address} is not a loopback address: {why}")));
             }
         }
-        let (host, _) = host_and_port(&server.listen).map_err(|reason| Refused(format!("listen: {reason}")))?;
-        let everywhere = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        if everywhere && server.advertise.is_none() {
-            return Err(Refused("advertise: must be set (HOST:PORT that clients can dial) when listen names all addresses".into()));
+        let advertised = |name: &str| server.advertise.as_ref().and_then(|all| all.get(name));
+        for (name, address) in &server.listen.0 {
+            let (host, _) = host_and_port(&address.0).map_err(|reason| Refused(format!("listen: {reason}")))?;
+            let everywhere = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+            if everywhere && advertised(name).is_none() {
+                return Err(Refused(format!(
+                    "advertise: must be set (HOST:PORT that clients can dial) for {name}, which listens on all addresses"
+                )));
+            }
         }
-        Ok(())
+        match server.advertise.iter().flat_map(|all| &all.0).find(|(name, _)| server.listen.get(name).is_none()) {
+            Some((name, _)) => Err(Refused(format!("advertise: there is no listener {name}"))),
+            None => Ok(()),
+        }
     }
 }
 

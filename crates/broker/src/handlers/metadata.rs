@@ -5,6 +5,7 @@
 
 use crate::broker::{Broker, is_internal};
 use crate::errors;
+use crate::peer::Peer;
 use floe_formats::Topic;
 use floe_log::{NewTopic, TopicError};
 use floe_metadata::View;
@@ -41,7 +42,7 @@ pub(super) const fn bits(mut operations: &[i32]) -> i32 {
     bits
 }
 
-pub(super) async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> MetadataResponse {
+pub(super) async fn handle(broker: &Broker, version: i16, peer: &Peer, request: MetadataRequest) -> MetadataResponse {
     let wants_operations = request.include_topic_authorized_operations;
     let mut topics = match request.topics {
         None => all(broker),
@@ -54,7 +55,7 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: MetadataReque
     if wants_operations {
         topics.iter_mut().filter(|topic| topic.error_code == 0).for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
     }
-    let endpoint = broker.endpoint();
+    let endpoint = broker.endpoint(peer);
     let this =
         message!(MetadataResponseBroker { node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
     let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };

@@ -145,11 +145,10 @@ own! {
         c => c.server.data.as_ref().map(|path| path.display().to_string()), v => c.server.data, text(v).map(|v| v.map(Into::into));
     "store", "Object store: file:///path, s3://bucket/prefix or memory://. Default: the folder store in the data directory.",
         c => c.server.store.as_ref().map(ToString::to_string), v => c.server.store, read(v).map(Some);
-    "listen", "Address of the Kafka listener. A loopback address, unless insecure is set.",
-        c => Some(c.server.listen.clone()), v => c.server.listen, super::host_and_port(v).map(|_| v.to_owned());
-    "advertise", "Address that clients are told to dial. Default: the one that was bound.",
-        c => c.server.advertise.as_ref().map(|a| if a.host.contains(':') { format!("[{}]:{}", a.host, a.port) } else { format!("{}:{}", a.host, a.port) }),
-        v => c.server.advertise, read(v).map(Some);
+    "listen", "Addresses of the Kafka listeners: [NAME=]HOST:PORT, separated by commas. Loopback addresses, unless insecure is set.",
+        c => Some(c.server.listen.to_string()), v => c.server.listen, read(v);
+    "advertise", "What clients of a listener are told to dial: [NAME=]HOST:PORT, separated by commas. Default: the address that was bound.",
+        c => c.server.advertise.as_ref().map(ToString::to_string), v => c.server.advertise, read(v).map(Some);
     "admin", "Address of /metrics, /healthz, /readyz and /status. A loopback address, unless insecure is set.",
         c => Some(c.server.admin.clone()), v => c.server.admin, super::host_and_port(v).map(|_| v.to_owned());
     "insecure", "Allow listeners that others can reach, without encryption and authentication.",
@@ -220,6 +219,18 @@ own! {
         _c => None, v => _c.s3.secret_access_key, text(v);
     "s3.session.token", "Token of temporary credentials. Never shown.",
         _c => None, v => _c.s3.session_token, text(v);
+    "s3.encryption", "How the store encrypts objects: AES256, aws:kms or aws:kms:dsse. Default: as the bucket says.",
+        c => c.s3.encryption.map(|v| v.to_string()), v => c.s3.encryption, read(v).map(Some);
+    "s3.kms.key.id", "Key of aws:kms and aws:kms:dsse, by id or ARN. Default: AWS's own key for S3.",
+        c => c.s3.kms_key_id.clone(), v => c.s3.kms_key_id, text(v);
+    "s3.bucket.key", "Whether S3 asks KMS once for many objects. Default: as the bucket says.",
+        c => c.s3.bucket_key.map(|v| v.to_string()), v => c.s3.bucket_key, boolean(v).map(Some);
+    "s3.storage.class", "Class of every object: STANDARD, INTELLIGENT_TIERING, STANDARD_IA, ONEZONE_IA, GLACIER_IR, REDUCED_REDUNDANCY or EXPRESS_ONEZONE. Default: the bucket's.",
+        c => c.s3.storage_class.map(|v| v.to_string()), v => c.s3.storage_class, read(v).map(Some);
+    "s3.request.payer", "Whether requests say that their sender pays for them, as some buckets demand.",
+        c => Some(c.s3.request_payer.to_string()), v => c.s3.request_payer, boolean(v);
+    "s3.ca.bundle", "File of certificates (PEM) that are trusted beside the system's. Default: AWS_CA_BUNDLE.",
+        c => c.s3.ca_bundle.as_ref().map(|path| path.display().to_string()), v => c.s3.ca_bundle, text(v).map(|v| v.map(Into::into));
     "s3.connect.timeout.ms", "Time to connect to the store.",
         c => Some(c.s3.connect_timeout.to_string()), v => c.s3.connect_timeout, millis(v);
     "s3.request.timeout.ms", "A backstop for one request with its body.",

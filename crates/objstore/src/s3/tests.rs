@@ -302,6 +302,59 @@ async fn settings_come_before_the_environment_and_contradictions_are_named() {
 }
 
 #[tokio::test]
+async fn encryption_class_and_payer_are_said_with_every_object() {
+    let env = Env::real();
+    let server = Server::start(&env).await;
+    let options = S3Options {
+        encryption: Some(Encryption::Kms),
+        kms_key_id: Some("a-key".into()),
+        bucket_key: Some(true),
+        storage_class: Some(StorageClass::IntelligentTiering),
+        request_payer: true,
+        ..options(&server.url)
+    };
+    let backend = S3Backend::open(&env, "bucket", "", &options).await.unwrap();
+    server.script([answer("200 OK", "etag: \"e\"\r\n", ""), answer("200 OK", "etag: \"e\"\r\n", "body")]);
+    backend.create("a", Bytes::from_static(b"body").into()).await.unwrap();
+    let request = server.requests.lock()[0].clone();
+    for header in [
+        "if-none-match: *",
+        "x-amz-server-side-encryption: aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id: a-key",
+        "x-amz-server-side-encryption-bucket-key-enabled: true",
+        "x-amz-storage-class: intelligent_tiering",
+        "x-amz-request-payer: requester",
+    ] {
+        assert!(request.contains(&format!("\r\n{header}\r\n")), "{header}: {request}");
+    }
+    // Reading needs the payer only.
+    let _ = backend.get("a").await;
+    let request = server.requests.lock()[1].clone();
+    assert!(request.contains("\r\nx-amz-request-payer: requester\r\n"), "{request}");
+    assert!(!request.contains("encryption"), "{request}");
+}
+
+#[tokio::test]
+async fn what_contradicts_in_encryption_or_is_no_certificate_is_named() {
+    let env = Env::real();
+    let refused = async |options: S3Options| S3Backend::open(&env, "bucket", "", &options).await.expect_err("refused").to_string();
+    let error = refused(S3Options { kms_key_id: Some("k".into()), ..options("https://h") }).await;
+    assert!(error.contains("kms_key_id") && error.contains("aws:kms"), "{error}");
+    let error = refused(S3Options { bucket_key: Some(true), encryption: Some(Encryption::S3), ..options("https://h") }).await;
+    assert!(error.contains("bucket_key"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let error = refused(S3Options { ca_bundle: Some(file.clone()), ..options("https://h") }).await;
+    assert!(error.contains("ca_bundle") && error.contains("ca.pem") && error.contains("No such file"), "{error}");
+    #[expect(clippy::disallowed_methods, reason = "an operator's file")]
+    std::fs::write(&file, "nothing").unwrap();
+    let error = refused(S3Options { ca_bundle: Some(file), ..options("https://h") }).await;
+    assert!(error.contains("no certificate"), "{error}");
+    let why = "GLACIER".parse::<StorageClass>().expect_err("needs restoring");
+    assert!(why.starts_with("\"GLACIER\" is not one of STANDARD, "), "{why}");
+}
+
+#[tokio::test]
 async fn aws_itself_needs_a_region_and_is_asked_by_bucket_name() {
     let env = Env::real();
     let keys = |name: &str| matches!(name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY").then(|| "x".to_owned());
