@@ -117,7 +117,7 @@ impl Flusher {
     fn takes_merges(&self) -> bool {
         let window = self.shared.options.window as usize;
         // A place is left for what is produced meanwhile.
-        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < (window - 1).max(1)
+        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < window.saturating_sub(1).max(1)
     }
 
     /// A merged pack takes the next slot. It covers nothing of the WAL that earlier slots do not.
