@@ -360,7 +360,7 @@ fn first_lsn(contents: &[PlannedSegment]) -> Option<Lsn> {
 }
 
 async fn create_index(shared: Arc<Shared>, index: NewIndex) -> (NewIndex, Created) {
-    let created = chain::create_for_sure(&shared, &index.key, &index.body).await;
+    let created = chain::create_for_sure(&shared.store, &index.key, &index.body).await;
     (index, created)
 }
 

@@ -9,7 +9,7 @@ use crate::tail_memory::TailMemory;
 use crate::{AppendError, EngineOptions};
 use floe_cache::DiskCache;
 use floe_env::Env;
-use floe_objstore::{Payload, Store};
+use floe_objstore::{Class, Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId, TopicId};
 use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
@@ -32,7 +32,14 @@ pub(crate) struct SentClaim {
 pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) store: Store,
+    /// For what the tail waits for.
     pub(crate) options: EngineOptions,
+    /// For what readers of history wait for.
+    pub(crate) replay: Store,
+    /// For what is read before anything is served.
+    pub(crate) recovery: Store,
+    /// For settling, merging, compacting, sweeping and cleaning.
+    pub(crate) merging: Store,
     pub(crate) incarnation: Incarnation,
     pub(crate) ended: End,
     pub(crate) dirty: Dirty,
@@ -88,6 +95,9 @@ impl Shared {
             env,
             store,
             options,
+            replay: store.for_class(Class::Replay),
+            recovery: store.for_class(Class::Recovery),
+            merging: store.for_class(Class::Merging),
             incarnation,
             ended: End::new(),
             dirty: Dirty::default(),

@@ -35,12 +35,12 @@ pub(crate) async fn publish(shared: &Arc<Shared>, partition: &Arc<Partition>, me
         if mutated(Mutant::DroppedBeforeCounted) {
             partition.counted(after.clone());
         }
-        let created = chain::create_for_sure(shared, &key, &body).await;
+        let created = chain::create_for_sure(&shared.merging, &key, &body).await;
         if let Some(ended) = shared.ended.get() {
             return Err(ReadError::Ended(ended));
         }
         // Begun after the create was answered.
-        let newest = super::manifest::read_newest(&shared.store, partition.id()).await?;
+        let newest = super::manifest::read_newest(&shared.merging, partition.id()).await?;
         if created == Created::Won && newest.as_ref() == Some(&after) {
             let dropped = no_longer_named(before.as_deref(), &after);
             partition.counted(after);

@@ -128,7 +128,7 @@ async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> R
 /// Stores an own pack under a name of its own; its segments as a manifest is to name them.
 pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &BuiltPack) -> Result<Vec<SegmentRef>, ReadError> {
     let stored = PackRef::Own { partition: partition.id(), epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
-    let created = chain::create_for_sure(shared, &stored.key(), &Payload::from(pack.payload.clone())).await;
+    let created = chain::create_for_sure(&shared.merging, &stored.key(), &Payload::from(pack.payload.clone())).await;
     publish::check_running(shared)?;
     if created == Created::Lost {
         return Err(ReadError::Broken(format!("{} is another's: a name was used twice", stored.key())));

@@ -55,7 +55,7 @@ async fn sweep_row(shared: &Shared, row: &mut OwnRow) -> Result<(), StoreError> 
 }
 
 async fn delete(shared: &Shared, key: &str) -> Result<(), StoreError> {
-    shared.store.delete(key).await?;
+    shared.merging.delete(key).await?;
     shared.history.deleted();
     Ok(())
 }
@@ -79,7 +79,7 @@ pub(crate) async fn after_publishing(shared: &Shared, partition: &Partition, dro
 /// Versions before the one that counts.
 async fn prune(shared: &Shared, partition: PartitionId, counts: &Manifest) -> Result<(), StoreError> {
     let newest = keys::manifest(partition, counts.version);
-    for object in shared.store.list(&keys::manifests_prefix(partition), Some(&newest), PAGE).await? {
+    for object in shared.merging.list(&keys::manifests_prefix(partition), Some(&newest), PAGE).await? {
         delete(shared, &object.key).await?;
     }
     Ok(())
@@ -90,7 +90,7 @@ async fn sweep_lower_epochs(shared: &Shared, partition: &Partition, counts: &Man
     let named: BTreeSet<String> = counts.segments.iter().map(|segment| segment.pack.key()).collect();
     let mut after: Option<String> = None;
     loop {
-        let page = shared.store.list(&keys::own_packs_prefix(partition.id()), after.as_deref(), PAGE).await?;
+        let page = shared.merging.list(&keys::own_packs_prefix(partition.id()), after.as_deref(), PAGE).await?;
         for object in &page {
             match Key::parse(&object.key) {
                 Ok(Key::OwnPack { epoch, .. }) if epoch < partition.leader_epoch() && !named.contains(&object.key) => {

@@ -6,6 +6,7 @@ use crate::history::manifest::{History, read_newest, read_version};
 use crate::history::stats::Indexed;
 use crate::{Ended, ReadError};
 use floe_formats::{Manifest, PackRef, SegmentRef};
+use floe_objstore::Store;
 use floe_types::Offset;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ impl Partition {
     /// # Errors
     /// As [`Partition::read`].
     pub(crate) async fn ensure_history(&self) -> Result<(), ReadError> {
-        if self.state.lock().needs_history() { self.learn_history().await } else { Ok(()) }
+        if self.state.lock().needs_history() { self.learn_history(&self.shared.replay).await } else { Ok(()) }
     }
 
     /// Sees to it that what is known of manifests, if anything is needed of them, is the newest.
@@ -36,18 +37,24 @@ impl Partition {
     ///
     /// # Errors
     /// As [`Partition::read`].
-    pub(super) async fn learn_history(&self) -> Result<(), ReadError> {
+    pub(super) async fn learn_history(&self, store: &Store) -> Result<(), ReadError> {
         let version = {
             let state = self.state.lock();
             if state.history.is_known() { None } else { state.line.manifest }
         };
-        if let Some(version) = version
-            && let Some(manifest) = read_version(&self.shared.store, self.id, version).await?
-            && self.view(manifest)?
-        {
-            return Ok(());
+        if let Some(version) = version {
+            match read_version(store, self.id, version).await {
+                Ok(Some(manifest)) => {
+                    if self.view(manifest)? {
+                        return Ok(());
+                    }
+                }
+                // A newer one may be there, or sound.
+                Ok(None) | Err(ReadError::Format { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.read_history().await.map(drop)
+        self.read_newest_by(store).await.map(drop)
     }
 
     /// Takes a manifest that was not read as the newest for a view that serves readers until something of it is gone (R17),
@@ -69,12 +76,16 @@ impl Partition {
         Ok(fits)
     }
 
-    /// Reads the newest manifest and takes it in.
+    /// Reads the newest manifest and takes it in, for work that no reader waits for.
     ///
     /// # Errors
     /// The store's; `Ended`: a later owner has published.
     pub(crate) async fn read_history(&self) -> Result<Option<Arc<Manifest>>, ReadError> {
-        let newest = read_newest(&self.shared.store, self.id).await?;
+        self.read_newest_by(&self.shared.merging).await
+    }
+
+    async fn read_newest_by(&self, store: &Store) -> Result<Option<Arc<Manifest>>, ReadError> {
+        let newest = read_newest(store, self.id).await?;
         self.meet(newest)
     }
 
@@ -138,7 +149,7 @@ impl Partition {
 
     /// Whether the records at `offset` are deleted, or lie elsewhere than in the first of `looked_up`, which was not there:
     /// looks at the newest manifest if what is known says otherwise.
-    pub(super) async fn has_moved(&self, offset: Offset, looked_up: &[SegmentRef]) -> Result<bool, ReadError> {
+    pub(super) async fn has_moved(&self, store: &Store, offset: Offset, looked_up: &[SegmentRef]) -> Result<bool, ReadError> {
         let gone = looked_up.first().map(|segment| segment.pack);
         let moved = |partition: &Self| {
             let state = partition.state.lock();
@@ -147,7 +158,7 @@ impl Partition {
         if moved(self) {
             return Ok(true);
         }
-        self.read_history().await?;
+        self.read_newest_by(store).await?;
         Ok(moved(self))
     }
 }
