@@ -3,6 +3,7 @@
 
 use crate::ended::{End, Ended};
 use crate::history::stats::HistoryCounts;
+use crate::history::stopped::Stopped;
 use crate::pack_reader::PackReader;
 use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
@@ -31,21 +32,22 @@ pub(crate) struct SentClaim {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
-    pub(crate) store: Store,
     /// For what the tail waits for.
-    pub(crate) options: EngineOptions,
+    pub(crate) store: Store,
     /// For what readers of history wait for.
     pub(crate) replay: Store,
     /// For what is read before anything is served.
     pub(crate) recovery: Store,
     /// For settling, merging, compacting, sweeping and cleaning.
     pub(crate) merging: Store,
+    pub(crate) options: EngineOptions,
     pub(crate) incarnation: Incarnation,
     pub(crate) ended: End,
     pub(crate) dirty: Dirty,
     pub(crate) tail_memory: TailMemory,
     pub(crate) packs: PackReader,
     pub(crate) history: HistoryCounts,
+    pub(crate) stopped: Stopped,
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
@@ -93,16 +95,17 @@ impl Shared {
         Arc::new(Self {
             tail_memory: TailMemory::new(options.tail_bytes),
             env,
-            store,
-            options,
             replay: store.for_class(Class::Replay),
             recovery: store.for_class(Class::Recovery),
             merging: store.for_class(Class::Merging),
+            store,
+            options,
             incarnation,
             ended: End::new(),
             dirty: Dirty::default(),
             packs,
             history: HistoryCounts::default(),
+            stopped: Stopped::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
             wal: RwLock::new((Generation(0), None)),

@@ -17,7 +17,7 @@ use floe_formats::keys::{self, Key};
 use floe_formats::{End, Index, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
 use floe_metadata::Catalog;
 use floe_objstore::{Created, ObjectInfo, Payload, StoreError};
-use floe_types::{Incarnation, SlotNumber};
+use floe_types::{ErrorKind, Incarnation, SlotNumber};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -37,6 +37,18 @@ enum CleanError {
     Read(#[from] ReadError),
     #[error("{key}: {source}")]
     Format { key: String, source: floe_formats::FormatError },
+}
+
+impl CleanError {
+    /// What cannot be read stays, and holds up nothing else.
+    fn is_damage(&self) -> bool {
+        let kind = match self {
+            Self::Store(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Format { source, .. } => source.kind(),
+        };
+        kind == ErrorKind::Corrupt
+    }
 }
 
 pub(crate) struct Cleaner {
@@ -89,8 +101,15 @@ impl Cleaner {
             return Ok(());
         }
         for incarnation in unclean {
-            if self.clean_chain(incarnation, &stands).await? {
-                self.clean.insert(incarnation);
+            match self.clean_chain(incarnation, &stands).await {
+                Ok(true) => {
+                    self.clean.insert(incarnation);
+                }
+                Ok(false) => {}
+                Err(error) if error.is_damage() => {
+                    tracing::error!(incarnation = incarnation.0, %error, "what is left of this chain stays: it is damaged");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -186,8 +205,8 @@ impl Cleaner {
         let view = self.catalog.view();
         let footer = match self.footer(&stored.key()).await {
             Ok(footer) => footer,
-            Err(CleanError::Format { key, source }) => {
-                tracing::warn!(key, %source, "this stays, with all behind it: nobody knows what it holds");
+            Err(error) if error.is_damage() => {
+                tracing::error!(key = stored.key(), %error, "this stays, with all behind it: nobody knows what it holds");
                 return Ok(false);
             }
             Err(error) => return Err(error),

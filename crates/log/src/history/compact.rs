@@ -18,6 +18,7 @@ pub use settings::{DELETE_RETENTION_MS, MAX_COMPACTION_LAG_MS, MIN_CLEANABLE_RAT
 
 use super::publish::{self, Published, publish};
 use super::settle::Merged;
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::partition::{CompactionJob, NextCompaction, Partition};
@@ -51,6 +52,7 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
                 match compact_due(&shared, &partition, &settings).await {
                     Ok(waiting) => waits |= waiting,
                     Err(_) if shared.ended.get().is_some() => return,
+                    Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Compaction, *damage, shared.env.monotonic()),
                     Err(error) => tracing::warn!(partition = %partition.id(), %error, "not compacted; trying again later"),
                 }
             }
@@ -67,17 +69,23 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 async fn compact_due(shared: &Arc<Shared>, partition: &Arc<Partition>, settings: &Compaction) -> Result<bool, ReadError> {
     loop {
         publish::check_running(shared)?;
+        if shared.stopped.waits(Work::Compaction, partition.id(), partition.offsets().log_start, shared.env.monotonic()) {
+            return Ok(false);
+        }
         match partition.next_compaction(settings, shared.env.now_ms()) {
             NextCompaction::Nothing => return Ok(false),
             NextCompaction::Waits => return Ok(true),
             NextCompaction::Unread => drop(partition.read_history().await?),
             NextCompaction::Job(job) => match pass(shared, partition, settings, &job).await {
-                Ok(true) => {}
+                Ok(true) => shared.stopped.over(Work::Compaction, partition.id()),
                 Ok(false) => return Ok(true),
                 // Others have dropped it meanwhile, by retention or in an earlier life.
                 Err(ReadError::Damaged(damage)) if damage.missing => {
-                    tracing::debug!(key = damage.key, "gone before it was compacted here");
                     partition.read_history().await?;
+                    if partition.places(&damage) {
+                        return Err(ReadError::Damaged(damage));
+                    }
+                    tracing::debug!(key = damage.key, "gone before it was compacted here");
                     return Ok(true);
                 }
                 Err(error) => return Err(error),

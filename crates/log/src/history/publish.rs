@@ -40,7 +40,7 @@ pub(crate) async fn publish(shared: &Arc<Shared>, partition: &Arc<Partition>, me
             return Err(ReadError::Ended(ended));
         }
         // Begun after the create was answered.
-        let newest = super::manifest::read_newest(&shared.merging, partition.id()).await?;
+        let newest = super::manifest::read_newest(&shared.merging, partition.id()).await.map_err(|error| partition.of_manifest(error))?;
         if created == Created::Won && newest.as_ref() == Some(&after) {
             let dropped = no_longer_named(before.as_deref(), &after);
             partition.counted(after);

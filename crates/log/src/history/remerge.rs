@@ -8,9 +8,10 @@
 
 use super::publish;
 use super::settle::{condensed, slice_of};
-use crate::ReadError;
+use super::stopped::Work;
 use crate::partition::Partition;
 use crate::shared::Shared;
+use crate::{Damage, ReadError};
 use floe_formats::{BatchSlice, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef};
 use floe_types::{LeaderEpoch, Offset, PartitionId};
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ const FAN_IN: usize = 64;
 const LEAST: usize = 8;
 /// Bytes of one merged pack, at most: the slots behind it wait for it.
 const MOST_BYTES: u64 = 4 << 20;
+
+/// Partitions that are found damaged before the next check: one pack may have held many of them.
+const DAMAGES_AT_ONCE: u32 = 64;
 
 /// A merged pack for the row's next slot.
 #[derive(Debug)]
@@ -37,12 +41,19 @@ type Job = BTreeMap<PartitionId, Vec<SegmentRef>>;
 
 /// Merges as long as the lines list too much. One pack at a time, and one in memory.
 pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>) -> Result<(), ReadError> {
-    while let Some(job) = next_job(shared) {
+    let mut damages = 0;
+    while let Some(job) = next_job(shared).filter(|_| damages < DAMAGES_AT_ONCE) {
         publish::check_running(shared)?;
         let segments = match gather(shared, &job).await {
             Ok(segments) => segments,
             // Settled and deleted by an owner before this one. Look where it is, and merge at the next check.
-            Err(ReadError::Damaged(damage)) if damage.missing => return find_again(shared, &job, &damage.key).await,
+            Err(ReadError::Damaged(damage)) if damage.missing && !is_lost(shared, &job, &damage).await? => return Ok(()),
+            // The others are merged without it.
+            Err(ReadError::Damaged(damage)) => {
+                shared.stopped.stop(Work::Merging, *damage, shared.env.monotonic());
+                damages += 1;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let (certain, told) = oneshot::channel();
@@ -51,24 +62,35 @@ pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge
             return Ok(());
         }
         shared.history.remerged(merged, bytes);
+        job.keys().for_each(|id| shared.stopped.over(Work::Merging, *id));
         shared.history.want_index();
     }
     Ok(())
 }
 
-async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadError> {
+/// Looks where the records are of all partitions that had some in a pack which is gone. Whether those that were asked for
+/// should be there still.
+async fn is_lost(shared: &Shared, job: &Job, damage: &Damage) -> Result<bool, ReadError> {
+    let mut lost = false;
     for (id, run) in job {
-        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == gone), shared.partition(*id)) {
-            partition.read_history().await?;
+        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == damage.key), shared.partition(*id)) {
+            match partition.read_history().await {
+                Ok(_) => lost |= *id == damage.partition && partition.places(damage),
+                Err(ReadError::Damaged(manifest)) => shared.stopped.stop(Work::Merging, *manifest, shared.env.monotonic()),
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little.
 fn next_job(shared: &Shared) -> Option<Job> {
+    let now = shared.env.monotonic();
+    let waits = |partition: &Arc<Partition>| shared.stopped.waits(Work::Merging, partition.id(), partition.offsets().log_start, now);
     let counted = |partition: Arc<Partition>| (partition.unsettled_count(), partition);
-    let mut partitions: Vec<_> = shared.partitions().into_iter().map(counted).filter(|(count, _)| *count > 0).collect();
+    let mut partitions: Vec<_> =
+        shared.partitions().into_iter().filter(|partition| !waits(partition)).map(counted).filter(|(count, _)| *count > 0).collect();
     let listed: usize = partitions.iter().map(|(count, _)| count).sum();
     if listed < shared.options.merge_segments.max(partitions.len() * FAN_IN / 2) {
         return None;

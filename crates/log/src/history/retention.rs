@@ -5,6 +5,8 @@
 //! greatest timestamp, so that one from the future is kept, and keeps what follows it (T25). A segment whose records
 //! have no timestamps is as old as this broker has known it.
 
+use super::stopped::Work;
+use crate::ReadError;
 use crate::partition::Partition;
 use crate::shared::Shared;
 use floe_formats::{SegmentRef, Topic};
@@ -97,8 +99,13 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 }
 
 async fn check(shared: &Shared, partition: &Arc<Partition>, retention: Retention) {
-    if let Err(error) = partition.ensure_newest().await {
-        return tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest");
+    if shared.stopped.waits(Work::Retention, partition.id(), partition.offsets().log_start, shared.env.monotonic()) {
+        return;
+    }
+    match partition.ensure_newest().await {
+        Ok(()) => shared.stopped.over(Work::Retention, partition.id()),
+        Err(ReadError::Damaged(damage)) => return shared.stopped.stop(Work::Retention, *damage, shared.env.monotonic()),
+        Err(error) => return tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest"),
     }
     if let Some(start) = partition.expired(retention, shared.env.now_ms()) {
         tracing::debug!(partition = %partition.id(), start, "retention moves the log start");

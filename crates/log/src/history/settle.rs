@@ -3,6 +3,7 @@
 
 use super::publish::{self, Published, publish};
 use super::remerge::{Merge, remerge_due};
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::chain::{self, Chain};
@@ -55,11 +56,11 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
         }
         for partition in shared.partitions() {
             // What it leaves is taken at the next check.
-            if let Err(error) = settle_due(&shared, &partition).await {
-                if shared.ended.get().is_some() {
-                    return;
-                }
-                tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
+            match settle_due(&shared, &partition).await {
+                Ok(()) => {}
+                Err(_) if shared.ended.get().is_some() => return,
+                Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Settling, *damage, shared.env.monotonic()),
+                Err(error) => tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later"),
             }
         }
         if let Err(error) = remerge_due(&shared, &slots).await {
@@ -84,8 +85,11 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
             Ok(merged) => merged,
             // A source is gone: an owner before this one has published, and deleted it. Look again at the next check.
             Err(ReadError::Damaged(damage)) if damage.missing => {
-                tracing::debug!(key = damage.key, "gone before it was settled here");
                 partition.read_history().await?;
+                if partition.places(&damage) {
+                    return Err(ReadError::Damaged(damage));
+                }
+                tracing::debug!(key = damage.key, "gone before it was settled here");
                 break;
             }
             Err(error) => return Err(error),
@@ -93,6 +97,9 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
         match publish(shared, partition, merged.as_ref()).await? {
             Published::Counts { dropped } => {
                 shared.history.want_index();
+                if merged.is_some() {
+                    shared.stopped.over(Work::Settling, partition.id());
+                }
                 sweep::after_publishing(shared, partition, &dropped).await?;
             }
             Published::Outdated => break,

@@ -4,10 +4,10 @@
 use super::{Partition, State};
 use crate::history::manifest::{History, read_newest, read_version};
 use crate::history::stats::Indexed;
-use crate::{Ended, ReadError};
-use floe_formats::{Manifest, PackRef, SegmentRef};
+use crate::{Damage, Ended, ReadError};
+use floe_formats::{Manifest, PackRef, SegmentRef, keys};
 use floe_objstore::Store;
-use floe_types::Offset;
+use floe_types::{ErrorKind, Offset};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -85,8 +85,43 @@ impl Partition {
     }
 
     async fn read_newest_by(&self, store: &Store) -> Result<Option<Arc<Manifest>>, ReadError> {
-        let newest = read_newest(store, self.id).await?;
+        let named = self.state.lock().line.manifest;
+        let newest = read_newest(store, self.id).await.map_err(|error| self.of_manifest(error))?;
+        // Versions only grow, and the newest is never deleted (R18): what is built on an older one, or on none, would name what
+        // is there no more, and give what is needed to the sweeper.
+        if let Some(named) = named.filter(|named| newest.as_ref().is_none_or(|newest| newest.version < *named)) {
+            let found = newest.as_ref().map_or("there is none".to_owned(), |newest| format!("the newest there is is {}", newest.version));
+            let damage = self.damaged_manifest(keys::manifest(self.id, named), format!("manifest {named} is missing, {found}"));
+            // Else all that it placed was deleted since; or it went with its topic.
+            self.state.lock().check_readable()?;
+            if damage.start < damage.end {
+                return Err(ReadError::Damaged(Box::new(damage)));
+            }
+        }
         self.meet(newest)
+    }
+
+    /// A manifest that cannot be read is damage of what it alone places.
+    pub(crate) fn of_manifest(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Format { what, source } if source.kind() == ErrorKind::Corrupt => {
+                ReadError::Damaged(Box::new(self.damaged_manifest(what, source.to_string())))
+            }
+            other => other,
+        }
+    }
+
+    fn damaged_manifest(&self, key: String, what: String) -> Damage {
+        let state = self.state.lock();
+        let (start, listed_from) = (state.line.log_start, state.line.segments.first().map_or(state.line.end, |first| first.base_offset));
+        Damage { partition: self.id, start, end: listed_from.max(start), key, what, missing: false }
+    }
+
+    /// Whether records that were not where they were looked for should be there still.
+    pub(crate) fn places(&self, damage: &Damage) -> bool {
+        let state = self.state.lock();
+        let at = damage.start.max(state.line.log_start);
+        state.closed.is_none() && at < damage.end && state.placed_at(at).is_some_and(|placed| placed.pack.key() == damage.key)
     }
 
     /// Takes in a manifest that was read as the newest. Whoever meets a greater epoch, or an equal one of another's, is

@@ -19,6 +19,8 @@ pub(super) struct Placed {
     /// Packs whose footer cannot be read, and why.
     unreadable: BTreeMap<PackRef, String>,
     manifests: BTreeMap<PartitionId, Arc<Manifest>>,
+    /// Partitions with a manifest that cannot be read: nobody knows which packs it names.
+    unreadable_manifests: BTreeSet<PartitionId>,
     /// Own packs, to tell those that nothing names.
     own: BTreeSet<PackRef>,
 }
@@ -41,6 +43,10 @@ impl Placed {
         }
     }
 
+    pub(super) fn unreadable_manifest(&mut self, partition: PartitionId) {
+        self.unreadable_manifests.insert(partition);
+    }
+
     /// Of all versions the newest counts.
     pub(super) fn manifest(&mut self, report: &mut Report, key: &str, manifest: Manifest, named: (PartitionId, u64)) {
         if (manifest.partition, manifest.version) != named {
@@ -57,6 +63,12 @@ impl Placed {
         let history = self.manifests.get(&line.partition).map_or(History::None, |manifest| History::Is(manifest.clone()));
         let log_start = history.manifest().map_or(line.log_start, |manifest| line.log_start.max(manifest.log_start));
         let what = || keys::partition_prefix(line.partition);
+        if let Some(named) =
+            line.manifest.filter(|named| *named > history.version() && !self.unreadable_manifests.contains(&line.partition))
+        {
+            let what = format!("the index names this manifest, and it is missing: the newest there is is {}", history.version());
+            report.problems.push(Problem::of_partition(&keys::manifest(line.partition, named), line.partition, what));
+        }
         if history.end() > line.end {
             report.problem(what(), format!("the manifest ends at {}, the log at {}", history.end(), line.end));
         }
@@ -96,6 +108,7 @@ impl Placed {
 
     /// Own packs that no newest manifest names.
     pub(super) fn orphans(self, report: &mut Report) {
-        report.orphans.extend(self.own.iter().map(PackRef::key));
+        let unknown = |pack: &&PackRef| matches!(pack, PackRef::Own { partition, .. } if self.unreadable_manifests.contains(partition));
+        report.orphans.extend(self.own.iter().filter(|pack| !unknown(pack)).map(PackRef::key));
     }
 }
