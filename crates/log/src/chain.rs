@@ -6,7 +6,7 @@ use crate::index::{self, Pace};
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
 use floe_formats::{BuiltPack, Claim, ClaimState, Index, PackRef, Stop, WalPosition, Writer, keys};
-use floe_objstore::{Created, Payload};
+use floe_objstore::{Created, Payload, Store};
 use floe_types::{Incarnation, SlotNumber, WriteId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,13 +148,13 @@ impl Chain {
 
 /// Creates an object, for as long as it takes: what happens while the store is away is bounded by the budgets of those
 /// who wait for it. Always the same key and the same body (T07).
-pub(crate) async fn create_for_sure(shared: &Shared, key: &str, body: &Payload) -> Created {
+pub(crate) async fn create_for_sure(store: &Store, key: &str, body: &Payload) -> Created {
     loop {
-        match shared.store.create(key, body).await {
+        match store.create(key, body).await {
             Ok(created) => return created,
             Err(error) => {
                 tracing::warn!(key, %error, "the object store does not take an object; trying again");
-                shared.env.sleep(STORE_PAUSE).await;
+                store.env().sleep(STORE_PAUSE).await;
             }
         }
     }
@@ -164,7 +164,7 @@ pub(crate) async fn create_for_sure(shared: &Shared, key: &str, body: &Payload) 
 pub(crate) async fn upload(shared: Arc<Shared>, slot: SlotNumber, pack: BuiltPack) -> Landed {
     let key = keys::slot(shared.incarnation, slot);
     let body = Payload::from(pack.payload.clone());
-    match create_for_sure(&shared, &key, &body).await {
+    match create_for_sure(&shared.store, &key, &body).await {
         Created::Won => Landed::Ours(slot, pack),
         Created::Lost => {
             let (by, found) = whose(&shared, &key).await;

@@ -122,7 +122,7 @@ impl Flusher {
     fn takes_merges(&self) -> bool {
         let window = self.shared.options.window as usize;
         // A place is left for what is produced meanwhile.
-        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < (window - 1).max(1)
+        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < window.saturating_sub(1).max(1)
     }
 
     /// A merged pack takes the next slot. It covers nothing of the WAL that earlier slots do not.
@@ -365,7 +365,7 @@ fn first_lsn(contents: &[PlannedSegment]) -> Option<Lsn> {
 }
 
 async fn create_index(shared: Arc<Shared>, index: NewIndex) -> (NewIndex, Created) {
-    let created = chain::create_for_sure(&shared, &index.key, &index.body).await;
+    let created = chain::create_for_sure(&shared.store, &index.key, &index.body).await;
     (index, created)
 }
 

@@ -19,6 +19,7 @@ pub use settings::{DELETE_RETENTION_MS, MAX_COMPACTION_LAG_MS, MIN_CLEANABLE_RAT
 use super::pages::Walk;
 use super::publish::{self, Published, publish};
 use super::settle::Merged;
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::partition::{CompactionJob, NextCompaction, Partition};
@@ -54,6 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
                 match compact_due(&shared, &partition, &settings).await {
                     Ok(waiting) => waits |= waiting,
                     Err(_) if shared.ended.get().is_some() => return,
+                    Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Compaction, *damage, shared.env.monotonic()),
                     Err(error) => tracing::warn!(partition = %partition.id(), %error, "not compacted; trying again later"),
                 }
             }
@@ -70,17 +72,23 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 async fn compact_due(shared: &Arc<Shared>, partition: &Arc<Partition>, settings: &Compaction) -> Result<bool, ReadError> {
     loop {
         publish::check_running(shared)?;
+        if shared.stopped.waits(Work::Compaction, partition.id(), partition.offsets().log_start, shared.env.monotonic()) {
+            return Ok(false);
+        }
         match partition.next_compaction(settings, shared.env.now_ms()) {
             NextCompaction::Nothing => return Ok(false),
             NextCompaction::Waits => return Ok(true),
             NextCompaction::Unread => drop(partition.read_history().await?),
             NextCompaction::Job(job) => match pass(shared, partition, settings, &job).await {
-                Ok(true) => {}
+                Ok(true) => shared.stopped.over(Work::Compaction, partition.id()),
                 Ok(false) => return Ok(true),
                 // Others have dropped it meanwhile, by retention or in an earlier life.
                 Err(ReadError::Damaged(damage)) if damage.missing => {
-                    tracing::debug!(key = damage.key, "gone before it was compacted here");
                     partition.read_history().await?;
+                    if partition.places(&damage).await? {
+                        return Err(ReadError::Damaged(damage));
+                    }
+                    tracing::debug!(key = damage.key, "gone before it was compacted here");
                     return Ok(true);
                 }
                 Err(error) => return Err(error),
@@ -132,7 +140,7 @@ async fn learn(shared: &Arc<Shared>, partition: &Partition, job: &CompactionJob)
     let most = (job.end - job.from).unsigned_abs();
     let mut keys = KeyMap::new(shared.env.random_u128(), most, shared.options.compaction_bytes);
     let mut upto = job.from;
-    let mut walk = Walk::new(&shared.pages, job.manifest.clone(), job.from);
+    let mut walk = Walk::new(shared, job.manifest.clone(), job.from);
     while let Some(stored) = walk.next().await?.filter(|segment| segment.base_offset < job.end) {
         if stored.end_offset <= job.from {
             continue;
@@ -168,7 +176,7 @@ struct Groups<'a> {
 impl<'a> Groups<'a> {
     fn of(shared: &'a Shared, job: &CompactionJob, upto: Offset) -> Self {
         let log_start = job.manifest.log_start;
-        let walk = Walk::new(&shared.pages, job.manifest.clone(), log_start);
+        let walk = Walk::new(shared, job.manifest.clone(), log_start);
         Self { walk, upto, log_start, target: shared.options.settle_bytes, waiting: None }
     }
 

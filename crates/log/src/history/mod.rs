@@ -9,4 +9,5 @@ pub(crate) mod remerge;
 pub(crate) mod retention;
 pub(crate) mod settle;
 pub(crate) mod stats;
+pub(crate) mod stopped;
 pub(crate) mod sweep;

@@ -9,6 +9,7 @@ mod shape;
 
 pub(crate) use shape::{Draft, Dropped, Opened, shape};
 
+use crate::shared::Shared;
 use crate::{Damage, ReadError};
 use floe_cache::Cache;
 use floe_formats::{Manifest, ManifestPage, PageRef, SegmentRef, Ulid};
@@ -23,14 +24,13 @@ const PAGES_BUDGET: u64 = 16 << 20;
 /// Pages that were read lately. They never change, so that a name is enough.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    store: Store,
     kept: Cache<Ulid, Arc<ManifestPage>>,
 }
 
 impl Pages {
     /// `budget`: bytes of memory that everything read from history may take; pages take a part of it at most.
-    pub(crate) fn new(store: &Store, budget: u64) -> Self {
-        Self { store: store.for_class(Class::Replay), kept: Cache::new(PAGES_BUDGET.min(budget), weight) }
+    pub(crate) fn new(budget: u64) -> Self {
+        Self { kept: Cache::new(PAGES_BUDGET.min(budget), weight) }
     }
 
     /// Bytes of pages in memory.
@@ -38,41 +38,46 @@ impl Pages {
         self.kept.stats().bytes
     }
 
-    /// Opens a page that a manifest of this partition names.
+    /// Opens a page that a manifest of this partition names. `store`: of the class for which it is read.
     ///
     /// # Errors
     /// The store's; damage of exactly what the page places, `missing` where the page is gone.
-    pub(crate) async fn open(&self, partition: PartitionId, page: &PageRef) -> Result<Arc<ManifestPage>, ReadError> {
-        self.kept.get_or_fetch(&page.ulid, self.fetch(partition, page)).await
-    }
-
-    async fn fetch(&self, partition: PartitionId, page: &PageRef) -> Result<Arc<ManifestPage>, ReadError> {
-        let key = page.key(partition);
-        let damage = |what: String, missing| {
-            let (start, end) = (page.base_offset, page.end_offset);
-            ReadError::Damaged(Box::new(Damage { partition, start, end, key: key.clone(), what, missing }))
-        };
-        let bytes = match self.store.get(&key).await {
-            Ok(bytes) => bytes,
-            Err(StoreError::NotFound { .. }) => return Err(damage("the page is missing".into(), true)),
-            Err(error) => return Err(error.into()),
-        };
-        let (_, opened) = floe_formats::decode::<ManifestPage>(&bytes).map_err(|error| damage(error.to_string(), false))?;
-        if opened.partition != partition || opened.to_ref() != *page {
-            return Err(damage("this is another page than the manifest names".into(), false));
+    pub(crate) async fn open(&self, store: &Store, partition: PartitionId, page: &PageRef) -> Result<Arc<ManifestPage>, ReadError> {
+        let fetch = fetch(store, partition, page);
+        // As with footers: who starts, or merges, does not wait behind consumers for what they wait for.
+        match store.class() {
+            Class::Tail | Class::Replay => self.kept.get_or_fetch(&page.ulid, fetch).await,
+            Class::Merging | Class::Recovery => self.kept.get_or_fetch_apart(&page.ulid, fetch).await,
         }
-        Ok(Arc::new(opened))
     }
+}
+
+async fn fetch(store: &Store, partition: PartitionId, page: &PageRef) -> Result<Arc<ManifestPage>, ReadError> {
+    let key = page.key(partition);
+    let damage = |what: String, missing| {
+        let (start, end) = (page.base_offset, page.end_offset);
+        ReadError::Damaged(Box::new(Damage { partition, start, end, key: key.clone(), what, missing }))
+    };
+    let bytes = match store.get(&key).await {
+        Ok(bytes) => bytes,
+        Err(StoreError::NotFound { .. }) => return Err(damage("the page is missing".into(), true)),
+        Err(error) => return Err(error.into()),
+    };
+    let (_, opened) = floe_formats::decode::<ManifestPage>(&bytes).map_err(|error| damage(error.to_string(), false))?;
+    if opened.partition != partition || opened.to_ref() != *page {
+        return Err(damage("this is another page than the manifest names".into(), false));
+    }
+    Ok(Arc::new(opened))
 }
 
 fn weight(page: &Arc<ManifestPage>) -> u64 {
     (size_of::<ManifestPage>() + page.segments.capacity() * size_of::<SegmentRef>()) as u64
 }
 
-/// The segments that a manifest places, one after the other, with one page in memory.
+/// The segments that a manifest places, one after the other, with one page in memory. For work that no reader waits for.
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
-    pages: &'a Pages,
+    shared: &'a Shared,
     manifest: Arc<Manifest>,
     /// Pages that have been opened, or passed over.
     opened: usize,
@@ -82,9 +87,9 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// From the segment on that ends behind `from`.
-    pub(crate) fn new(pages: &'a Pages, manifest: Arc<Manifest>, from: Offset) -> Self {
+    pub(crate) fn new(shared: &'a Shared, manifest: Arc<Manifest>, from: Offset) -> Self {
         let opened = manifest.pages.partition_point(|page| page.end_offset <= from);
-        let mut walk = Self { pages, manifest, opened, inline_is_next: true, next: VecDeque::new() };
+        let mut walk = Self { shared, manifest, opened, inline_is_next: true, next: VecDeque::new() };
         if opened == walk.manifest.pages.len() {
             walk.take_inline();
             walk.next.retain(|segment| segment.end_offset > from);
@@ -97,7 +102,7 @@ impl<'a> Walk<'a> {
     pub(crate) async fn next(&mut self) -> Result<Option<SegmentRef>, ReadError> {
         while self.next.is_empty() {
             if let Some(page) = self.manifest.pages.get(self.opened) {
-                let page = self.pages.open(self.manifest.partition, page).await?;
+                let page = self.shared.pages.open(&self.shared.merging, self.manifest.partition, page).await?;
                 self.opened += 1;
                 self.next.extend(page.segments.iter().cloned());
             } else if self.inline_is_next {
@@ -107,6 +112,13 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(self.next.pop_front())
+    }
+
+    /// Passes over the page that could not be opened; how the manifest names it.
+    pub(crate) fn pass_over(&mut self) -> Option<PageRef> {
+        let page = self.manifest.pages.get(self.opened).copied();
+        self.opened += usize::from(page.is_some());
+        page
     }
 
     fn take_inline(&mut self) {

@@ -32,7 +32,7 @@ pub(crate) async fn publish(shared: &Arc<Shared>, partition: &Arc<Partition>, me
         let before = partition.manifest();
         let stale = merged.and_then(|merged| merged.stale.as_deref());
         let on = stale.or(before.as_deref());
-        let opened = match Opened::of(&shared.pages, on, merged).await {
+        let opened = match Opened::of(shared, on, merged).await {
             Ok(opened) => opened,
             // Another has published meanwhile, or something is lost that the newest version names.
             Err(ReadError::Damaged(damage)) if damage.missing => {
@@ -62,10 +62,10 @@ async fn create(shared: &Arc<Shared>, partition: &Partition, after: &Manifest) -
     if mutated(Mutant::DroppedBeforeCounted) {
         partition.counted(after.clone());
     }
-    let created = chain::create_for_sure(shared, &key, &body).await;
+    let created = chain::create_for_sure(&shared.merging, &key, &body).await;
     check_running(shared)?;
     // Begun after the create was answered.
-    let newest = super::manifest::read_newest(&shared.store, partition.id()).await?;
+    let newest = super::manifest::read_newest(&shared.merging, partition.id()).await.map_err(|error| partition.of_manifest(error))?;
     if created == Created::Won && newest.as_ref() == Some(after) {
         return Ok(true);
     }

@@ -9,9 +9,10 @@
 
 use super::publish;
 use super::settle::{condensed, slice_of};
-use crate::ReadError;
-use crate::partition::Sizes;
+use super::stopped::Work;
+use crate::partition::{Partition, Sizes};
 use crate::shared::Shared;
+use crate::{Damage, ReadError};
 use floe_formats::{BatchSlice, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef};
 use floe_types::{LeaderEpoch, Offset, PartitionId};
 use std::collections::BTreeMap;
@@ -25,6 +26,9 @@ const WORTH_A_MERGE: usize = 8;
 const MOST_CHECKS: u32 = 60;
 /// Bytes of one merged pack, at most: the slots behind it wait for it.
 const MOST_BYTES: u64 = 4 << 20;
+
+/// Partitions that are found damaged before the next check: one pack may have held many of them.
+const DAMAGES_AT_ONCE: u32 = 64;
 
 /// A merged pack for the row's next slot.
 #[derive(Debug)]
@@ -43,12 +47,21 @@ type Job = BTreeMap<PartitionId, Vec<SegmentRef>>;
 
 /// Merges as long as the lines list too much. One pack at a time, and one in memory.
 pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>, waiting: &mut Waiting) -> Result<(), ReadError> {
-    while let Some(job) = next_job(shared, waiting) {
+    let mut damages = 0;
+    while damages < DAMAGES_AT_ONCE
+        && let Some(job) = next_job(shared, waiting)
+    {
         publish::check_running(shared)?;
         let segments = match gather(shared, &job).await {
             Ok(segments) => segments,
             // Settled and deleted by an owner before this one. Look where it is, and merge at the next check.
-            Err(ReadError::Damaged(damage)) if damage.missing => return find_again(shared, &job, &damage.key).await,
+            Err(ReadError::Damaged(damage)) if damage.missing && !is_lost(shared, &job, &damage).await? => return Ok(()),
+            // The others are merged without it.
+            Err(ReadError::Damaged(damage)) => {
+                shared.stopped.stop(Work::Merging, *damage, shared.env.monotonic());
+                damages += 1;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let (certain, told) = oneshot::channel();
@@ -57,18 +70,31 @@ pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge
             return Ok(());
         }
         shared.history.remerged(merged, bytes);
+        job.keys().for_each(|id| shared.stopped.over(Work::Merging, *id));
         shared.history.want_index();
     }
     Ok(())
 }
 
-async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadError> {
+/// Looks where the records are of all partitions that had some in a pack which is gone. Whether those that were asked for
+/// should be there still.
+async fn is_lost(shared: &Shared, job: &Job, damage: &Damage) -> Result<bool, ReadError> {
+    let mut lost = false;
     for (id, run) in job {
-        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == gone), shared.partition(*id)) {
-            partition.read_history().await?;
+        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == damage.key), shared.partition(*id)) {
+            match look_again(&partition, damage).await {
+                Ok(places) => lost |= *id == damage.partition && places,
+                Err(ReadError::Damaged(manifest)) => shared.stopped.stop(Work::Merging, *manifest, shared.env.monotonic()),
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok(())
+    Ok(lost)
+}
+
+async fn look_again(partition: &Partition, damage: &Damage) -> Result<bool, ReadError> {
+    partition.read_history().await?;
+    partition.places(damage).await
 }
 
 /// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little, or little of it
@@ -76,12 +102,13 @@ async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadEr
 fn next_job(shared: &Shared, waiting: &mut Waiting) -> Option<Job> {
     let sizes = Sizes { bits: shared.options.merge_size_bits, most_bytes: shared.options.pack_bytes.min(MOST_BYTES) };
     let (mut listed, mut due, mut partitions) = (0, 0, Vec::new());
-    for partition in shared.partitions() {
+    let now = shared.env.monotonic();
+    let waits = |partition: &Partition| shared.stopped.waits(Work::Merging, partition.id(), partition.offsets().log_start, now);
+    for partition in shared.partitions().into_iter().filter(|partition| !waits(partition)) {
         let (count, of_run) = partition.unsettled_count(sizes);
         (listed, due) = (listed + count, due + of_run);
         partitions.extend((of_run > 0).then_some(partition));
     }
-    let now = shared.env.monotonic();
     waiting.0 = if due == 0 { None } else { Some(waiting.0.unwrap_or(now)) };
     let most_time = shared.options.settle_check.saturating_mul(MOST_CHECKS);
     let is_late = waiting.0.is_some_and(|since| now.saturating_sub(since) >= most_time);

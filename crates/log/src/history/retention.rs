@@ -5,9 +5,11 @@
 //! greatest timestamp, so that one from the future is kept, and keeps what follows it (T25). A segment whose records
 //! have no timestamps is as old as this broker has known it.
 
+use super::stopped::Work;
+use crate::ReadError;
 use crate::partition::Partition;
 use crate::shared::Shared;
-use floe_formats::{SegmentRef, Topic};
+use floe_formats::{PageRef, SegmentRef, Topic};
 use floe_types::{Offset, PartitionId};
 use std::sync::Arc;
 
@@ -72,19 +74,37 @@ impl Expiry {
             0.. => Some(segment.max_timestamp),
             _ => self.known.filter(|known| segment.end_offset <= known.end).map(|known| known.at_ms),
         };
+        self.lets_go(written_ms, segment.bytes)
+    }
+
+    fn lets_go(&self, written_ms: Option<i64>, bytes: u64) -> bool {
         let old = self.retention.ms.zip(written_ms).is_some_and(|(ms, written)| self.now_ms.saturating_sub(written) > ms);
-        let left = self.size.saturating_sub(segment.bytes);
-        old || self.retention.bytes.is_some_and(|bytes| left >= bytes)
+        let left = self.size.saturating_sub(bytes);
+        old || self.retention.bytes.is_some_and(|most| left >= most)
     }
 
     /// The same, and goes on to the one behind if it is.
     pub(crate) fn take(&mut self, segment: &SegmentRef) -> bool {
         let taken = self.takes(segment);
         if taken {
-            self.size = self.size.saturating_sub(segment.bytes);
-            self.start = Some(segment.end_offset);
+            self.pass(segment.bytes, segment.end_offset);
         }
         taken
+    }
+
+    /// The same for all that a page names, where nobody can tell what that is: it goes when the newest of it is to go.
+    pub(crate) fn take_page(&mut self, page: &PageRef) -> bool {
+        let written_ms = (page.min_timestamp >= 0).then_some(page.max_timestamp);
+        let taken = self.lets_go(written_ms, page.bytes);
+        if taken {
+            self.pass(page.bytes, page.end_offset);
+        }
+        taken
+    }
+
+    fn pass(&mut self, bytes: u64, end: Offset) {
+        self.size = self.size.saturating_sub(bytes);
+        self.start = Some(end);
     }
 
     /// The end of the last one that is to go.
@@ -115,17 +135,25 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 }
 
 async fn check(shared: &Shared, partition: &Arc<Partition>, retention: Retention) {
-    if let Err(error) = partition.ensure_newest().await {
-        return tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest");
+    if shared.stopped.waits(Work::Retention, partition.id(), partition.offsets().log_start, shared.env.monotonic()) {
+        return;
     }
-    match partition.expired(retention, shared.env.now_ms()).await {
-        Ok(Some(start)) => {
-            tracing::debug!(partition = %partition.id(), start, "retention moves the log start");
-            partition.raise_log_start(start);
+    match expired(shared, partition, retention).await {
+        Ok(start) => {
+            shared.stopped.over(Work::Retention, partition.id());
+            if let Some(start) = start {
+                tracing::debug!(partition = %partition.id(), start, "retention moves the log start");
+                partition.raise_log_start(start);
+            }
         }
-        Ok(None) => {}
-        Err(error) => tracing::debug!(partition = %partition.id(), %error, "retention waits for a page of the manifest"),
+        Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Retention, *damage, shared.env.monotonic()),
+        Err(error) => tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest, or a page of it"),
     }
+}
+
+async fn expired(shared: &Shared, partition: &Partition, retention: Retention) -> Result<Option<Offset>, ReadError> {
+    partition.ensure_newest().await?;
+    partition.expired(retention, shared.env.now_ms()).await
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::publish::{self, Published, publish};
 use super::remerge::{Merge, Waiting, remerge_due};
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::chain::{self, Chain};
@@ -56,11 +57,11 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
         }
         for partition in shared.partitions() {
             // What it leaves is taken at the next check.
-            if let Err(error) = settle_due(&shared, &partition).await {
-                if shared.ended.get().is_some() {
-                    return;
-                }
-                tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
+            match settle_due(&shared, &partition).await {
+                Ok(()) => {}
+                Err(_) if shared.ended.get().is_some() => return,
+                Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Settling, *damage, shared.env.monotonic()),
+                Err(error) => tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later"),
             }
         }
         if let Err(error) = remerge_due(&shared, &slots, &mut waiting).await {
@@ -72,12 +73,24 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
     }
 }
 
+/// Where a page that the log start cuts is damaged, nobody knows which packs lie below it: those stay, and the rest goes on.
+async fn look_at_oldest(shared: &Shared, partition: &Partition) -> Result<(), ReadError> {
+    let now = shared.env.monotonic();
+    if !partition.has_passed_records() || shared.stopped.waits(Work::Deleting, partition.id(), partition.offsets().log_start, now) {
+        return Ok(());
+    }
+    match partition.look_at_oldest().await {
+        Ok(()) => shared.stopped.over(Work::Deleting, partition.id()),
+        Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Deleting, *damage, now),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// Settles one partition as far as it is due.
 async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
     loop {
-        if partition.has_passed_records() {
-            partition.look_at_oldest().await?;
-        }
+        look_at_oldest(shared, partition).await?;
         let Some(job) = partition.settle_job() else { break };
         publish::check_running(shared)?;
         // What is built on has to be the newest that there is, or was counted.
@@ -89,8 +102,11 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
             Ok(merged) => merged,
             // A source is gone: an owner before this one has published, and deleted it. Look again at the next check.
             Err(ReadError::Damaged(damage)) if damage.missing => {
-                tracing::debug!(key = damage.key, "gone before it was settled here");
                 partition.read_history().await?;
+                if partition.places(&damage).await? {
+                    return Err(ReadError::Damaged(damage));
+                }
+                tracing::debug!(key = damage.key, "gone before it was settled here");
                 break;
             }
             Err(error) => return Err(error),
@@ -98,6 +114,9 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
         match publish(shared, partition, merged.as_ref()).await? {
             Published::Counts { dropped } => {
                 shared.history.want_index();
+                if merged.is_some() {
+                    shared.stopped.over(Work::Settling, partition.id());
+                }
                 sweep::after_publishing(shared, partition, &dropped).await?;
             }
             Published::Outdated => break,
@@ -133,7 +152,7 @@ async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> R
 /// Stores an own pack under a name of its own; its segments as a manifest is to name them.
 pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &BuiltPack) -> Result<Vec<SegmentRef>, ReadError> {
     let stored = PackRef::Own { partition: partition.id(), epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
-    let created = chain::create_for_sure(shared, &stored.key(), &Payload::from(pack.payload.clone())).await;
+    let created = chain::create_for_sure(&shared.merging, &stored.key(), &Payload::from(pack.payload.clone())).await;
     publish::check_running(shared)?;
     if created == Created::Lost {
         return Err(ReadError::Broken(format!("{} is another's: a name was used twice", stored.key())));

@@ -57,7 +57,7 @@ async fn sweep_row(shared: &Shared, row: &mut OwnRow) -> Result<(), StoreError> 
 }
 
 async fn delete(shared: &Shared, key: &str) -> Result<(), StoreError> {
-    shared.store.delete(key).await?;
+    shared.merging.delete(key).await?;
     shared.history.deleted();
     Ok(())
 }
@@ -70,7 +70,7 @@ pub(crate) async fn after_publishing(shared: &Shared, partition: &Partition, dro
         delete(shared, &pack.key()).await?;
     }
     for page in dropped.cut.iter().filter(|page| page.end_offset > dropped.passed.start && !dropped.passed.is_empty()) {
-        match shared.pages.open(partition.id(), page).await {
+        match shared.pages.open(&shared.merging, partition.id(), page).await {
             Ok(page) => {
                 for pack in dropped.packs_in(&page) {
                     delete(shared, &pack.key()).await?;
@@ -95,7 +95,7 @@ pub(crate) async fn after_publishing(shared: &Shared, partition: &Partition, dro
 /// Versions before the one that counts.
 async fn prune(shared: &Shared, partition: PartitionId, counts: &Manifest) -> Result<(), StoreError> {
     let newest = keys::manifest(partition, counts.version);
-    for object in shared.store.list(&keys::manifests_prefix(partition), Some(&newest), PAGE).await? {
+    for object in shared.merging.list(&keys::manifests_prefix(partition), Some(&newest), PAGE).await? {
         delete(shared, &object.key).await?;
     }
     Ok(())
@@ -114,7 +114,7 @@ async fn sweep_lower_epochs(shared: &Shared, partition: &Partition, counts: &Arc
     for prefix in [keys::own_packs_prefix(partition.id()), keys::pages_prefix(partition.id())] {
         let mut after: Option<String> = None;
         loop {
-            let page = shared.store.list(&prefix, after.as_deref(), PAGE).await?;
+            let page = shared.merging.list(&prefix, after.as_deref(), PAGE).await?;
             for object in &page {
                 match Key::parse(&object.key) {
                     Ok(Key::OwnPack { epoch, ulid, .. } | Key::Page { epoch, ulid, .. })
@@ -139,7 +139,7 @@ async fn sweep_lower_epochs(shared: &Shared, partition: &Partition, counts: &Arc
 /// go, and let none go that has to stay.
 async fn named_by(shared: &Shared, manifest: &Arc<Manifest>) -> Result<HashSet<u64>, ReadError> {
     let mut named: HashSet<u64> = manifest.pages.iter().map(|page| short(page.ulid)).collect();
-    let mut walk = Walk::new(&shared.pages, manifest.clone(), manifest.log_start);
+    let mut walk = Walk::new(shared, manifest.clone(), manifest.log_start);
     while let Some(segment) = walk.next().await? {
         if let (PackRef::Own { ulid, .. }, true) = (segment.pack, segment.end_offset > manifest.log_start) {
             named.insert(short(ulid));

@@ -4,9 +4,10 @@
 use super::{Partition, State};
 use crate::history::manifest::{History, from_offset, read_newest, read_version};
 use crate::history::stats::Indexed;
-use crate::{Ended, ReadError};
-use floe_formats::{Manifest, ManifestPage, PackRef, PageRef, SegmentRef};
-use floe_types::Offset;
+use crate::{Damage, Ended, ReadError};
+use floe_formats::{Manifest, ManifestPage, PackRef, PageRef, SegmentRef, keys};
+use floe_objstore::Store;
+use floe_types::{ErrorKind, Offset};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ impl Partition {
     /// # Errors
     /// As [`Partition::read`].
     pub(crate) async fn ensure_history(&self) -> Result<(), ReadError> {
-        if self.state.lock().needs_history() { self.learn_history().await } else { Ok(()) }
+        if self.state.lock().needs_history() { self.learn_history(&self.shared.replay).await } else { Ok(()) }
     }
 
     /// Sees to it that what is known of manifests, if anything is needed of them, is the newest.
@@ -50,18 +51,24 @@ impl Partition {
     ///
     /// # Errors
     /// As [`Partition::read`].
-    pub(super) async fn learn_history(&self) -> Result<(), ReadError> {
+    pub(super) async fn learn_history(&self, store: &Store) -> Result<(), ReadError> {
         let version = {
             let state = self.state.lock();
             if state.history.is_known() { None } else { state.line.manifest }
         };
-        if let Some(version) = version
-            && let Some(manifest) = read_version(&self.shared.store, self.id, version).await?
-            && self.view(manifest)?
-        {
-            return Ok(());
+        if let Some(version) = version {
+            match read_version(store, self.id, version).await {
+                Ok(Some(manifest)) => {
+                    if self.view(manifest)? {
+                        return Ok(());
+                    }
+                }
+                // A newer one may be there, or sound.
+                Ok(None) | Err(ReadError::Format { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.read_history().await.map(drop)
+        self.read_newest_by(store).await.map(drop)
     }
 
     /// Takes a manifest that was not read as the newest for a view that serves readers until something of it is gone (R17),
@@ -83,13 +90,64 @@ impl Partition {
         Ok(fits)
     }
 
-    /// Reads the newest manifest and takes it in.
+    /// Reads the newest manifest and takes it in, for work that no reader waits for.
     ///
     /// # Errors
     /// The store's; `Ended`: a later owner has published.
     pub(crate) async fn read_history(&self) -> Result<Option<Arc<Manifest>>, ReadError> {
-        let newest = read_newest(&self.shared.store, self.id).await?;
+        self.read_newest_by(&self.shared.merging).await
+    }
+
+    async fn read_newest_by(&self, store: &Store) -> Result<Option<Arc<Manifest>>, ReadError> {
+        let named = self.state.lock().line.manifest;
+        let newest = read_newest(store, self.id).await.map_err(|error| self.of_manifest(error))?;
+        // Versions only grow, and the newest is never deleted (R18): what is built on an older one, or on none, would name what
+        // is there no more, and give what is needed to the sweeper.
+        if let Some(named) = named.filter(|named| newest.as_ref().is_none_or(|newest| newest.version < *named)) {
+            let found = newest.as_ref().map_or("there is none".to_owned(), |newest| format!("the newest there is is {}", newest.version));
+            let damage = self.damaged_manifest(keys::manifest(self.id, named), format!("manifest {named} is missing, {found}"));
+            // Else all that it placed was deleted since; or it went with its topic.
+            self.state.lock().check_readable()?;
+            if damage.start < damage.end {
+                return Err(ReadError::Damaged(Box::new(damage)));
+            }
+        }
         self.meet(newest)
+    }
+
+    /// A manifest that cannot be read is damage of what it alone places.
+    pub(crate) fn of_manifest(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Format { what, source } if source.kind() == ErrorKind::Corrupt => {
+                ReadError::Damaged(Box::new(self.damaged_manifest(what, source.to_string())))
+            }
+            other => other,
+        }
+    }
+
+    fn damaged_manifest(&self, key: String, what: String) -> Damage {
+        let state = self.state.lock();
+        let (start, listed_from) = (state.line.log_start, state.line.segments.first().map_or(state.line.end, |first| first.base_offset));
+        Damage { partition: self.id, start, end: listed_from.max(start), key, what, missing: false }
+    }
+
+    /// Whether records, or a page that names them, should still be where they were looked for and not found.
+    ///
+    /// # Errors
+    /// As [`Partition::read`]: what is known names them by a page that cannot be read.
+    pub(crate) async fn places(&self, damage: &Damage) -> Result<bool, ReadError> {
+        let at = {
+            let state = self.state.lock();
+            let at = damage.start.max(state.line.log_start);
+            if state.closed.is_some() || at >= damage.end {
+                return Ok(false);
+            }
+            if state.history.pages().iter().any(|page| page.key(self.id) == damage.key) {
+                return Ok(true);
+            }
+            at
+        };
+        Ok(self.locate(&self.shared.merging, at).await?.is_some_and(|placed| placed.pack.key() == damage.key))
     }
 
     /// Takes in a manifest that was read as the newest. Whoever meets a greater epoch, or an equal one of another's, is
@@ -158,13 +216,13 @@ impl Partition {
     ///
     /// # Errors
     /// As [`Partition::read`].
-    pub(super) async fn open_page(&self, page: &PageRef) -> Result<Option<Arc<ManifestPage>>, ReadError> {
-        match self.shared.pages.open(self.id, page).await {
+    pub(super) async fn open_page(&self, store: &Store, page: &PageRef) -> Result<Option<Arc<ManifestPage>>, ReadError> {
+        match self.shared.pages.open(store, self.id, page).await {
             Ok(opened) => Ok(Some(opened)),
             Err(ReadError::Damaged(damage)) if damage.missing => {
                 let is_named = |partition: &Self| partition.state.lock().history.names(page);
                 if is_named(self) {
-                    self.read_history().await?;
+                    self.read_newest_by(store).await?;
                 }
                 if is_named(self) { Err(ReadError::Damaged(damage)) } else { Ok(None) }
             }
@@ -176,13 +234,13 @@ impl Partition {
     ///
     /// # Errors
     /// As [`Partition::read`].
-    pub(super) async fn locate(&self, offset: Offset) -> Result<Option<SegmentRef>, ReadError> {
+    pub(super) async fn locate(&self, store: &Store, offset: Offset) -> Result<Option<SegmentRef>, ReadError> {
         let mut opened = None;
         for _ in 0..PAGES_GONE {
             let place = self.state.lock().placed_from(offset, 1, opened.as_deref());
             match place {
                 Place::Segments(segments) => return Ok(segments.into_iter().next()),
-                Place::Page(page) => opened = self.open_page(&page).await?,
+                Place::Page(page) => opened = self.open_page(store, &page).await?,
                 Place::Nowhere => return Ok(None),
             }
         }
@@ -191,20 +249,20 @@ impl Partition {
 
     /// Whether the records at `offset` are deleted, or lie elsewhere than in the first of `looked_up`, which was not there:
     /// looks at the newest manifest if what is known says otherwise.
-    pub(super) async fn has_moved(&self, offset: Offset, looked_up: &[SegmentRef]) -> Result<bool, ReadError> {
+    pub(super) async fn has_moved(&self, store: &Store, offset: Offset, looked_up: &[SegmentRef]) -> Result<bool, ReadError> {
         let gone = looked_up.first().map(|segment| segment.pack);
-        if self.lies_elsewhere(offset, gone).await? {
+        if self.lies_elsewhere(store, offset, gone).await? {
             return Ok(true);
         }
-        self.read_history().await?;
-        self.lies_elsewhere(offset, gone).await
+        self.read_newest_by(store).await?;
+        self.lies_elsewhere(store, offset, gone).await
     }
 
-    async fn lies_elsewhere(&self, offset: Offset, gone: Option<PackRef>) -> Result<bool, ReadError> {
+    async fn lies_elsewhere(&self, store: &Store, offset: Offset, gone: Option<PackRef>) -> Result<bool, ReadError> {
         if offset < self.offsets().log_start {
             return Ok(true);
         }
-        Ok(self.locate(offset).await?.is_none_or(|placed| Some(placed.pack) != gone))
+        Ok(self.locate(store, offset).await?.is_none_or(|placed| Some(placed.pack) != gone))
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Closed, Partition, State};
 use crate::ReadError;
 use bytes::Bytes;
 use floe_formats::{ManifestPage, PageRef, SegmentRef};
+use floe_objstore::Store;
 use floe_types::{Lsn, Offset};
 use floe_wal::WalError;
 
@@ -54,6 +55,19 @@ impl Partition {
     /// An offset outside `log_start..=committed`, a partition that has ended, a store that does not answer, or stored
     /// bytes that are damaged.
     pub async fn read(&self, request: ReadRequest) -> Result<ReadResult, ReadError> {
+        self.read_by(&self.shared.replay, request).await
+    }
+
+    /// The same for what has to be known before anything is served, such as the state of groups: it does not stand in line
+    /// with consumers.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub async fn read_at_start(&self, request: ReadRequest) -> Result<ReadResult, ReadError> {
+        self.read_by(&self.shared.recovery, request).await
+    }
+
+    async fn read_by(&self, store: &Store, request: ReadRequest) -> Result<ReadResult, ReadError> {
         let mut result = ReadResult::default();
         let mut offset = request.offset;
         let (mut moves, mut opened) = (0, None);
@@ -77,7 +91,7 @@ impl Partition {
                     }
                     Err(error) => return Err(error),
                 },
-                Ok(Source::Pack(segments)) => match self.shared.packs.read(self.id, &segments, offset, room).await {
+                Ok(Source::Pack(segments)) => match self.shared.packs.read(store, (self.id, &segments), offset, room).await {
                     // Compaction has left nothing of the segment from here on.
                     Ok(batches) if batches.is_empty() => {
                         offset = segments.first().map_or(offset, |segment| segment.end_offset);
@@ -87,13 +101,15 @@ impl Partition {
                     // Given first; whoever goes on meets the error.
                     Err(_) if !result.batches.is_empty() => return Ok(result),
                     // What was looked up may be an old view (R17): damage only if the newest still names that pack.
-                    Err(ReadError::Damaged(damage)) if damage.missing && moves < MOVES && self.has_moved(offset, &segments).await? => {
+                    Err(ReadError::Damaged(damage))
+                        if damage.missing && moves < MOVES && self.has_moved(store, offset, &segments).await? =>
+                    {
                         moves += 1;
                         continue;
                     }
                     Err(error) => return Err(error),
                 },
-                Ok(Source::Page(page)) => match self.open_page(&page).await {
+                Ok(Source::Page(page)) => match self.open_page(store, &page).await {
                     Ok(found) if found.is_some() || moves < MOVES => {
                         moves += u32::from(found.is_none());
                         opened = found;
@@ -104,7 +120,7 @@ impl Partition {
                     Err(error) => return Err(error),
                 },
                 Ok(Source::Unread) => {
-                    self.learn_history().await?;
+                    self.learn_history(store).await?;
                     continue;
                 }
                 Err(e) if result.batches.is_empty() => return Err(e),
@@ -152,7 +168,7 @@ impl Partition {
 }
 
 impl State {
-    fn check_readable(&self) -> Result<(), ReadError> {
+    pub(super) fn check_readable(&self) -> Result<(), ReadError> {
         match &self.closed {
             None => Ok(()),
             Some(Closed::Ended(ended)) => Err(ReadError::Ended(ended.clone())),

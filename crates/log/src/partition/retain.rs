@@ -4,8 +4,9 @@ use super::{Partition, State};
 use crate::ReadError;
 use crate::history::pages::Walk;
 use crate::history::retention::{Expiry, Known, Retention};
-use floe_formats::{PageRef, SegmentRef, Ulid};
+use floe_formats::{Manifest, PageRef, SegmentRef, Ulid};
 use floe_types::Offset;
+use std::sync::Arc;
 
 /// The segment that the log start lies in, as the page names it that the log start cuts.
 #[derive(Debug)]
@@ -17,12 +18,17 @@ pub(super) struct Oldest {
 }
 
 impl Partition {
-    /// How far the log may begin later by these settings, if at all. The manifest has to be known.
+    /// How far the log may begin later by these settings, if at all. The manifest has to be known. A page that cannot be read
+    /// goes as a whole, when the newest of it is to go.
     ///
     /// # Errors
-    /// A page that cannot be read.
+    /// A page that cannot be read, and is not to go.
     pub(crate) async fn expired(&self, retention: Retention, now_ms: i64) -> Result<Option<Offset>, ReadError> {
-        self.look_at_oldest().await?;
+        match self.look_at_oldest().await {
+            // It is met again below.
+            Ok(()) | Err(ReadError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
         let (mut expiry, manifest, from, listed) = {
             let mut state = self.state.lock();
             let mut expiry = Expiry::new(retention, now_ms, state.known, state.stored_bytes());
@@ -31,27 +37,41 @@ impl Partition {
                 let _kept = state.placed_behind_pages().map(|segment| expiry.take(segment)).find(|taken| !taken);
             }
             let stays = state.oldest().is_some_and(|oldest| !expiry.takes(&oldest.segment));
-            if !paged || stays {
+            let (false, true, Some(manifest)) = (stays, paged, state.history.manifest().cloned()) else {
                 return Ok(state.expired_up_to(expiry.start(), now_ms));
-            }
+            };
             let settled = state.history.end();
             let behind = state.line.segments.iter().filter(|segment| segment.end_offset > settled);
-            (expiry, state.history.manifest().cloned(), state.line.log_start, behind.cloned().collect::<Vec<_>>())
+            (expiry, manifest, state.line.log_start, behind.cloned().collect::<Vec<_>>())
         };
-        let mut walk = manifest.map(|manifest| Walk::new(&self.shared.pages, manifest, from));
+        let all = self.take_settled(&mut expiry, manifest, from).await?;
+        if all {
+            let above = listed.iter().filter(|segment| segment.end_offset > from);
+            let _kept = above.map(|segment| expiry.take(segment)).find(|taken| !taken);
+        }
+        Ok(self.state.lock().expired_up_to(expiry.start(), now_ms))
+    }
+
+    /// Looks at what a manifest places above `from`, up to the first that stays. Whether all of it is to go.
+    async fn take_settled(&self, expiry: &mut Expiry, manifest: Arc<Manifest>, from: Offset) -> Result<bool, ReadError> {
+        let mut walk = Walk::new(&self.shared, manifest, from);
         loop {
-            let settled = match &mut walk {
-                Some(walk) => walk.next().await?,
-                None => None,
+            let stays = match walk.next().await {
+                Ok(None) => return Ok(true),
+                Ok(Some(segment)) => segment.end_offset > from && !expiry.take(&segment),
+                Err(ReadError::Damaged(damage)) => match walk.pass_over() {
+                    // Gone with a manifest that is the newest no more: the rest is looked at at the next check.
+                    _ if damage.missing && !self.places(&damage).await? => true,
+                    Some(page) if expiry.take_page(&page) => false,
+                    _ if expiry.start().is_none() => return Err(ReadError::Damaged(damage)),
+                    _ => true,
+                },
+                Err(error) => return Err(error),
             };
-            let Some(segment) = settled else { break };
-            if segment.end_offset > from && !expiry.take(&segment) {
-                return Ok(self.state.lock().expired_up_to(expiry.start(), now_ms));
+            if stays {
+                return Ok(false);
             }
         }
-        let above = listed.iter().filter(|segment| segment.end_offset > from);
-        let _kept = above.map(|segment| expiry.take(segment)).find(|taken| !taken);
-        Ok(self.state.lock().expired_up_to(expiry.start(), now_ms))
     }
 
     /// Sees to it that it is known where the log start lies, if that is in a page.
@@ -66,7 +86,7 @@ impl Partition {
                 _ => return Ok(()),
             }
         };
-        let Some(opened) = self.open_page(&page).await? else { return Ok(()) };
+        let Some(opened) = self.open_page(&self.shared.merging, &page).await? else { return Ok(()) };
         let at = opened.segments.partition_point(|segment| segment.end_offset <= log_start);
         let Some(segment) = opened.segments.get(at).cloned() else { return Ok(()) };
         let passed_bytes = opened.segments.iter().take(at).map(|segment| segment.bytes).sum();

@@ -4,6 +4,7 @@ use super::{Partition, State};
 use crate::history::pages::{Draft, Opened};
 use crate::history::publish;
 use crate::history::settle::{Job, Merged};
+use crate::history::stopped::Work;
 use crate::shared::Shared;
 use floe_formats::{Manifest, SegmentRef};
 use floe_types::Offset;
@@ -48,7 +49,10 @@ impl Partition {
         }
         let log_start = state.line.log_start;
         let from = state.history.end().max(log_start);
-        let sources = if state.merge_is_due(&self.shared) { state.sources(self.shared.options.settle_bytes) } else { Vec::new() };
+        // Where settling has stopped, a later log start is told all the same.
+        let stopped = self.shared.stopped.waits(Work::Settling, self.id, log_start, self.shared.env.monotonic());
+        let sources =
+            if !stopped && state.merge_is_due(&self.shared) { state.sources(self.shared.options.settle_bytes) } else { Vec::new() };
         if sources.is_empty() && !state.drops_a_pack() {
             return None;
         }

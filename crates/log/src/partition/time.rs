@@ -58,7 +58,7 @@ impl Partition {
                 None => return Ok(None),
                 Some(Candidate::At(offset)) => return Ok(Some((offset, ENOUGH))),
                 Some(Candidate::Page(page)) => {
-                    opened = self.open_page(&page).await?;
+                    opened = self.open_page(&self.shared.replay, &page).await?;
                     continue;
                 }
                 Some(Candidate::Behind(offset)) => {
@@ -97,7 +97,7 @@ impl Partition {
     /// than `known`.
     async fn max_timestamp_of_cut_segment(&self, known: Option<i64>) -> Result<Option<i64>, ReadError> {
         let log_start = self.offsets().log_start;
-        let cut = self.locate(log_start).await?.filter(|segment| segment.base_offset < log_start);
+        let cut = self.locate(&self.shared.replay, log_start).await?.filter(|segment| segment.base_offset < log_start);
         let cut = cut.filter(|segment| known.is_none_or(|known| segment.max_timestamp > known)).map(|segment| segment.end_offset);
         let Some(end) = cut else { return Ok(None) };
         let (mut offset, mut greatest) = (log_start, None);
@@ -156,7 +156,7 @@ impl Partition {
             (whole, cut.filter(|cut| whole.is_none_or(|whole| cut.max_timestamp > whole)), log_start)
         };
         let opened = match cut {
-            Some(cut) => self.open_page(&cut).await?,
+            Some(cut) => self.open_page(&self.shared.replay, &cut).await?,
             None => None,
         };
         let of_cut = opened.iter().flat_map(|page| &page.segments).filter(|segment| segment.base_offset >= log_start);

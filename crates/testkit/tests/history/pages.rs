@@ -201,7 +201,7 @@ fn t28_pages_of_earlier_owners_that_nothing_names_are_swept_and_what_pages_name_
         assert!(packs_before.iter().all(|pack| room.store.peek(pack).is_some()), "named by pages only, for the most part");
         assert_eq!(values(&new.partition(id), 0).await, numbered(0, &[VALUE; 260]));
         let store = Store::new(room.env.process(), room.store.backend(), StoreOptions::default());
-        let survey = floe_log::survey::survey(&store, |_| {}).await.expect("the store answers");
+        let survey = floe_log::survey::survey(&store, &|_| 0, |_| {}).await.expect("the store answers");
         let unneeded: Vec<&str> = survey.unneeded.iter().map(|object| object.key.as_str()).filter(|key| key.contains("/pack/")).collect();
         assert_eq!(unneeded, Vec::<&str>::new(), "gc knows what pages name");
     });
@@ -274,10 +274,121 @@ fn t30_a_damaged_page_is_an_error_of_what_it_places_and_of_nothing_else() {
             room.crash(broker).await;
             let store = Store::new(room.env.process(), room.store.backend(), StoreOptions::default());
             let report = floe_log::verify::verify(&store, |_, _| {}).await.expect("the store answers");
-            let told = report.problems.iter().any(|problem| problem.offsets == Some((damaged.base_offset, damaged.end_offset)));
-            assert!(told, "{:#?}", report.problems);
+            let told: Vec<_> = report.problems.iter().map(|problem| (problem.key.as_str(), problem.offsets)).collect();
+            let expected = [(key.as_str(), Some((damaged.base_offset, damaged.end_offset)))];
+            assert_eq!(told, expected, "nothing follows from it: {:#?}", report.problems);
+            let of_partition = |key: &&String| key.starts_with(&keys::partition_prefix(id));
+            assert_eq!(report.orphans.iter().find(of_partition), None, "nobody knows which packs are needed");
+            let survey = floe_log::survey::survey(&store, &|_| 0, |_| {}).await;
+            match (found.is_some(), survey) {
+                (true, Err(error)) => assert!(error.to_string().contains(&key), "{error}"),
+                (false, Ok(survey)) => assert!(survey.unneeded.iter().all(|one| !one.key.contains("/pack/")), "{:?}", survey.unneeded),
+                (_, other) => panic!("{other:?}"),
+            }
         }
     });
+}
+
+/// One bit of it flips, or it goes; how it was.
+fn harm(room: &Room, key: &str, goes: bool) -> Bytes {
+    let whole = room.store.peek(key).expect("it is there");
+    let mut flipped = whole.to_vec();
+    flipped[100] ^= 4;
+    match goes {
+        true => room.store.uproot(key),
+        false => room.store.plant(key, Bytes::from(flipped)),
+    }
+    whole
+}
+
+#[test]
+fn t30_what_needs_a_damaged_page_stops_and_all_else_goes_on() {
+    for goes in [false, true] {
+        run(async move {
+            let room = Room::new(90);
+            let broker = room.start(paging()).await;
+            let id = broker.topic("t", &[]).await;
+            fill(&room, &broker, id, 300).await;
+            room.pass(10 * SECOND).await;
+            room.stop(broker).await;
+            let damaged = manifest(&room, id).pages[1];
+            let key = damaged.key(id);
+            let sound = harm(&room, &key, goes);
+            let broker = room.with_new_disk().start(paging()).await;
+            let stopped = || broker.engine.status().stopped_because;
+            let (packs, paged) = (named_inline(&room, id), manifest(&room, id).pages.len());
+            fill(&room, &broker, id, 60).await;
+            room.pass(20 * SECOND).await;
+            assert!(manifest(&room, id).pages.len() > paged, "settling needs no page that is there already");
+            assert!(packs.iter().all(|pack| room.store.peek(pack).is_some()));
+            assert_eq!(stopped(), [""; 0]);
+
+            broker.engine.set_topic_config(id.topic, floe_log::CLEANUP_POLICY, Some("compact".into())).await.expect("altered");
+            room.pass(60 * SECOND).await;
+            let why = stopped();
+            assert!(why.len() == 1 && why[0].starts_with("compaction: ") && why[0].contains(&key), "{why:?}");
+            assert_eq!(manifest(&room, id).compacted, 0);
+            broker.engine.set_topic_config(id.topic, floe_log::CLEANUP_POLICY, None).await.expect("altered");
+
+            let start = damaged.base_offset + 5;
+            assert_eq!(broker.partition(id).delete_records(Some(start)).await, Ok(start));
+            room.pass(20 * SECOND).await;
+            assert_eq!(manifest(&room, id).pages[0], damaged, "what lies before goes");
+            assert_eq!(manifest(&room, id).log_start, start);
+            let why = stopped();
+            assert!(why.iter().any(|why| why.starts_with("deletion of what lies below") && why.contains(&key)), "{why:?}");
+            let before = room.store.counts().total_requests();
+            room.pass(60 * SECOND).await;
+            assert!(room.store.counts().total_requests() < before + 10, "it is not read again and again");
+
+            room.store.plant(&key, sound);
+            room.pass(700 * SECOND).await;
+            assert_eq!(values(&broker.partition(id), start).await.len() as Offset, 360 - start);
+            assert!(!stopped().iter().any(|why| why.starts_with("deletion")), "{:?}", stopped());
+            room.stop(broker).await;
+            // What nobody could tell of meanwhile goes in another life.
+            let broker = room.with_new_disk().start(paging()).await;
+            fill(&room, &broker, id, 20).await;
+            room.pass(20 * SECOND).await;
+            assert_nothing_is_left_over(&room, id);
+            room.assert_clean().await;
+        });
+    }
+}
+
+/// The packs that the newest manifest names itself.
+fn named_inline(room: &Room, id: PartitionId) -> Vec<String> {
+    manifest(room, id).segments.iter().map(|segment| segment.pack.key()).collect()
+}
+
+#[test]
+fn t30_retention_takes_a_damaged_page_as_a_whole_and_tells_of_it_until_then() {
+    for goes in [false, true] {
+        run(async move {
+            let room = Room::new(89);
+            let broker = room.start(paging()).await;
+            let by_age = broker.topic("age", &[("retention.ms", "3600000")]).await;
+            fill(&room, &broker, by_age, 150).await;
+            room.pass(1800 * SECOND).await;
+            fill(&room, &broker, by_age, 150).await;
+            room.pass(60 * SECOND).await;
+            room.stop(broker).await;
+            let damaged = manifest(&room, by_age).pages[0];
+            assert!(damaged.end_offset < 150, "all of it is of one time");
+            harm(&room, &damaged.key(by_age), goes);
+            let broker = room.with_new_disk().start(paging()).await;
+            room.pass(60 * SECOND).await;
+            assert_eq!(broker.log_start(by_age), 0);
+            let why = broker.engine.status().stopped_because;
+            assert!(why.len() == 1 && why[0].starts_with("retention: ") && why[0].contains(&damaged.key(by_age)), "{why:?}");
+            room.pass(2400 * SECOND).await;
+            let start = broker.log_start(by_age);
+            assert!((120..=150).contains(&start), "the first half is an hour old, whole segments of it: {start}");
+            assert_eq!(broker.engine.status().stopped_because, [""; 0]);
+            assert_eq!(values(&broker.partition(by_age), start).await.len() as Offset, 300 - start);
+            assert!(room.store.peek(&damaged.key(by_age)).is_none(), "and nothing names it any more");
+        });
+    }
 }
 
 #[test]

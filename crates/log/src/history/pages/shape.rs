@@ -8,7 +8,6 @@
 //! A page whose packs are replaced is written anew, and only such a page. A log start that lies inside a page cuts it without
 //! a write: what lies below counts no more.
 
-use super::Pages;
 use crate::ReadError;
 use crate::chain::{self, Chain};
 use crate::history::publish;
@@ -38,15 +37,15 @@ impl Opened {
     /// Opens what `merged` replaces packs of in `before`.
     ///
     /// # Errors
-    /// Those of [`Pages::open`].
-    pub(crate) async fn of(pages: &Pages, before: Option<&Manifest>, merged: Option<&Merged>) -> Result<Self, ReadError> {
+    /// Those of [`super::Pages::open`].
+    pub(crate) async fn of(shared: &Shared, before: Option<&Manifest>, merged: Option<&Merged>) -> Result<Self, ReadError> {
         let replaces = merged.map(|merged| merged.replaces.as_slice()).unwrap_or_default();
         let (Some(before), Some(first), Some(last)) = (before, replaces.first(), replaces.last()) else { return Ok(Self::default()) };
         let start = before.pages.partition_point(|page| page.end_offset <= first.base_offset);
         let end = before.pages.partition_point(|page| page.base_offset < last.end_offset);
         let mut opened = Self { pages: start..end.max(start), segments: Vec::new() };
         for page in &before.pages[opened.pages.clone()] {
-            opened.segments.extend(pages.open(before.partition, page).await?.segments.iter().cloned());
+            opened.segments.extend(shared.pages.open(&shared.merging, before.partition, page).await?.segments.iter().cloned());
         }
         Ok(opened)
     }
@@ -122,7 +121,7 @@ async fn merge(
 ) -> Result<(), ReadError> {
     let mut segments = Vec::new();
     for page in &manifest.pages[run.clone()] {
-        match shared.pages.open(partition.id(), page).await {
+        match shared.pages.open(&shared.merging, partition.id(), page).await {
             Ok(page) => segments.extend(page.segments.iter().filter(|segment| segment.end_offset > manifest.log_start).cloned()),
             Err(ReadError::Damaged(damage)) => {
                 tracing::warn!(%damage, "pages of a manifest are left as they are");
@@ -158,7 +157,7 @@ async fn create(
     let named = page.to_ref();
     let key = named.key(partition);
     let body = Payload::from(floe_formats::encode(&Chain::writer(shared), &page));
-    let created = chain::create_for_sure(shared, &key, &body).await;
+    let created = chain::create_for_sure(&shared.merging, &key, &body).await;
     publish::check_running(shared)?;
     if created == Created::Lost {
         return Err(ReadError::Broken(format!("{key} is another's: a name was used twice")));
