@@ -75,12 +75,13 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
 
 /// Where a page that the log start cuts is damaged, nobody knows which packs lie below it: those stay, and the rest goes on.
 async fn look_at_oldest(shared: &Shared, partition: &Partition) -> Result<(), ReadError> {
-    let now = shared.env.monotonic();
-    if !partition.has_passed_records() || shared.stopped.waits(Work::Deleting, partition.id(), partition.offsets().log_start, now) {
+    let (id, now) = (partition.id(), shared.env.monotonic());
+    let is_wanted = partition.has_passed_records() || shared.stopped.is_stopped(Work::Deleting, id);
+    if !is_wanted || shared.stopped.waits(Work::Deleting, id, partition.offsets().log_start, now) {
         return Ok(());
     }
     match partition.look_at_oldest().await {
-        Ok(()) => shared.stopped.over(Work::Deleting, partition.id()),
+        Ok(()) => shared.stopped.over(Work::Deleting, id),
         Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Deleting, *damage, now),
         Err(error) => return Err(error),
     }

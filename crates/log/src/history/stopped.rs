@@ -70,6 +70,11 @@ impl Stopped {
         now < stop.again
     }
 
+    /// Whether it has stopped, and did not go through since.
+    pub(crate) fn is_stopped(&self, work: Work, partition: PartitionId) -> bool {
+        self.0.lock().contains_key(&(partition, work))
+    }
+
     /// It went through.
     pub(crate) fn over(&self, work: Work, partition: PartitionId) {
         if self.0.lock().remove(&(partition, work)).is_some() {
