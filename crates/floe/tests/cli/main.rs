@@ -4,6 +4,7 @@
 
 mod bench;
 mod commands;
+mod credentials;
 mod groups;
 mod idle;
 mod process;
