@@ -151,7 +151,7 @@ impl Keys {
             Ok(Key::OwnPack { partition, epoch, ulid }) => {
                 self.partitions.entry(partition).or_default().packs.push((PackRef::Own { partition, epoch, ulid }, size));
             }
-            Ok(Key::Cluster | Key::Catalog { .. }) | Err(_) => {}
+            Ok(Key::Cluster | Key::Catalog { .. } | Key::Mark { .. }) | Err(_) => {}
         }
     }
 }
