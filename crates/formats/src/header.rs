@@ -27,12 +27,13 @@ pub enum Kind {
     Seal = 10,
     /// A WAL file. It has a header of its own and never stands in an object header.
     WalFile = 11,
-    Mark = 12,
+    ManifestPage = 12,
+    Mark = 13,
 }
 
 impl Kind {
     /// All kinds that an object header may name.
-    pub const OBJECTS: [Kind; 11] = [
+    pub const OBJECTS: [Kind; 12] = [
         Kind::Cluster,
         Kind::Catalog,
         Kind::Claim,
@@ -43,6 +44,7 @@ impl Kind {
         Kind::Manifest,
         Kind::DiskIdentity,
         Kind::Seal,
+        Kind::ManifestPage,
         Kind::Mark,
     ];
 
@@ -71,6 +73,7 @@ impl Kind {
             Self::DiskIdentity => "disk identity",
             Self::Seal => "seal",
             Self::WalFile => "WAL file",
+            Self::ManifestPage => "manifest page",
             Self::Mark => "mark",
         }
     }

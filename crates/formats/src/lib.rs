@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`header`], [`object`] | the 64-byte envelope of every object, `encode`, `decode`, `peek` |
 //! | [`keys`] | where objects live: build and parse |
-//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`mark`], [`disk`] | one persisted thing each |
+//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`page`], [`mark`], [`disk`] | one persisted thing each |
 //! | [`etcd`] | the values in etcd |
 //! | [`segment`], [`pack`] | packs: what they hold, how they are built and read |
 //! | [`wal_entry`] | the WAL: file header and entries |
@@ -38,6 +38,7 @@ pub mod manifest;
 pub mod mark;
 pub mod object;
 pub mod pack;
+pub mod page;
 mod read;
 pub mod segment;
 pub mod stop;
@@ -59,6 +60,7 @@ pub use pack::{
     SlotTail, TRAILER_LEN, Trailer, WalPosition, decode_footer, decode_slot_tail, decode_tail, decode_trailer, open_block, verify_block,
     verify_pack,
 };
+pub use page::{ManifestPage, PageRef};
 pub use segment::{PackRef, PartitionEvent, ProducerBatch, ProducerUpdate, Segment, SegmentRef, Ulid};
 pub use stop::Stop;
 pub use wal_entry::{ENTRY_HEADER_LEN, ENTRY_PREFIX_LEN, EntryHeader, WAL_FILE_HEADER_LEN, WalFileHeader};

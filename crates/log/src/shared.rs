@@ -2,14 +2,16 @@
 //! how the incarnation ended.
 
 use crate::ended::{End, Ended};
+use crate::history::pages::Pages;
 use crate::history::stats::HistoryCounts;
+use crate::history::stopped::Stopped;
 use crate::pack_reader::PackReader;
 use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
 use crate::{AppendError, EngineOptions};
 use floe_cache::DiskCache;
 use floe_env::Env;
-use floe_objstore::{Payload, Store};
+use floe_objstore::{Class, Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId, TopicId};
 use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
@@ -34,14 +36,23 @@ pub(crate) struct SentClaim {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
+    /// For what the tail waits for.
     pub(crate) store: Store,
+    /// For what readers of history wait for.
+    pub(crate) replay: Store,
+    /// For what is read before anything is served.
+    pub(crate) recovery: Store,
+    /// For settling, merging, compacting, sweeping and cleaning.
+    pub(crate) merging: Store,
     pub(crate) options: EngineOptions,
     pub(crate) incarnation: Incarnation,
     pub(crate) ended: End,
     pub(crate) dirty: Dirty,
     pub(crate) tail_memory: TailMemory,
     pub(crate) packs: PackReader,
+    pub(crate) pages: Pages,
     pub(crate) history: HistoryCounts,
+    pub(crate) stopped: Stopped,
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
@@ -90,7 +101,11 @@ impl Shared {
         let packs = PackReader::new(env.clone(), &store, options.cache_bytes, disk_cache);
         Arc::new(Self {
             tail_memory: TailMemory::new(options.tail_bytes),
+            pages: Pages::new(options.cache_bytes),
             env,
+            replay: store.for_class(Class::Replay),
+            recovery: store.for_class(Class::Recovery),
+            merging: store.for_class(Class::Merging),
             store,
             options,
             incarnation,
@@ -98,6 +113,7 @@ impl Shared {
             dirty: Dirty::default(),
             packs,
             history: HistoryCounts::default(),
+            stopped: Stopped::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
             led_version: AtomicU64::new(0),

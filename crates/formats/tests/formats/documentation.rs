@@ -2,7 +2,8 @@
 
 use crate::samples;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, Mark, PackFooter, Seal, Stop, WalFileHeader,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, Mark, PackFooter, Seal, Stop,
+    WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
     etcd::{BrokerEntry, CatalogEntry, CleanerEntry, ClusterEntry, CounterEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry},
@@ -12,7 +13,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 22] = [
+const ROOTS: [&TypeDoc; 23] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -21,6 +22,7 @@ const ROOTS: [&TypeDoc; 22] = [
     End::DOC,
     Index::DOC,
     Manifest::DOC,
+    ManifestPage::DOC,
     DiskIdentity::DOC,
     Seal::DOC,
     WalFileHeader::DOC,

@@ -3,7 +3,8 @@
 
 use super::own_pack::{OwnPack, Part};
 use super::publish::{self, Published, publish};
-use super::remerge::{Merge, remerge_due};
+use super::remerge::{Merge, Waiting, remerge_due};
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::chain::{self, Chain};
@@ -45,6 +46,7 @@ pub(crate) struct Merged {
 
 /// Looks through all partitions at every check, for as long as the incarnation lives.
 pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
+    let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             biased;
@@ -53,14 +55,14 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
         }
         for partition in shared.partitions() {
             // What it leaves is taken at the next check.
-            if let Err(error) = settle_due(&shared, &partition).await {
-                if shared.ended.get().is_some() {
-                    return;
-                }
-                tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
+            match settle_due(&shared, &partition).await {
+                Ok(()) => {}
+                Err(_) if shared.ended.get().is_some() => return,
+                Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Settling, *damage, shared.env.monotonic()),
+                Err(error) => tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later"),
             }
         }
-        if let Err(error) = remerge_due(&shared, &slots).await {
+        if let Err(error) = remerge_due(&shared, &slots, &mut waiting).await {
             if shared.ended.get().is_some() {
                 return;
             }
@@ -69,9 +71,26 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
     }
 }
 
+/// Where a page that the log start cuts is damaged, nobody knows which packs lie below it: those stay, and the rest goes on.
+async fn look_at_oldest(shared: &Shared, partition: &Partition) -> Result<(), ReadError> {
+    let (id, now) = (partition.id(), shared.env.monotonic());
+    let is_wanted = partition.has_passed_records() || shared.stopped.is_stopped(Work::Deleting, id);
+    if !is_wanted || shared.stopped.waits(Work::Deleting, id, partition.offsets().log_start, now) {
+        return Ok(());
+    }
+    match partition.look_at_oldest().await {
+        Ok(()) => shared.stopped.over(Work::Deleting, id),
+        Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Deleting, *damage, now),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// Settles one partition as far as it is due.
 async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
-    while let Some(job) = partition.settle_job() {
+    loop {
+        look_at_oldest(shared, partition).await?;
+        let Some(job) = partition.settle_job() else { break };
         publish::check_running(shared)?;
         // What is built on has to be the newest that there is, or was counted.
         if !partition.knows_newest() {
@@ -82,8 +101,11 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
             Ok(merged) => merged,
             // A source is gone: an owner before this one has published, and deleted it. Look again at the next check.
             Err(ReadError::Damaged(damage)) if damage.missing => {
-                tracing::debug!(key = damage.key, "gone before it was settled here");
                 partition.read_history().await?;
+                if partition.places(&damage).await? {
+                    return Err(ReadError::Damaged(damage));
+                }
+                tracing::debug!(key = damage.key, "gone before it was settled here");
                 break;
             }
             Err(error) => return Err(error),
@@ -91,6 +113,9 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
         match publish(shared, partition, merged.as_ref()).await? {
             Published::Counts { dropped } => {
                 shared.history.want_index();
+                if merged.is_some() {
+                    shared.stopped.over(Work::Settling, partition.id());
+                }
                 sweep::after_publishing(shared, partition, &dropped).await?;
             }
             Published::Outdated => break,
@@ -124,7 +149,7 @@ async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> R
 /// Stores an own pack under a name of its own; its segments as a manifest is to name them.
 pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &BuiltPack) -> Result<Vec<SegmentRef>, ReadError> {
     let stored = PackRef::Own { partition: partition.id(), epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
-    let created = chain::create_for_sure(shared, &stored.key(), &Payload::from(pack.payload.clone())).await;
+    let created = chain::create_for_sure(&shared.merging, &stored.key(), &Payload::from(pack.payload.clone())).await;
     publish::check_running(shared)?;
     if created == Created::Lost {
         return Err(ReadError::Broken(format!("{} is another's: a name was used twice", stored.key())));
@@ -133,7 +158,7 @@ pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &B
     Ok(pack.segment_refs(stored).map(|(_, segment)| segment).collect())
 }
 
-fn new_ulid(shared: &Shared) -> Ulid {
+pub(super) fn new_ulid(shared: &Shared) -> Ulid {
     let ms = u128::from(shared.env.now_ms().unsigned_abs() & ((1 << 48) - 1));
     Ulid(ms << ULID_RANDOM_BITS | shared.env.random_u128() >> (128 - ULID_RANDOM_BITS))
 }
