@@ -1,0 +1,92 @@
+//! One partition: file after file, from where the target ends to where the export ends.
+
+use crate::ExportError;
+use crate::file::{Built, FileBuilder, FileOptions};
+use crate::run::Shared;
+use crate::target::Placed;
+use floe_log::stored::StoredPartition;
+use floe_types::Offset;
+use std::sync::Arc;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 4 << 20;
+
+/// What one partition's export did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Files created here, and rows and bytes in them.
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// Files thrown away because another exporter was first.
+    pub(crate) lost: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct PartitionExport {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) partition: StoredPartition,
+    pub(crate) options: FileOptions,
+    /// Where the next file starts.
+    pub(crate) position: Offset,
+    pub(crate) until: Offset,
+}
+
+impl PartitionExport {
+    /// # Errors
+    /// Whatever ends it early: the files that it has created stand.
+    pub(crate) async fn run(mut self) -> Result<Done, ExportError> {
+        let mut done = Done::default();
+        while self.position < self.until {
+            let Some(built) = self.build().await? else { break };
+            let (rows, bytes) = (built.rows, built.body.len());
+            let id = self.partition.id();
+            self.position = match self.shared.target.place(id, &built.header, &built.body).await? {
+                Placed::Ours => {
+                    (done.files, done.rows, done.bytes) = (done.files + 1, done.rows + rows, done.bytes + bytes);
+                    self.shared.tell(|progress| (progress.files, progress.bytes) = (progress.files + 1, progress.bytes + bytes));
+                    built.header.end
+                }
+                Placed::Anothers { end } => {
+                    done.lost += 1;
+                    end
+                }
+            };
+        }
+        Ok(done)
+    }
+
+    /// The next file; None if there is no record for it.
+    async fn build(&mut self) -> Result<Option<Built>, ExportError> {
+        let (id, range) = (self.partition.id(), (self.position, self.until));
+        let mut file = FileBuilder::new(self.options, (id, &self.shared.topic), range)?;
+        loop {
+            let stretch = self.partition.read(file.next(), READ_BYTES).await?;
+            if stretch.next <= file.next() {
+                // Nothing is left below the end that was known when this began: deleted meanwhile.
+                break;
+            }
+            let before = (file.next(), file.rows());
+            let full;
+            (file, full) = self.compute(move || file.add(&stretch).map(|full| (file, full))).await?;
+            let (next, rows) = (file.next(), file.rows());
+            self.shared.tell(|progress| {
+                progress.offsets += next.abs_diff(before.0);
+                progress.rows += rows - before.1;
+            });
+            if full {
+                break;
+            }
+        }
+        if file.rows() == 0 {
+            return Ok(None);
+        }
+        let write_id = self.shared.target.write_id();
+        self.compute(move || file.finish(write_id)).await.map(Some)
+    }
+
+    /// Work that takes long, where it holds up no other task.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, ExportError> + Send + 'static) -> Result<T, ExportError> {
+        self.shared.env.compute("export", work).await.map_err(|error| ExportError::Task(error.to_string()))?
+    }
+}

@@ -1,0 +1,206 @@
+//! Records as columns. One row is one record; what a record's mode cannot hold goes into `_error`, with the raw bytes.
+
+mod errors;
+
+use crate::ExportError;
+use arrow_array::builder::{BinaryBuilder, StringBuilder};
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use errors::{Errors, Misfit};
+use floe_records::{Header, NO_TIMESTAMP, Record, TimestampType};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Where `offset` stands: files are sorted by it.
+pub(crate) const OFFSET_COLUMN: i32 = 1;
+
+/// How key and value become columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Bytes, as they are.
+    #[default]
+    Raw,
+    /// Text: what is no UTF-8 is null here, and its bytes are in `_error`.
+    String,
+}
+
+/// Rows that are being gathered.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    schema: SchemaRef,
+    partition: i32,
+    offsets: Vec<i64>,
+    timestamps: Vec<Option<i64>>,
+    timestamp_types: StringBuilder,
+    key: Column,
+    value: Column,
+    headers: Headers,
+    errors: Errors,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Column {
+    Raw(BinaryBuilder),
+    Text(StringBuilder),
+}
+
+/// A list of structs for each row: nothing about order or duplicates is lost.
+#[derive(Debug, Default)]
+struct Headers {
+    ends: Vec<i32>,
+    keys: StringBuilder,
+    values: BinaryBuilder,
+}
+
+/// The columns of a mode.
+pub(crate) fn schema(mode: Mode) -> SchemaRef {
+    let bytes = match mode {
+        Mode::Raw => DataType::Binary,
+        Mode::String => DataType::Utf8,
+    };
+    Arc::new(Schema::new(vec![
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        Field::new("timestamp_type", DataType::Utf8, false),
+        Field::new("key", bytes.clone(), true),
+        Field::new("value", bytes, true),
+        Field::new("headers", DataType::List(header_element()), false),
+        Field::new("_error", errors::data_type(), true),
+    ]))
+}
+
+fn header_element() -> FieldRef {
+    Arc::new(Field::new("element", DataType::Struct(header_fields()), false))
+}
+
+fn header_fields() -> Fields {
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
+}
+
+impl Rows {
+    pub(crate) fn new(mode: Mode, partition: i32) -> Self {
+        let column = || match mode {
+            Mode::Raw => Column::Raw(BinaryBuilder::new()),
+            Mode::String => Column::Text(StringBuilder::new()),
+        };
+        Self {
+            schema: schema(mode),
+            partition,
+            offsets: Vec::new(),
+            timestamps: Vec::new(),
+            timestamp_types: StringBuilder::new(),
+            key: column(),
+            value: column(),
+            headers: Headers::default(),
+            errors: Errors::default(),
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Bytes of keys, values and headers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, record: &Record, timestamp_type: TimestampType) {
+        let mut misfit = Misfit::default();
+        self.offsets.push(record.offset);
+        self.timestamps.push((record.timestamp != NO_TIMESTAMP).then_some(record.timestamp));
+        self.timestamp_types.append_value(match timestamp_type {
+            TimestampType::CreateTime => "CreateTime",
+            TimestampType::LogAppendTime => "LogAppendTime",
+        });
+        if !self.key.push(record.key.as_ref()) {
+            misfit.key(record, "the key is not UTF-8");
+        }
+        if !self.value.push(record.value.as_ref()) {
+            misfit.value(record, "the value is not UTF-8");
+        }
+        if !self.headers.push(&record.headers) {
+            misfit.headers(record, "a header's key is not UTF-8");
+        }
+        self.errors.push(self.offsets.len() - 1, misfit);
+        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(value)).sum();
+        self.bytes += len(&record.key) + len(&record.value) + headers;
+    }
+
+    /// The rows so far, as columns; none are left here.
+    ///
+    /// # Errors
+    /// The columns contradict each other: a fault of this crate.
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, ExportError> {
+        let offsets = std::mem::take(&mut self.offsets);
+        let rows = offsets.len();
+        let timestamps = PrimitiveArray::<TimestampMillisecondType>::from(std::mem::take(&mut self.timestamps)).with_timezone("UTC");
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from_value(self.partition, rows)),
+            Arc::new(Int64Array::from(offsets)),
+            Arc::new(timestamps),
+            Arc::new(self.timestamp_types.finish()),
+            self.key.finish(),
+            self.value.finish(),
+            Arc::new(self.headers.finish()?),
+            self.errors.finish(rows)?,
+        ];
+        self.bytes = 0;
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+impl Column {
+    /// False if the bytes do not fit: the row has a null then.
+    fn push(&mut self, bytes: Option<&Bytes>) -> bool {
+        match (self, bytes) {
+            (Self::Raw(column), bytes) => column.append_option(bytes),
+            (Self::Text(column), None) => column.append_null(),
+            (Self::Text(column), Some(bytes)) => match std::str::from_utf8(bytes) {
+                Ok(text) => column.append_value(text),
+                Err(_) => {
+                    column.append_null();
+                    return false;
+                }
+            },
+        }
+        true
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Raw(column) => Arc::new(column.finish()),
+            Self::Text(column) => Arc::new(column.finish()),
+        }
+    }
+}
+
+impl Headers {
+    /// False if a key is no text: what can be read of it stands here.
+    fn push(&mut self, headers: &[Header]) -> bool {
+        let mut fits = true;
+        for (key, value) in headers {
+            let text = String::from_utf8_lossy(key);
+            fits &= matches!(text, std::borrow::Cow::Borrowed(_));
+            self.keys.append_value(text);
+            self.values.append_option(value.as_ref());
+        }
+        let before = self.ends.last().copied().unwrap_or(0);
+        self.ends.push(before.saturating_add(i32::try_from(headers.len()).unwrap_or(i32::MAX)));
+        fits
+    }
+
+    fn finish(&mut self) -> Result<ListArray, ExportError> {
+        let entries = StructArray::try_new(header_fields(), vec![Arc::new(self.keys.finish()), Arc::new(self.values.finish())], None)?;
+        let offsets = std::iter::once(0).chain(std::mem::take(&mut self.ends)).collect::<Vec<i32>>();
+        Ok(ListArray::try_new(header_element(), OffsetBuffer::new(offsets.into()), Arc::new(entries), None)?)
+    }
+}

@@ -1,0 +1,154 @@
+//! `floe export`: a topic's records as Parquet files in a store of their own. No broker needs to run, and one that runs is not
+//! asked: what it has not flushed yet is not seen.
+
+use super::StoreSettings;
+use super::consume::Start;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use clap::{Args, ValueEnum};
+use floe_env::Env;
+use floe_export::{Export, ExportError, ExportOptions, Mode, Place, Progress};
+use floe_objstore::{Store, StoreOptions, StoreUrl};
+use floe_types::{ByteSize, ErrorKind};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
+use serde_json::json;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    topic: String,
+    /// The store with the topic: file:///path or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    store: StoreUrl,
+    /// Where the files go: file:///path or s3://bucket/prefix. What is there already is continued
+    #[arg(long, value_name = "URL")]
+    to: StoreUrl,
+    /// Where a new export begins: beginning, end, offset:N, time:T (RFC 3339, or milliseconds since 1970), or ago:DURATION
+    #[arg(long, short = 'f', value_name = "START")]
+    from: Option<Start>,
+    /// Export nothing from here on: as --from
+    #[arg(long, value_name = "END")]
+    until: Option<Start>,
+    /// Only these partitions, separated by commas
+    #[arg(long, short, value_name = "N,...", value_delimiter = ',')]
+    partitions: Vec<i32>,
+    /// What key and value are; of an export that is continued, what it has begun with
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+    /// Bytes after which a file ends
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    file_size: ByteSize,
+    /// Partitions exported at the same time; each takes twice the size of a file in memory, at most
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    parallel: u16,
+    /// Add a bloom filter of keys to every file
+    #[arg(long)]
+    bloom: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: StoreSettings,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ModeArgument {
+    /// Bytes
+    Raw,
+    /// Text; what is no UTF-8 goes into the column _error
+    String,
+}
+
+/// Smaller files than this cost more requests than they are worth; larger ones are held in memory and sent in one request.
+const FILE_SIZES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
+
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let (env, config) = (Env::real(), arguments.settings.load()?);
+    refuse_overlap(&arguments)?;
+    if !FILE_SIZES.contains(&arguments.file_size.0) {
+        return Err(Failure::new(Exit::Refused, "--file-size: from 1MiB to 1GiB"));
+    }
+    let open = async |url: &StoreUrl, create| {
+        let backend = crate::store::open(&env, url, &config, create).await?;
+        Ok::<_, Failure>(Store::new(env.clone(), backend, StoreOptions::default()))
+    };
+    let (store, target) = (open(&arguments.store, false).await?, open(&arguments.to, true).await?);
+    let options = options(&arguments, env.now_ms());
+    let export = Export::open(env.clone(), &store, &arguments.topic, target, options).await.map_err(failure)?;
+    let folder = export.folder();
+    // Drawn on stderr, and only where that is a terminal.
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let (drawn, began, clock) = (bar.clone(), env.monotonic(), env.clone());
+    let report = export.run(move |now| drawn.set_message(told(now, clock.monotonic().saturating_sub(began)))).await;
+    bar.finish_and_clear();
+    let report = report.map_err(failure)?;
+    if arguments.json {
+        let mut value = serde_json::to_value(report).map_err(|error| Failure::error(error.to_string()))?;
+        value["folder"] = json!(folder);
+        value["to"] = json!(arguments.to.to_string());
+        output::json(&value)?;
+    } else {
+        let bytes = ByteSize(report.bytes);
+        output::print(&format!("{} rows in {} new files, {bytes}, of {} partitions", report.rows, report.files, report.partitions))?;
+        if report.lost > 0 {
+            output::print(&format!("{} files were already there when they were ready: another exporter is at work", report.lost))?;
+        }
+        output::print(&format!("read them as {}/{folder}/**/*.parquet", arguments.to))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn options(arguments: &Arguments, now_ms: i64) -> ExportOptions {
+    let place = |start: &Start| match *start {
+        Start::Beginning => Place::Offset(0),
+        Start::End => Place::Offset(i64::MAX),
+        Start::Offset(offset) => Place::Offset(offset),
+        Start::Time(time) => Place::Time(time),
+        Start::Ago(span) => Place::Time(now_ms.saturating_sub(span)),
+    };
+    ExportOptions {
+        partitions: (!arguments.partitions.is_empty()).then(|| arguments.partitions.clone()),
+        from: arguments.from.as_ref().map(place),
+        until: arguments.until.as_ref().map(place),
+        mode: arguments.mode.map(|mode| match mode {
+            ModeArgument::Raw => Mode::Raw,
+            ModeArgument::String => Mode::String,
+        }),
+        file_bytes: arguments.file_size.0,
+        bloom: arguments.bloom,
+        parallel: arguments.parallel.into(),
+    }
+}
+
+/// What a broker keeps its log in is nobody else's: neither may lie within the other.
+fn refuse_overlap(arguments: &Arguments) -> Result<(), Failure> {
+    let within = |inner: &StoreUrl, outer: &StoreUrl| match (inner, outer) {
+        (StoreUrl::File { path: inner }, StoreUrl::File { path: outer }) => inner.starts_with(outer),
+        (StoreUrl::S3 { bucket: a, prefix: inner }, StoreUrl::S3 { bucket: b, prefix: outer }) => {
+            a == b && (outer.is_empty() || inner == outer || inner.starts_with(&format!("{outer}/")))
+        }
+        _ => false,
+    };
+    if within(&arguments.to, &arguments.store) || within(&arguments.store, &arguments.to) {
+        return Err(Failure::new(Exit::Refused, "--to: it must not lie in the store, nor the store in it"));
+    }
+    Ok(())
+}
+
+/// How far it is, and how long it is going to take at the pace so far.
+fn told(now: Progress, took: Duration) -> String {
+    let share = now.offsets as f64 / now.all_offsets.max(1) as f64;
+    let left = if share > 0.0 { took.mul_f64((1.0 / share - 1.0).clamp(0.0, 1e6)) } else { Duration::ZERO };
+    let (rows, bytes) = (HumanCount(now.rows), HumanBytes(now.bytes));
+    format!("{:.0} %, about {} left: {rows} rows, {} files, {bytes}", share * 100.0, HumanDuration(left), now.files)
+}
+
+fn failure(error: ExportError) -> Failure {
+    let exit = match (&error, error.kind()) {
+        (_, ErrorKind::Retry | ErrorKind::Overloaded) => Exit::Unavailable,
+        (_, ErrorKind::Corrupt) | (ExportError::UnsafeTarget(_) | ExportError::Foreign { .. }, _) => Exit::DataRefused,
+        (_, ErrorKind::Invalid) => Exit::Refused,
+        _ => Exit::Error,
+    };
+    Failure::new(exit, error.to_string())
+}
