@@ -3,7 +3,7 @@
 use crate::budget::ByteBudget;
 use crate::config::BrokerConfig;
 use crate::groups::Groups;
-use crate::handlers::FetchSessions;
+use crate::handlers::{FetchSessions, KeptAnswers};
 use crate::live::{LiveSettings, Settings};
 use crate::metrics::BrokerMetrics;
 use crate::peer::{Advertised, Peer};
@@ -50,6 +50,7 @@ pub(crate) struct Broker {
     pub(crate) replays: ByteBudget,
     pub(crate) conversions: Semaphore,
     pub(crate) sessions: FetchSessions,
+    pub(crate) kept_metadata: KeptAnswers,
     /// Waiting for room in the log was in vain, and nothing has been appended since.
     full: AtomicBool,
 }
@@ -65,6 +66,7 @@ impl Broker {
             replays: ByteBudget::new(half),
             conversions: Semaphore::new(CONVERSIONS),
             sessions: FetchSessions::new(env.clone(), usize::try_from(config.fetch_sessions).unwrap_or(usize::MAX)),
+            kept_metadata: KeptAnswers::default(),
             full: AtomicBool::new(false),
             groups: Groups::new(env.clone(), engine.clone(), live.clone(), shutdown.clone()),
             env,

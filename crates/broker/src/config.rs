@@ -156,7 +156,7 @@ settings! {
     "floe.max.partitions" max_partitions: u32 = 100_000,
         "Partitions of all topics together; a topic that would exceed it is refused.";
     "group.initial.rebalance.delay.ms" group_initial_rebalance_delay: Millis = Millis(3_000),
-        "How long the first members of an empty group are waited for, so that members that start together begin together.";
+        "How long the first members of an empty group are waited for, so that members that start together begin together; 50 at least.";
     "group.min.session.timeout.ms" group_min_session_timeout: i32 = 6_000,
         "Shortest session that a member of a group may ask for, in milliseconds.";
     "group.max.session.timeout.ms" group_max_session_timeout: i32 = 1_800_000,

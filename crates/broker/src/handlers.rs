@@ -42,23 +42,43 @@ mod sync_group;
 mod update_features;
 
 pub(crate) use fetch::session::FetchSessions;
+pub(crate) use metadata::KeptAnswers;
 
 use crate::broker::Broker;
 use crate::budget::Held;
 use crate::metrics::BrokerMetrics;
 use crate::peer::Peer;
-use floe_protocol::{Request, RequestHeader, Response};
+use floe_protocol::{EncodeError, Frame, Request, RequestHeader, Response, encode_response};
 
-/// A response, and the budget its bytes are charged to; none if it is still to be charged.
+/// What is answered: a response, or one that is encoded already.
+#[expect(clippy::large_enum_variant, reason = "each is moved once, to be written")]
+pub(crate) enum Reply {
+    Response(Response),
+    Encoded(Result<Frame, EncodeError>),
+}
+
+impl<T: Into<Response>> From<T> for Reply {
+    fn from(response: T) -> Self {
+        Self::Response(response.into())
+    }
+}
+
+/// An answer, and the budget its bytes are charged to; none if it is still to be charged.
 pub(crate) struct Handled {
-    pub(crate) response: Response,
+    pub(crate) reply: Reply,
     pub(crate) held: Vec<Held>,
 }
 
-impl<T: Into<Response>> From<T> for Handled {
-    fn from(response: T) -> Self {
-        Self { response: response.into(), held: Vec::new() }
+impl<T: Into<Reply>> From<T> for Handled {
+    fn from(reply: T) -> Self {
+        Self { reply: reply.into(), held: Vec::new() }
     }
+}
+
+/// Counts a response's errors and encodes it.
+pub(crate) fn encode(metrics: &BrokerMetrics, header: &RequestHeader, response: Response) -> Result<Frame, EncodeError> {
+    count_errors(metrics, &response);
+    encode_response(header, response)
 }
 
 /// Handles one request to its end.
@@ -68,7 +88,7 @@ pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: &Peer,
         Request::Produce(request) => produce::start(broker, version, request).await.finish(broker).await.into(),
         Request::Fetch(request) => fetch::handle(broker, version, peer, request).await,
         Request::ListOffsets(request) => list_offsets::handle(broker, version, request).await.into(),
-        Request::Metadata(request) => metadata::handle(broker, version, peer, request).await.into(),
+        Request::Metadata(request) => metadata::handle(broker, header, peer, request).await,
         Request::OffsetCommit(request) => offset_commit::handle(broker, version, request).await.into(),
         Request::OffsetFetch(request) => offset_fetch::handle(broker, version, request).await.into(),
         Request::FindCoordinator(request) => find_coordinator::handle(broker, version, peer, request).await.into(),

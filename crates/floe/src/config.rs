@@ -5,11 +5,13 @@
 //! command line `-o num.partitions=3`. Owned here: where values come from and what is refused. Not here: what they mean.
 
 mod listeners;
+mod prices;
 mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use prices::Prices;
 pub(crate) use sources::{Layers, dump, load, options};
 pub(crate) use table::{Setting, settings};
 
@@ -57,25 +59,7 @@ pub(crate) struct ServerConfig {
     pub(crate) idle_exit_polls: bool,
     pub(crate) log_level: String,
     pub(crate) log_format: logging::Format,
-    pub(crate) price_gib_month: Price,
-}
-
-/// An amount of money, in whatever currency the operator reckons in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Price(pub(crate) f64);
-
-impl std::str::FromStr for Price {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let price: f64 = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
-        if price.is_finite() && price >= 0.0 { Ok(Self(price)) } else { Err(format!("{text:?} is no price")) }
-    }
-}
-
-impl std::fmt::Display for Price {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
+    pub(crate) prices: Prices,
 }
 
 impl Default for Config {
@@ -92,8 +76,7 @@ impl Default for Config {
             idle_exit_polls: true,
             log_level: "info".into(),
             log_format: logging::Format::Text,
-            // S3 Standard, us-east-1: 0.023 dollars.
-            price_gib_month: Price(0.023),
+            prices: Prices::default(),
         };
         Self {
             server,

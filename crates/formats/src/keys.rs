@@ -12,6 +12,7 @@
 //! | `chain/~i/index/~n` | [`crate::Index`] | yes |
 //! | `topic/id/p/manifest/~v` | [`crate::Manifest`] | yes |
 //! | `topic/id/p/pack/epoch-ulid` | an own pack | |
+//! | `topic/id/p/page/epoch-ulid` | [`crate::ManifestPage`] | |
 
 use crate::Ulid;
 use floe_types::{Generation, Incarnation, LeaderEpoch, PartitionId, SlotNumber, TopicId};
@@ -31,6 +32,7 @@ pub enum Key {
     Index { incarnation: Incarnation, number: u64 },
     Manifest { partition: PartitionId, version: u64 },
     OwnPack { partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid },
+    Page { partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid },
 }
 
 /// A key that is none of Floe's.
@@ -174,6 +176,18 @@ pub fn own_pack(partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid) -> Strin
     format!("{}{}-{ulid}", own_packs_prefix(partition), up(u64::from(epoch.cast_unsigned())))
 }
 
+/// `topic/id/p/page/`
+#[must_use]
+pub fn pages_prefix(partition: PartitionId) -> String {
+    format!("{}page/", partition_prefix(partition))
+}
+
+/// `topic/id/p/page/epoch-ulid`; an epoch is never negative.
+#[must_use]
+pub fn page(partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid) -> String {
+    format!("{}{}-{ulid}", pages_prefix(partition), up(u64::from(epoch.cast_unsigned())))
+}
+
 impl Key {
     /// Reads any key that this module builds, and only those: `parse(key).to_key() == key`.
     ///
@@ -196,6 +210,7 @@ impl Key {
             Self::Index { incarnation, number } => index(incarnation, number),
             Self::Manifest { partition, version } => manifest(partition, version),
             Self::OwnPack { partition, epoch, ulid } => own_pack(partition, epoch, ulid),
+            Self::Page { partition, epoch, ulid } => page(partition, epoch, ulid),
         }
     }
 }
@@ -232,12 +247,20 @@ fn parse_partition_part(partition: PartitionId, rest: &[&str]) -> Option<Key> {
     match rest {
         ["manifest", version] => Some(Key::Manifest { partition, version: parse_down(version)? }),
         ["pack", name] => {
-            let (epoch, ulid) = name.split_once('-')?;
-            let epoch = i32::try_from(parse_up(epoch)?).ok()?;
-            Some(Key::OwnPack { partition, epoch, ulid: Ulid(parse_hex(ulid, 32)?) })
+            let (epoch, ulid) = parse_epoch_ulid(name)?;
+            Some(Key::OwnPack { partition, epoch, ulid })
+        }
+        ["page", name] => {
+            let (epoch, ulid) = parse_epoch_ulid(name)?;
+            Some(Key::Page { partition, epoch, ulid })
         }
         _ => None,
     }
+}
+
+fn parse_epoch_ulid(name: &str) -> Option<(LeaderEpoch, Ulid)> {
+    let (epoch, ulid) = name.split_once('-')?;
+    Some((i32::try_from(parse_up(epoch)?).ok()?, Ulid(parse_hex(ulid, 32)?)))
 }
 
 /// Exactly `digits` lower-case hex digits: one number has one spelling.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`header`], [`object`] | the 64-byte envelope of every object, `encode`, `decode`, `peek` |
 //! | [`keys`] | where objects live: build and parse |
-//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`disk`] | one persisted thing each |
+//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`page`], [`disk`] | one persisted thing each |
 //! | [`segment`], [`pack`] | packs: what they hold, how they are built and read |
 //! | [`wal_entry`] | the WAL: file header and entries |
 //! | [`inspect`] | any of them as JSON, every field named and explained |
@@ -35,6 +35,7 @@ pub mod keys;
 pub mod manifest;
 pub mod object;
 pub mod pack;
+pub mod page;
 mod read;
 pub mod segment;
 pub mod stop;
@@ -55,6 +56,7 @@ pub use pack::{
     SlotTail, TRAILER_LEN, Trailer, WalPosition, decode_footer, decode_slot_tail, decode_tail, decode_trailer, open_block, verify_block,
     verify_pack,
 };
+pub use page::{ManifestPage, PageRef};
 pub use segment::{PackRef, PartitionEvent, ProducerBatch, ProducerUpdate, Segment, SegmentRef, Ulid};
 pub use stop::Stop;
 pub use wal_entry::{ENTRY_HEADER_LEN, ENTRY_PREFIX_LEN, EntryHeader, WAL_FILE_HEADER_LEN, WalFileHeader};

@@ -105,5 +105,5 @@ fn respond(broker: &Broker, peer: &Peer, context: &Context, asked: &[Run], plan:
     let named = topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.current_leader.is_some());
     let node_endpoints = if named { vec![broker.endpoint(peer)] } else { Vec::new() };
     let response = FetchResponse { session_id, topics, node_endpoints, ..FetchResponse::default() };
-    Handled { response: response.into(), held: pass.held }
+    Handled { reply: response.into(), held: pass.held }
 }

@@ -30,8 +30,10 @@ async fn clients_are_told_the_address_of_the_listener_that_they_came_in_by() {
     for (addr, (name, host, port)) in addrs.into_iter().zip(TOLD) {
         let mut client = broker.client_of(addr).await;
         let told = |host: &str, port: i32| (host.to_owned(), port);
-        let metadata = client.call(12, &message!(MetadataRequest { topics: Some(Vec::new()) })).await;
-        assert_eq!(told(&metadata.brokers[0].host, metadata.brokers[0].port), told(host, port));
+        for topics in [Some(Vec::new()), None, None] {
+            let metadata = client.call(12, &message!(MetadataRequest { topics })).await;
+            assert_eq!(told(&metadata.brokers[0].host, metadata.brokers[0].port), told(host, port));
+        }
         let cluster = client.call(1, &message!(DescribeClusterRequest { endpoint_type: 1_i8 })).await;
         assert_eq!(told(&cluster.brokers[0].host, cluster.brokers[0].port), told(host, port));
         let group = client.call(4, &message!(FindCoordinatorRequest { coordinator_keys: vec!["g".into()] })).await;

@@ -175,9 +175,9 @@ own! {
         c => Some(c.engine.block_codec.to_string()), v => c.engine.block_codec, read(v);
     "floe.upload.window", "Uploads under way at once.",
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
-    "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",
+    "floe.index.every.slots", "Objects with records between two indexes, sixteen times as many where an index is large: bounds how many are read when a broker takes over.",
         c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
-    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory.",
+    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory, compressed.",
         c => show_bytes(c.engine.settle_bytes), v => c.engine.settle_bytes, bytes(v);
     "floe.settle.age.ms", "Age at which less than that is merged, too.",
         c => show_time(c.engine.settle_age), v => c.engine.settle_age, millis(v).map(Into::into);
@@ -201,12 +201,18 @@ own! {
         c => c.disk_cache_bytes.and_then(show_bytes), v => c.disk_cache_bytes, bytes(v).map(Some);
     "floe.drain.timeout.ms", "Time that a drain may take after SIGTERM before the broker gives up on it.",
         c => Some(c.server.drain_timeout.to_string()), v => c.server.drain_timeout, millis(v);
-    "floe.idle.exit.ms", "Time without client traffic after which the broker drains and ends with code 0. 0: never.",
+    "floe.idle.exit.ms", "Time without client traffic, such as 15min, after which the broker drains and ends with code 0. 0: never.",
         c => Some(c.server.idle_exit.to_string()), v => c.server.idle_exit, millis(v);
     "floe.idle.exit.polls", "Whether fetches that find nothing are traffic: false lets a broker end under consumers that only wait; they reconnect when it is back.",
         c => Some(c.server.idle_exit_polls.to_string()), v => c.server.idle_exit_polls, boolean(v);
-    "price.gib.month", "What the store asks for a GiB in a month, in any currency: floe du reckons with it.",
-        c => Some(c.server.price_gib_month.to_string()), v => c.server.price_gib_month, read(v);
+    "price.gib.month", "What the store asks for a GiB in a month, in any currency: floe du reckons with it. Default: S3 Standard, us-east-1, in dollars.",
+        c => Some(c.server.prices.gib_month.to_string()), v => c.server.prices.gib_month, read(v);
+    "price.prefixes", "The same for objects whose keys begin otherwise, such as those that a rule of the bucket moves to a cheaper storage class: PREFIX=PRICE, separated by commas, such as topic/=0.0125. The longest prefix counts.",
+        c => c.server.prices.prefixes.shown(), v => c.server.prices.prefixes, read(v);
+    "price.put.thousand", "What the store asks for a thousand requests that write or list.",
+        c => Some(c.server.prices.put_thousand.to_string()), v => c.server.prices.put_thousand, read(v);
+    "price.get.thousand", "What the store asks for a thousand requests that read.",
+        c => Some(c.server.prices.get_thousand.to_string()), v => c.server.prices.get_thousand, read(v);
     "s3.endpoint", "URL of an S3-compatible server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS itself.",
         c => c.s3.endpoint.clone(), v => c.s3.endpoint, text(v);
     "s3.region", "Region. Default: AWS_REGION, or the AWS profile's.",

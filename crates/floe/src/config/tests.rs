@@ -61,6 +61,14 @@ fn bad_units_are_refused_with_the_key() {
 }
 
 #[test]
+fn times_are_given_as_people_write_them() {
+    for (text, ms) in [("15min", 900_000), ("15m", 900_000), ("900s", 900_000), ("900000", 900_000)] {
+        let config = load(&Layers { command_line: pairs(&[("floe.idle.exit.ms", text)]), ..Layers::default() }).unwrap();
+        assert_eq!(config.server.idle_exit.0, ms, "{text}");
+    }
+}
+
+#[test]
 fn values_out_of_their_range_are_refused_with_the_key() {
     for (key, value) in [
         ("floe.flush.age.ms", "5s"),

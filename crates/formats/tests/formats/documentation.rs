@@ -2,7 +2,7 @@
 
 use crate::samples;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, PackFooter, Seal, Stop, WalFileHeader,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, PackFooter, Seal, Stop, WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
 };
@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 12] = [
+const ROOTS: [&TypeDoc; 13] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -20,6 +20,7 @@ const ROOTS: [&TypeDoc; 12] = [
     End::DOC,
     Index::DOC,
     Manifest::DOC,
+    ManifestPage::DOC,
     DiskIdentity::DOC,
     Seal::DOC,
     WalFileHeader::DOC,

@@ -29,6 +29,11 @@ fn any_key() -> impl Strategy<Value = Key> {
             epoch,
             ulid: Ulid(id)
         }),
+        (strategies::partition(), 0..=i32::MAX, any::<u128>()).prop_map(|(partition, epoch, id)| Key::Page {
+            partition,
+            epoch,
+            ulid: Ulid(id)
+        }),
     ]
 }
 
@@ -47,6 +52,10 @@ fn keys_look_as_documented() {
         (
             keys::own_pack(partition, 7, Ulid(0xabc)),
             "topic/01920000-0000-7000-8000-000000000001/0000000000000003/pack/0000000000000007-00000000000000000000000000000abc",
+        ),
+        (
+            keys::page(partition, 7, Ulid(0xabc)),
+            "topic/01920000-0000-7000-8000-000000000001/0000000000000003/page/0000000000000007-00000000000000000000000000000abc",
         ),
     ];
     for (key, expected) in spelled {
@@ -147,6 +156,7 @@ proptest! {
             (keys::chain_prefix(i), keys::chains_prefix()),
             (keys::manifest(partition, n), keys::manifests_prefix(partition)),
             (keys::own_pack(partition, 7, Ulid(n.into())), keys::own_packs_prefix(partition)),
+            (keys::page(partition, 7, Ulid(n.into())), keys::pages_prefix(partition)),
             (keys::partition_prefix(partition), keys::topic_prefix(partition.topic)),
             (keys::topic_prefix(partition.topic), keys::topics_prefix()),
         ];

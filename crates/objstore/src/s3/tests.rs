@@ -6,10 +6,16 @@ use floe_env::net::{self, Listener};
 use floe_types::{ErrorKind, Millis};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
 /// What the server does with a request it has read: answers, or hangs up where `None`.
 type Answer = Option<String>;
+
+/// A connection, with TLS or without.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
 struct Server {
     url: String,
@@ -20,16 +26,29 @@ struct Server {
 
 impl Server {
     async fn start(env: &Env) -> Self {
+        Self::start_with(env, None).await
+    }
+
+    async fn start_with(env: &Env, tls: Option<TlsAcceptor>) -> Self {
         let listener = net::listen("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let (answers, requests) = (Arc::new(Mutex::default()), Arc::new(Mutex::default()));
-        let task = env.spawn("stub", Self::serve(listener, Arc::clone(&answers), Arc::clone(&requests)));
+        let task = env.spawn("stub", Self::serve(listener, tls, Arc::clone(&answers), Arc::clone(&requests)));
         Self { url, answers, requests, _task: task }
     }
 
-    async fn serve(listener: Listener, answers: Arc<Mutex<VecDeque<Answer>>>, requests: Arc<Mutex<Vec<String>>>) {
+    async fn serve(listener: Listener, tls: Option<TlsAcceptor>, answers: Arc<Mutex<VecDeque<Answer>>>, requests: Arc<Mutex<Vec<String>>>) {
         loop {
-            let Ok((mut socket, _)) = listener.accept().await else { return };
+            let Ok((socket, _)) = listener.accept().await else { return };
+            let mut socket: Box<dyn Socket> = match &tls {
+                None => Box::new(socket),
+                Some(tls) => match tls.accept(socket).await {
+                    Ok(socket) => Box::new(socket),
+                    // The client trusts another.
+                    Err(_) => continue,
+                },
+            };
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 match socket.read_u8().await {
@@ -365,4 +384,42 @@ async fn aws_itself_needs_a_region_and_is_asked_by_bucket_name() {
     assert!(!plain.path_style && plain.tls && plain.endpoint.is_none());
     assert!(options.resolve(&env, "bucket.with.dots", "s3://b", &keys).await.unwrap().path_style);
     assert_eq!(Duration::from(options.connect_timeout), Duration::from_millis(500));
+}
+
+/// A certificate for 127.0.0.1 that nobody but its own bundle trusts, and a server's end that has it.
+fn certified() -> (String, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = versions.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    (made.cert.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_store_whose_certificate_a_bundle_has_is_spoken_to_and_no_other() {
+    let env = Env::real();
+    let (pem, tls) = certified();
+    let (stranger, _) = certified();
+    let server = Server::start_with(&env, Some(tls)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = |name: &str, text: String| {
+        let file = folder.path().join(name);
+        #[expect(clippy::disallowed_methods, reason = "an operator's file")]
+        std::fs::write(&file, text).unwrap();
+        Some(file)
+    };
+    let open = async |ca_bundle| S3Backend::open(&env, "bucket", "p", &S3Options { ca_bundle, ..options(&server.url) }).await.unwrap();
+    // What is trusted may stand anywhere in the file.
+    let trusting = open(bundle("both.pem", format!("{stranger}{pem}"))).await;
+    server.script([answer("200 OK", "", "bytes")]);
+    assert_eq!(trusting.get("a").await.unwrap(), "bytes");
+    assert_eq!(server.requests.lock().len(), 1);
+    for untrusting in [open(None).await, open(bundle("other.pem", stranger)).await] {
+        let error = untrusting.get("a").await.unwrap_err();
+        assert_eq!(is(&error), Is::Transient, "{error:?}");
+        let told = format!("{error:?}").to_lowercase();
+        assert!(told.contains("certificate"), "{told}");
+    }
+    assert_eq!(server.requests.lock().len(), 1, "nothing was told to a stranger");
 }
