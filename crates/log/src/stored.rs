@@ -8,7 +8,8 @@
 
 mod view;
 
-use crate::history::manifest::read_newest;
+use crate::history::manifest::{from_offset, read_newest};
+use crate::history::pages::Pages;
 use crate::pack_reader::PackReader;
 use crate::{Damage, OpenError, ReadError};
 use bytes::Bytes;
@@ -70,6 +71,7 @@ struct Inner {
     env: Env,
     store: Store,
     packs: PackReader,
+    pages: Pages,
     known: Mutex<Known>,
     /// Held by who looks again: one at a time, and the others see what it found.
     looking: tokio::sync::Mutex<()>,
@@ -117,8 +119,8 @@ impl StoredLog {
         view::check_cluster(&store).await?;
         let packs = PackReader::new(env.clone(), &store, cache_bytes, None);
         let (view, lines) = view::look(&env, &store).await?;
-        let known = Mutex::new(Known { looks: 1, view, lines });
-        Ok(Self(Arc::new(Inner { env, store, packs, known, looking: tokio::sync::Mutex::default() })))
+        let (known, pages) = (Mutex::new(Known { looks: 1, view, lines }), Pages::new(cache_bytes));
+        Ok(Self(Arc::new(Inner { env, store, packs, pages, known, looking: tokio::sync::Mutex::default() })))
     }
 
     /// The topic that has this name now.
@@ -169,10 +171,16 @@ impl StoredPartition {
     /// Stored bytes of batches from `offset` on, about: for estimates.
     #[must_use]
     pub fn bytes_from(&self, offset: Offset) -> u64 {
-        let settled = self.manifest.as_ref().map_or(&[][..], |manifest| &manifest.segments);
-        let settled_end = settled.last().map_or(0, |last| last.end_offset);
-        let listed = self.listed.iter().filter(|segment| segment.end_offset > settled_end);
-        settled.iter().chain(listed).filter(|segment| segment.end_offset > offset).map(|segment| segment.bytes).sum()
+        let pages = self.manifest.iter().flat_map(|manifest| &manifest.pages);
+        let settled = self.manifest.iter().flat_map(|manifest| &manifest.segments);
+        let listed = self.listed.iter().filter(|segment| segment.end_offset > self.settled_end());
+        let segments = settled.chain(listed).map(|segment| (segment.end_offset, segment.bytes));
+        pages.map(|page| (page.end_offset, page.bytes)).chain(segments).filter(|(end, _)| *end > offset).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Where what the manifest places ends.
+    fn settled_end(&self) -> Offset {
+        self.manifest.as_ref().and_then(Manifest::end_offset).unwrap_or(0)
     }
 
     /// Looks at the store again: log start and end may have moved.
@@ -198,7 +206,7 @@ impl StoredPartition {
         if let Some(why) = line.and_then(|line| line.broken.clone()) {
             return Err(ReadError::Broken(why).into());
         }
-        let settled_end = manifest.as_ref().and_then(|manifest| manifest.segments.last()).map_or(0, |last| last.end_offset);
+        let settled_end = manifest.as_ref().and_then(Manifest::end_offset).unwrap_or(0);
         let placed_start = manifest.as_ref().map_or(0, |manifest| manifest.log_start);
         self.looks = looks;
         self.end = line.map_or(0, |line| line.end).max(settled_end).max(self.end);
@@ -218,13 +226,18 @@ impl StoredPartition {
             if from >= self.end {
                 return Ok(Stretch { from, batches: Vec::new(), next: from });
             }
-            let segments = self.segments_from(from);
+            let segments = match self.segments_from(from).await {
+                Ok(segments) => segments,
+                Err(ReadError::Damaged(damage)) if damage.missing && self.has_moved(from, &damage).await? => continue,
+                Err(error) => return Err(error.into()),
+            };
             let Some(first) = segments.first() else {
                 // An old index, and a newer manifest that begins behind it.
                 self.refresh().await?;
                 continue;
             };
-            match self.log.0.packs.read(self.id, &segments, from, max_bytes).await {
+            let Inner { store, packs, .. } = &*self.log.0;
+            match packs.read(store, (self.id, &segments), from, max_bytes).await {
                 Ok(batches) => {
                     let last = batches.last().map(|last| floe_records::BatchHeader::parse(last)).transpose().map_err(ReadError::from)?;
                     let next = last.map_or(first.end_offset, |header| header.end_offset());
@@ -240,8 +253,20 @@ impl StoredPartition {
     /// Looks again; whether the offset lies elsewhere than in what was not there, or is deleted.
     async fn has_moved(&mut self, offset: Offset, gone: &Damage) -> Result<bool, StoredError> {
         self.refresh().await?;
-        let is_there = |segment: &SegmentRef| segment.pack.key() == gone.key;
-        Ok(offset < self.log_start || !self.segments_from(offset).first().is_some_and(is_there))
+        if offset < self.log_start {
+            return Ok(true);
+        }
+        if let Some(page) =
+            self.manifest.as_ref().and_then(|manifest| manifest.page_at(offset)).filter(|page| page.key(self.id) == gone.key)
+        {
+            // Still named, and gone: unless it is back, that is damage.
+            return Ok(self.log.0.pages.open(&self.log.0.store, self.id, page).await.is_ok());
+        }
+        match self.segments_from(offset).await {
+            Ok(segments) => Ok(!segments.first().is_some_and(|segment| segment.pack.key() == gone.key)),
+            Err(ReadError::Damaged(damage)) if damage.missing => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The first offset whose record is of `timestamp` or later; the end if there is none.
@@ -251,8 +276,8 @@ impl StoredPartition {
     pub async fn offset_for_time(&mut self, timestamp: i64) -> Result<Offset, StoredError> {
         let mut offset = self.log_start;
         while offset < self.end {
-            if let Some(first) = self.segments_from(offset).first().filter(|first| first.max_timestamp < timestamp) {
-                offset = first.end_offset;
+            if let Some(end) = self.passed_over(offset, timestamp).await {
+                offset = end;
                 continue;
             }
             let stretch = self.read(offset, ENOUGH).await?;
@@ -266,28 +291,38 @@ impl StoredPartition {
         Ok(self.end)
     }
 
+    /// The end of the page or segment that holds `offset`, where all of it is older.
+    async fn passed_over(&self, offset: Offset, timestamp: i64) -> Option<Offset> {
+        if let Some(page) = self.manifest.as_ref().and_then(|manifest| manifest.page_at(offset))
+            && page.max_timestamp < timestamp
+        {
+            return Some(page.end_offset);
+        }
+        // What is gone, the read that follows looks for.
+        let segments = self.segments_from(offset).await.unwrap_or_default();
+        segments.first().filter(|first| first.max_timestamp < timestamp).map(|first| first.end_offset)
+    }
+
     /// The segment that holds `offset`, and some that follow it.
-    fn segments_from(&self, offset: Offset) -> Vec<SegmentRef> {
+    async fn segments_from(&self, offset: Offset) -> Result<Vec<SegmentRef>, ReadError> {
+        if let Some(page) = self.manifest.as_ref().and_then(|manifest| manifest.page_at(offset)) {
+            let page = self.log.0.pages.open(&self.log.0.store, self.id, page).await?;
+            return Ok(from_offset(&page.segments, offset).iter().take(SEGMENTS_AHEAD).cloned().collect());
+        }
         let settled = self.manifest.as_ref().map_or(&[][..], |manifest| &manifest.segments);
-        let settled_end = settled.last().map_or(0, |last| last.end_offset);
-        let (settled, listed) = match holding(settled, offset) {
-            [] => (&[][..], holding(&self.listed, offset)),
-            rest => (rest, behind(&self.listed, settled_end)),
+        let (settled, listed) = match from_offset(settled, offset) {
+            [] => (&[][..], from_offset(&self.listed, offset)),
+            rest => (rest, behind(&self.listed, self.settled_end())),
         };
         let following = settled.iter().chain(listed).enumerate();
-        following.filter(|(at, s)| *at == 0 || s.base_offset < s.end_offset).take(SEGMENTS_AHEAD).map(|(_, s)| s.clone()).collect()
+        let readable = following.filter(|(at, s)| *at == 0 || s.base_offset < s.end_offset);
+        Ok(readable.take(SEGMENTS_AHEAD).map(|(_, s)| s.clone()).collect())
     }
 }
 
 /// Of segments in offset order, those that end behind `offset`.
 fn behind(segments: &[SegmentRef], offset: Offset) -> &[SegmentRef] {
     segments.get(segments.partition_point(|segment| segment.end_offset <= offset)..).unwrap_or_default()
-}
-
-/// Of segments in offset order, those from the one on that holds `offset`; none if none does.
-fn holding(segments: &[SegmentRef], offset: Offset) -> &[SegmentRef] {
-    let rest = behind(segments, offset);
-    if rest.first().is_some_and(|first| first.base_offset <= offset) { rest } else { &[] }
 }
 
 /// Lines by partition, as indexes, ends and rows make them.

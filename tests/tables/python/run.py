@@ -290,4 +290,5 @@ def main():
     print("tables: passed")
 
 
-main()
+if __name__ == "__main__":
+    main()
