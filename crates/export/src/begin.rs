@@ -18,13 +18,15 @@ pub(crate) struct Begin {
     /// The topic's name then; for people only.
     topic: String,
     pub(crate) mode: Mode,
+    pub(crate) drop_value: bool,
     /// The first offset of each partition; of one that is not listed, 0.
     starts: BTreeMap<i32, Offset>,
 }
 
 impl Begin {
-    pub(crate) fn new(id: TopicId, name: &str, mode: Mode, starts: BTreeMap<i32, Offset>) -> Self {
-        Self { write_id: String::new(), version: VERSION, topic_id: id.to_string(), topic: name.to_owned(), mode, starts }
+    pub(crate) fn new(id: TopicId, name: &str, (mode, drop_value): (Mode, bool), starts: BTreeMap<i32, Offset>) -> Self {
+        let (topic_id, topic) = (id.to_string(), name.to_owned());
+        Self { write_id: String::new(), version: VERSION, topic_id, topic, mode, drop_value, starts }
     }
 
     pub(crate) fn start(&self, partition: i32) -> Offset {
@@ -60,12 +62,12 @@ mod tests {
     use super::*;
 
     const GOLDEN: &str = "{\"write_id\":\"00000000000000000000000000000007\",\"version\":1,\"topic_id\":\"00000000-0000-0000-0000-000000000009\",\
-                          \"topic\":\"orders\",\"mode\":\"raw\",\"starts\":{\"0\":0,\"1\":17}}\n";
+                          \"topic\":\"orders\",\"mode\":\"raw\",\"drop_value\":false,\"starts\":{\"0\":0,\"1\":17}}\n";
 
     #[test]
     fn the_first_version_stays_readable_byte_for_byte() {
         let topic = TopicId(9);
-        let begin = Begin::new(topic, "orders", Mode::Raw, BTreeMap::from([(0, 0), (1, 17)]));
+        let begin = Begin::new(topic, "orders", (Mode::Raw, false), BTreeMap::from([(0, 0), (1, 17)]));
         assert_eq!(begin.encode(7), GOLDEN);
         let read = Begin::decode(GOLDEN.as_bytes(), topic).unwrap();
         assert_eq!(read, begin);

@@ -5,7 +5,7 @@ mod gaps;
 
 use crate::committed::{Visible, visible};
 use crate::header::FileHeader;
-use crate::rows::{Mode, Rows, schema};
+use crate::rows::{Layout, Pushed, Rows, schema};
 use crate::sink::Sink;
 use crate::target::header_room;
 use crate::{ExportError, rows};
@@ -37,9 +37,9 @@ const ZSTD_LEVEL: i32 = 1;
 const GROUPS_IN_FILE: u64 = 2;
 
 /// How files are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FileOptions {
-    pub(crate) mode: Mode,
+    pub(crate) layout: Layout,
     /// Bytes after which a file ends.
     pub(crate) file_bytes: u64,
     /// A bloom filter for `key`.
@@ -84,9 +84,9 @@ impl FileBuilder {
             .with_properties(properties(&options))
             .with_schema_root("record".to_owned())
             .with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(Sink::default(), schema(options.mode), options_of_writer)?;
+        let mut writer = ArrowWriter::try_new_with_options(Sink::default(), schema(&options.layout), options_of_writer)?;
         writer.write_all(&header_room()).map_err(|error| parquet::errors::ParquetError::General(error.to_string()))?;
-        let rows = Rows::new(options.mode, partition.index);
+        let rows = Rows::new(&options.layout, partition.index);
         let topic = topic.to_owned();
         Ok(Self { options, partition, topic, start, next: start, until, writer, rows, count: 0, gaps: Gaps::default() })
     }
@@ -115,8 +115,7 @@ impl FileBuilder {
             if header.base_offset >= self.until {
                 break;
             }
-            self.add_batch(batch, &header)?;
-            if self.is_full() {
+            if !self.add_batch(batch, &header)? || self.is_full() {
                 return Ok(true);
             }
         }
@@ -124,7 +123,8 @@ impl FileBuilder {
         Ok(self.next >= self.until)
     }
 
-    fn add_batch(&mut self, batch: &Bytes, header: &BatchHeader) -> Result<(), ExportError> {
+    /// False if the next record needs a file with other columns.
+    fn add_batch(&mut self, batch: &Bytes, header: &BatchHeader) -> Result<bool, ExportError> {
         match visible(batch, header)? {
             Visible::Control => {
                 self.pass(header.base_offset, Why::Compacted);
@@ -133,21 +133,28 @@ impl FileBuilder {
             Visible::Records(records) => {
                 for record in records {
                     let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
-                    if record.offset >= self.next && record.offset < self.until {
-                        self.add_record(&record, header.timestamp_type())?;
+                    let is_in_it = record.offset >= self.next && record.offset < self.until;
+                    if is_in_it && !self.add_record(&record, header.timestamp_type())? {
+                        return Ok(false);
                     }
                 }
                 self.pass(header.end_offset(), Why::Compacted);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn add_record(&mut self, record: &floe_records::Record, timestamp_type: TimestampType) -> Result<(), ExportError> {
+    fn add_record(&mut self, record: &floe_records::Record, timestamp_type: TimestampType) -> Result<bool, ExportError> {
+        // The first one was looked at when the columns were decided: what it has no column for, it never gets.
+        if self.rows.push(record, timestamp_type, self.count == 0 || self.options.layout.is_closed) == Pushed::NewField {
+            return Ok(false);
+        }
         self.pass(record.offset, Why::Compacted);
-        self.rows.push(record, timestamp_type);
         (self.next, self.count) = (record.offset + 1, self.count + 1);
-        if self.rows.len() >= ROWS_AT_ONCE || self.rows.bytes() >= BYTES_AT_ONCE { self.write() } else { Ok(()) }
+        if self.rows.len() >= ROWS_AT_ONCE || self.rows.bytes() >= BYTES_AT_ONCE {
+            self.write()?;
+        }
+        Ok(true)
     }
 
     /// Covers offsets that have no row.

@@ -9,12 +9,14 @@
 
 mod begin;
 mod committed;
+mod decode;
 mod error;
 mod file;
 mod header;
 mod partition;
 mod rows;
 mod run;
+mod schemas;
 mod sink;
 mod target;
 

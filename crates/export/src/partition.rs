@@ -1,9 +1,9 @@
 //! One partition: file after file, from where the target ends to where the export ends.
 
-use crate::ExportError;
 use crate::file::{Built, FileBuilder, FileOptions};
 use crate::run::Shared;
 use crate::target::Placed;
+use crate::{ExportError, Mode};
 use floe_log::stored::StoredPartition;
 use floe_types::Offset;
 use std::sync::Arc;
@@ -59,9 +59,13 @@ impl PartitionExport {
     /// The next file; None if there is no record for it.
     async fn build(&mut self) -> Result<Option<Built>, ExportError> {
         let (id, range) = (self.partition.id(), (self.position, self.until));
-        let mut file = FileBuilder::new(self.options, (id, &self.shared.topic), range)?;
+        let mut stretch = self.partition.read(self.position, READ_BYTES).await?;
+        if self.options.layout.mode == Mode::Json {
+            let found = self.shared.schemas.for_file(&self.shared.target, id.topic, (&stretch, range)).await?;
+            (self.options.layout.decoded, self.options.layout.is_closed) = found;
+        }
+        let mut file = FileBuilder::new(self.options.clone(), (id, &self.shared.topic), range)?;
         loop {
-            let stretch = self.partition.read(file.next(), READ_BYTES).await?;
             if stretch.next <= file.next() {
                 // Nothing is left below the end that was known when this began: deleted meanwhile.
                 break;
@@ -77,6 +81,7 @@ impl PartitionExport {
             if full {
                 break;
             }
+            stretch = self.partition.read(file.next(), READ_BYTES).await?;
         }
         if file.rows() == 0 {
             return Ok(None);

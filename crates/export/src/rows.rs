@@ -3,6 +3,7 @@
 mod errors;
 
 use crate::ExportError;
+use crate::decode::{AvroSchemas, Decoded, Field as DecodedField, Refusal, data_fields, parse};
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
@@ -26,12 +27,38 @@ pub enum Mode {
     Raw,
     /// Text: what is no UTF-8 is null here, and its bytes are in `_error`.
     String,
+    /// Text, and a column for each field of values that are JSON objects.
+    Json,
+    /// Bytes, and a column for each field of the values' Avro schemas.
+    Avro,
+}
+
+/// The columns of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    pub(crate) mode: Mode,
+    /// Leave `value` out where all of it is in decoded columns.
+    pub(crate) drop_value: bool,
+    pub(crate) decoded: Arc<Vec<DecodedField>>,
+    /// How values are read in mode avro.
+    pub(crate) avro: Option<Arc<AvroSchemas>>,
+    /// Fields without a column get none in later files either.
+    pub(crate) is_closed: bool,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Row,
+    /// It has a field without a column, and was not taken.
+    NewField,
 }
 
 /// Rows that are being gathered.
 #[derive(Debug)]
 pub(crate) struct Rows {
     schema: SchemaRef,
+    drop_value: bool,
     partition: i32,
     offsets: Vec<i64>,
     timestamps: Vec<Option<i64>>,
@@ -39,6 +66,8 @@ pub(crate) struct Rows {
     key: Column,
     value: Column,
     headers: Headers,
+    decoded: Option<Decoded>,
+    avro: Option<Arc<AvroSchemas>>,
     errors: Errors,
     bytes: usize,
 }
@@ -57,13 +86,12 @@ struct Headers {
     values: BinaryBuilder,
 }
 
-/// The columns of a mode.
-pub(crate) fn schema(mode: Mode) -> SchemaRef {
-    let bytes = match mode {
-        Mode::Raw => DataType::Binary,
-        Mode::String => DataType::Utf8,
+pub(crate) fn schema(layout: &Layout) -> SchemaRef {
+    let bytes = match layout.mode {
+        Mode::Raw | Mode::Avro => DataType::Binary,
+        Mode::String | Mode::Json => DataType::Utf8,
     };
-    Arc::new(Schema::new(vec![
+    let mut columns = vec![
         Field::new("partition", DataType::Int32, false),
         Field::new("offset", DataType::Int64, false),
         Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
@@ -71,8 +99,10 @@ pub(crate) fn schema(mode: Mode) -> SchemaRef {
         Field::new("key", bytes.clone(), true),
         Field::new("value", bytes, true),
         Field::new("headers", DataType::List(header_element()), false),
-        Field::new("_error", errors::data_type(), true),
-    ]))
+    ];
+    columns.extend(data_fields(&layout.decoded));
+    columns.push(Field::new("_error", errors::data_type(), true));
+    Arc::new(Schema::new(columns))
 }
 
 fn header_element() -> FieldRef {
@@ -84,13 +114,16 @@ fn header_fields() -> Fields {
 }
 
 impl Rows {
-    pub(crate) fn new(mode: Mode, partition: i32) -> Self {
-        let column = || match mode {
-            Mode::Raw => Column::Raw(BinaryBuilder::new()),
-            Mode::String => Column::Text(StringBuilder::new()),
+    pub(crate) fn new(layout: &Layout, partition: i32) -> Self {
+        let column = || match layout.mode {
+            Mode::Raw | Mode::Avro => Column::Raw(BinaryBuilder::new()),
+            Mode::String | Mode::Json => Column::Text(StringBuilder::new()),
         };
         Self {
-            schema: schema(mode),
+            schema: schema(layout),
+            drop_value: layout.drop_value,
+            decoded: matches!(layout.mode, Mode::Json | Mode::Avro).then(|| Decoded::new(&layout.decoded)),
+            avro: layout.avro.clone(),
             partition,
             offsets: Vec::new(),
             timestamps: Vec::new(),
@@ -112,8 +145,20 @@ impl Rows {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, record: &Record, timestamp_type: TimestampType) {
+    /// `whatever`: also a record with a field that has no column, which is an error of its row then.
+    pub(crate) fn push(&mut self, record: &Record, timestamp_type: TimestampType, whatever: bool) -> Pushed {
         let mut misfit = Misfit::default();
+        let decoded = match self.decode(record.value.as_ref()) {
+            Ok(decoded) => decoded,
+            Err(Refusal::NewField(_)) if !whatever => return Pushed::NewField,
+            Err(refusal) => {
+                if let (Refusal::NewField(_), Some(columns)) = (&refusal, &mut self.decoded) {
+                    columns.push_nulls();
+                }
+                misfit.value(record, &refusal.to_string());
+                false
+            }
+        };
         self.offsets.push(record.offset);
         self.timestamps.push((record.timestamp != NO_TIMESTAMP).then_some(record.timestamp));
         self.timestamp_types.append_value(match timestamp_type {
@@ -123,7 +168,8 @@ impl Rows {
         if !self.key.push(record.key.as_ref()) {
             misfit.key(record, "the key is not UTF-8");
         }
-        if !self.value.push(record.value.as_ref()) {
+        let value = record.value.as_ref().filter(|_| !(decoded && self.drop_value));
+        if !self.value.push(value) {
             misfit.value(record, "the value is not UTF-8");
         }
         if !self.headers.push(&record.headers) {
@@ -133,6 +179,27 @@ impl Rows {
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(value)).sum();
         self.bytes += len(&record.key) + len(&record.value) + headers;
+        Pushed::Row
+    }
+
+    /// Takes a value's fields into their columns; true if there were any.
+    fn decode(&mut self, value: Option<&Bytes>) -> Result<bool, Refusal> {
+        let Some(columns) = &mut self.decoded else { return Ok(false) };
+        let node = match (&self.avro, value) {
+            (Some(avro), Some(value)) => Some(avro.read(value)),
+            // What is no text is told as such.
+            (None, Some(value)) => std::str::from_utf8(value).ok().map(parse),
+            (_, None) => None,
+        };
+        let Some(node) = node else {
+            columns.push_nulls();
+            return Ok(false);
+        };
+        let taken = node.map_err(Refusal::Misfit).and_then(|node| columns.push(Some(&node)));
+        if let Err(Refusal::Misfit(_)) = taken {
+            columns.push_nulls();
+        }
+        taken.map(|()| true)
     }
 
     /// The rows so far, as columns; none are left here.
@@ -143,7 +210,7 @@ impl Rows {
         let offsets = std::mem::take(&mut self.offsets);
         let rows = offsets.len();
         let timestamps = PrimitiveArray::<TimestampMillisecondType>::from(std::mem::take(&mut self.timestamps)).with_timezone("UTC");
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int32Array::from_value(self.partition, rows)),
             Arc::new(Int64Array::from(offsets)),
             Arc::new(timestamps),
@@ -151,8 +218,11 @@ impl Rows {
             self.key.finish(),
             self.value.finish(),
             Arc::new(self.headers.finish()?),
-            self.errors.finish(rows)?,
         ];
+        if let Some(decoded) = &mut self.decoded {
+            columns.extend(decoded.finish()?);
+        }
+        columns.push(self.errors.finish(rows)?);
         self.bytes = 0;
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }

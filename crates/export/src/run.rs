@@ -1,8 +1,11 @@
 //! An export, from its options to its report: looks at the store, decides where each partition begins and ends, and exports
 //! partitions side by side. Writes only into the target; whoever does the same at the same time does no harm.
 
+use crate::decode::{AvroSchemas, Field, add_all};
 use crate::file::FileOptions;
 use crate::partition::{Done, PartitionExport};
+use crate::rows::Layout;
+use crate::schemas::Schemas;
 use crate::target::{Begin, Target};
 use crate::{ExportError, Mode};
 use floe_env::Env;
@@ -41,6 +44,10 @@ pub struct ExportOptions {
     pub until: Option<Place>,
     /// None: that of the export that has begun, or [`Mode::Raw`].
     pub mode: Option<Mode>,
+    /// The schemas of values in mode avro: the only one, or each with the id that Confluent's wire format has before values.
+    pub schemas: Vec<(Option<u32>, String)>,
+    /// Leave out `value` where all of it is in decoded columns; only where an export begins.
+    pub drop_value: bool,
     /// Bytes after which a file ends.
     pub file_bytes: u64,
     /// A bloom filter for keys in every file.
@@ -51,7 +58,17 @@ pub struct ExportOptions {
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { partitions: None, from: None, until: None, mode: None, file_bytes: 64 << 20, bloom: false, parallel: 2 }
+        Self {
+            partitions: None,
+            from: None,
+            until: None,
+            mode: None,
+            schemas: Vec::new(),
+            drop_value: false,
+            file_bytes: 64 << 20,
+            bloom: false,
+            parallel: 2,
+        }
     }
 }
 
@@ -93,6 +110,7 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) target: Target,
     pub(crate) topic: String,
+    pub(crate) schemas: Schemas,
     progress: Mutex<Progress>,
     heard: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -137,18 +155,24 @@ impl Export {
     /// # Errors
     /// Whatever ended it early: what was created until then stands, and the next run goes on behind it.
     pub async fn run(self, heard: impl Fn(Progress) + Send + Sync + 'static) -> Result<Report, ExportError> {
+        if self.options.mode == Some(Mode::Avro) {
+            // Refused before anything is decided.
+            self.avro()?;
+        }
         let begin = self.begin().await?;
-        let options = FileOptions { mode: begin.mode, file_bytes: self.options.file_bytes, bloom: self.options.bloom };
+        let layout = self.layout(&begin).await?;
+        let options = FileOptions { layout, file_bytes: self.options.file_bytes, bloom: self.options.bloom };
         let shared = Arc::new(Shared {
             env: self.env.clone(),
             target: self.target.clone(),
             topic: self.topic.name.clone(),
+            schemas: Schemas::default(),
             progress: Mutex::default(),
             heard: Box::new(heard),
         });
         let mut prepared = Vec::new();
         for index in self.partitions()? {
-            prepared.push(self.prepare(index, &begin, options, &shared));
+            prepared.push(self.prepare(index, &begin, options.clone(), &shared));
         }
         let exports: Vec<PartitionExport> = stream::iter(prepared).buffered(LOOKS_AT_ONCE).try_collect().await?;
         let all = exports.iter().map(|export| export.until.saturating_sub(export.position).max(0).unsigned_abs()).sum();
@@ -162,6 +186,25 @@ impl Export {
             (report.bytes, report.lost) = (report.bytes + bytes, report.lost + lost);
         }
         Ok(report)
+    }
+
+    /// The columns to begin with. Those of Avro are known from its schemas; those of JSON are looked for file by file.
+    async fn layout(&self, begin: &Begin) -> Result<Layout, ExportError> {
+        let (mode, drop_value) = (begin.mode, begin.drop_value);
+        let mut layout = Layout { mode, drop_value, decoded: Arc::default(), avro: None, is_closed: false };
+        if mode == Mode::Avro {
+            let (avro, fields) = self.avro()?;
+            let merge = |known: &mut Vec<Field>| add_all(known, &fields).map_err(refused);
+            layout.decoded = Schemas::default().grow(&self.target, self.topic.id, merge).await?;
+            (layout.avro, layout.is_closed) = (Some(Arc::new(avro)), true);
+        }
+        Ok(layout)
+    }
+
+    fn avro(&self) -> Result<(AvroSchemas, Vec<Field>), ExportError> {
+        let avro = AvroSchemas::new(&self.options.schemas).map_err(refused)?;
+        let fields = avro.fields().map_err(refused)?;
+        Ok((avro, fields))
     }
 
     fn partitions(&self) -> Result<Vec<i32>, ExportError> {
@@ -190,7 +233,7 @@ impl Export {
                     places.push(self.start(index));
                 }
                 let starts: BTreeMap<i32, Offset> = stream::iter(places).buffer_unordered(LOOKS_AT_ONCE).try_collect().await?;
-                Begin::new(self.topic.id, &self.topic.name, proposed_mode, starts)
+                Begin::new(self.topic.id, &self.topic.name, (proposed_mode, self.options.drop_value), starts)
             }
         };
         let begin = self.target.begin(self.topic.id, &begin).await?;
@@ -233,6 +276,10 @@ impl Export {
         };
         Ok(PartitionExport { shared: shared.clone(), partition, options, position, until })
     }
+}
+
+fn refused(why: String) -> ExportError {
+    ExportError::Refused(format!("--schema: {why}"))
 }
 
 async fn resolve(place: Place, partition: &mut StoredPartition) -> Result<Offset, ExportError> {

@@ -3,6 +3,7 @@
 //! ```text
 //! <topic id>/<partition>/<start>.parquet     a file; start: the offset behind the file before, in 20 digits
 //! _floe/<topic id>/begin.json                where the export of each partition begins, and in which mode
+//! _floe/<topic id>/schema/<number>.json      the decoded columns, version after version (`schemas.rs`)
 //! ```
 //! * A file covers a range of offsets, `start..end`, and says so in its first 64 bytes ([`FileHeader`]); its name is the start.
 //! * The first file of a partition starts where `begin.json` says, each other where the one before ends. So whoever exports
@@ -16,6 +17,7 @@
 use crate::ExportError;
 use crate::begin::Begin;
 use crate::header::{FILE_HEADER_LEN, FileHeader};
+use crate::schemas::SchemaVersion;
 use bytes::Bytes;
 use floe_env::Env;
 use floe_objstore::{Created, Payload, Store, StoreError, prove_create_only};
@@ -79,6 +81,30 @@ impl Target {
         }
     }
 
+    /// The newest version of a topic's decoded columns.
+    pub(crate) async fn newest_schema(&self, topic: TopicId) -> Result<Option<SchemaVersion>, ExportError> {
+        let (mut after, mut last) = (None::<String>, None);
+        loop {
+            let page = self.store.list(&schemas_folder(topic), after.as_deref(), PAGE).await?;
+            last = page.last().map(|object| object.key.clone()).or(last);
+            if page.len() < PAGE {
+                break;
+            }
+            after.clone_from(&last);
+        }
+        let Some(key) = last else { return Ok(None) };
+        let bytes = self.store.get(&key).await?;
+        let schema = SchemaVersion::decode(&bytes).and_then(|schema| {
+            if schema_key(topic, schema.number) == key { Ok(schema) } else { Err("it is another version than its name says".to_owned()) }
+        });
+        schema.map(Some).map_err(|why| ExportError::Foreign { key, why })
+    }
+
+    pub(crate) async fn create_schema(&self, topic: TopicId, schema: &SchemaVersion) -> Result<Created, ExportError> {
+        let body = Payload::from(Bytes::from(schema.encode(self.write_id())));
+        Ok(self.store.create(&schema_key(topic, schema.number), &body).await?)
+    }
+
     /// Where the last file of a partition ends; None if there is none.
     ///
     /// # Errors
@@ -129,6 +155,14 @@ impl Target {
 
 fn begin_key(topic: TopicId) -> String {
     format!("_floe/{topic}/begin.json")
+}
+
+fn schemas_folder(topic: TopicId) -> String {
+    format!("_floe/{topic}/schema")
+}
+
+fn schema_key(topic: TopicId, number: u64) -> String {
+    format!("{}/{number:08}.json", schemas_folder(topic))
 }
 
 fn folder(partition: PartitionId) -> String {

@@ -9,6 +9,10 @@ The program: FLOE_TEST_BROKER, or target/debug/floe. FLOE_TEST_FULL: a million t
 target/venv-tables; without them the suite is skipped, with the reason.
 """
 
+import datetime
+import decimal
+import io
+import json
 import os
 import random
 import signal
@@ -21,7 +25,7 @@ from pathlib import Path
 
 TARGET = Path(__file__).resolve().parents[3] / "target"
 VENV = TARGET / "venv-tables"
-PACKAGES = ["confluent-kafka==2.16.0", "duckdb==2.0.1", "polars==2.1.0", "pyarrow==26.0.1"]
+PACKAGES = ["confluent-kafka==2.16.0", "duckdb==2.0.1", "fastavro==1.13.1", "polars==2.1.0", "pyarrow==26.0.1"]
 
 
 def enter_venv():
@@ -44,6 +48,7 @@ def enter_venv():
 enter_venv()
 
 import duckdb  # noqa: E402
+import fastavro  # noqa: E402
 import polars  # noqa: E402
 import pyarrow.dataset  # noqa: E402
 import pyarrow.parquet  # noqa: E402
@@ -257,11 +262,92 @@ def test_races(broker, acked, folder):
         racers = [subprocess.Popen([*command, "--file-size", size], stdout=subprocess.PIPE, text=True) for size in sizes]
         while any(racer.poll() is None for racer in racers):
             check_exact(target, sums)
-        reports = [__import__("json").loads(racer.communicate()[0]) for racer in racers]
+        reports = [json.loads(racer.communicate()[0]) for racer in racers]
         assert check_exact(target, sums) == TINY
         assert sum(report["rows"] for report in reports) == TINY, reports
         lost += sum(report["lost"] for report in reports)
     print(f"ok 3 races of 3 exporters, the table read all the time; {lost} files were thrown away")
+
+
+SCHEMA = {
+    "type": "record",
+    "name": "Order",
+    "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "name", "type": ["null", "string"]},
+        {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "tags", "type": {"type": "array", "items": "string"}},
+        {"name": "counts", "type": {"type": "map", "values": "int"}},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}},
+        {"name": "where", "type": {"type": "record", "name": "Point", "fields": [{"name": "x", "type": "double"}, {"name": "y", "type": "float"}]}},
+        {"name": "raw", "type": {"type": "fixed", "name": "Four", "size": 4}},
+    ],
+}
+
+
+def order(n):
+    return {
+        "id": n * 10**12,
+        "name": None if n % 3 == 0 else f"näme {n}",
+        "price": decimal.Decimal(n * (-1) ** n) / 100,
+        "day": datetime.date(1969, 12, 1) + datetime.timedelta(days=n),
+        "at": datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=n),
+        "tags": [f"t{i}" for i in range(n % 4)],
+        "counts": {f"k{i}": i for i in range(n % 3)},
+        "kind": "AB"[n % 2],
+        "where": {"x": n / 7, "y": n / 2},
+        "raw": n.to_bytes(4, "big"),
+    }
+
+
+def test_avro(broker, acked, folder):
+    parsed, orders = fastavro.parse_schema(SCHEMA), [order(n) for n in range(500)]
+
+    def encoded(value):
+        out = io.BytesIO()
+        out.write(b"\0\0\0\0\7")
+        fastavro.schemaless_writer(out, parsed, value)
+        return out.getvalue()
+
+    acked.send("zstd", "avro", ((None, encoded(value), [], 0) for value in orders))
+    time.sleep(2.5)
+    (folder / "order.avsc").write_text(json.dumps(SCHEMA))
+    export(broker.store, "avro", folder / "avro", "--mode", "avro", "--schema", f"7={folder}/order.avsc", "--drop-value")
+    files = sorted(map(str, folder.glob("avro/**/*.parquet")))
+    names = [field["name"] for field in SCHEMA["fields"]]
+    by_pyarrow = pyarrow.dataset.dataset(files).to_table()
+    assert by_pyarrow["_error"].null_count == by_pyarrow.num_rows, by_pyarrow["_error"].drop_null()[:3]
+    rows = [{**row, "counts": dict(row["counts"])} for row in by_pyarrow.select(names).to_pylist()]
+    assert rows[: len(rows)] == orders[: len(rows)] and rows, "pyarrow"
+    found = duckdb.sql(f"select id, name, price, day, epoch_us(\"at\"), tags, kind, raw from read_parquet({files}) order by id").fetchall()
+    micros = lambda at: round(at.timestamp() * 1_000_000)  # noqa: E731
+    known = [(o["id"], o["name"], o["price"], o["day"], micros(o["at"]), o["tags"], o["kind"], o["raw"]) for o in orders[: len(rows)]]
+    assert found == known, "DuckDB"
+    assert polars.read_parquet(files).select("id", "name", "day", "kind").rows() == [(o["id"], o["name"], o["day"], o["kind"]) for o in orders[: len(rows)]]
+    print(f"ok {len(rows)} values of Avro, as fastavro wrote them")
+
+
+def test_json(broker, acked, folder):
+    first = [{"id": n, "name": f"näme {n}", "price": n / 4, "tags": ["a"] * (n % 3), "at": {"x": n}} for n in range(300)]
+    second = [{"id": n, "new": n % 2 == 0, "at": {"x": n, "y": "z"}} for n in range(300, 400)]
+    for values in (first, second):
+        acked.send("none", "json", ((None, json.dumps(value).encode(), [], 0) for value in values))
+        acked.send("none", "json", [(None, b"{broken", [], 0), (None, b'{"id": "text"}', [], 0)])
+        time.sleep(2.5)
+        export(broker.store, "json", folder / "json", "--mode", "json")
+    glob = f"read_parquet('{folder}/json/**/*.parquet', union_by_name=true)"
+    good = f"from {glob} where _error is null order by \"offset\""
+    found = duckdb.sql(f"select id, name, price, coalesce(tags, []), \"at\".x, \"new\" {good}").fetchall()
+    known = [(v["id"], v.get("name"), v.get("price"), v.get("tags", []), v["at"]["x"], v.get("new")) for v in first + second]
+    assert found == known, f"DuckDB: {found[:2]} {known[:2]}"
+    # Every text is there as it was, and what did not fit says so.
+    texts = duckdb.sql(f"select value, _error.value from {glob} order by \"offset\"").fetchall()
+    sent = [record[2] for _, record in sorted(acked.records[("json", 0)].items())]
+    assert [text.encode() for text, _ in texts] == sent
+    assert [raw for _, raw in texts if raw is not None] == [value for value in sent if value in (b"{broken", b'{"id": "text"}')]
+    print(f"ok {len(found)} values of JSON, with columns that came later")
 
 
 def main():
@@ -272,12 +358,14 @@ def main():
         try:
             admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}"})
             config = {"max.message.bytes": "20000000"}
-            topics = [NewTopic(name, PARTITIONS, config=config) for name in ("odd", "tiny")]
+            topics = [NewTopic(name, PARTITIONS, config=config) for name in ("odd", "tiny", "json", "avro")]
             for made in admin.create_topics(topics).values():
                 made.result(30)
             acked = Acked(broker.port)
             acked.send("lz4", "tiny", ((b"%d" % (n % 1000), b"%d %x" % (n, hash((SEED, n)) & 0xFFFFFFFF), [], n % PARTITIONS) for n in range(TINY)))
             test_every_record(broker, acked, folder)
+            test_json(broker, acked, folder)
+            test_avro(broker, acked, folder)
             broker.stop()
             test_after_the_broker(broker, acked, folder)
             test_tiny(broker, acked, folder)

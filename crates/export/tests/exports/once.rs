@@ -60,7 +60,13 @@ fn no_broker_has_to_run_and_one_that_crashed_is_no_trouble() {
 #[test]
 fn broker_after_broker_is_followed_while_they_write_settle_and_go() {
     run(async {
-        let fast = || floe_log::EngineOptions { settle_bytes: 500, settle_least_bytes: 100, manifest_segments: 2, index_every_slots: 3, ..options() };
+        let fast = || floe_log::EngineOptions {
+            settle_bytes: 500,
+            settle_least_bytes: 100,
+            manifest_segments: 2,
+            index_every_slots: 3,
+            ..options()
+        };
         let mut world = World::with(3, fast()).await;
         let topic = world.topic("t", 2, &[]).await;
         for round in 0..8 {

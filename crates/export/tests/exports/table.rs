@@ -143,3 +143,13 @@ pub(crate) fn check(
 pub(crate) fn number(file: &File, key: &str) -> i64 {
     file.metadata[key].parse().unwrap_or_else(|_| panic!("{key} is {}", file.metadata[key]))
 }
+
+/// Every acknowledged offset is a row, once.
+pub(crate) fn check_offsets(target: &SimStore, acknowledged: &BTreeMap<i32, BTreeMap<Offset, Record>>) {
+    let mut rows: Vec<(i32, Offset)> =
+        files(target).iter().flat_map(|file| file.rows.iter().map(|row| (row.partition, row.offset))).collect();
+    rows.sort_unstable();
+    let known: Vec<(i32, Offset)> =
+        acknowledged.iter().flat_map(|(index, records)| records.keys().map(|offset| (*index, *offset))).collect();
+    assert_eq!(rows, known);
+}

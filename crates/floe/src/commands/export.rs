@@ -12,6 +12,8 @@ use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_types::{ByteSize, ErrorKind};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
 use serde_json::json;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -35,6 +37,12 @@ pub(crate) struct Arguments {
     /// What key and value are; of an export that is continued, what it has begun with
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
+    /// The Avro schema of values; or several, each with the id that Confluent's wire format has before values
+    #[arg(long, value_name = "[ID=]FILE")]
+    schema: Vec<SchemaArgument>,
+    /// Leave out the column value where all of it is in decoded columns; where an export begins
+    #[arg(long)]
+    drop_value: bool,
     /// Bytes after which a file ends
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     file_size: ByteSize,
@@ -57,6 +65,27 @@ enum ModeArgument {
     Raw,
     /// Text; what is no UTF-8 goes into the column _error
     String,
+    /// Text, and a column for each field of values that are JSON objects
+    Json,
+    /// Bytes, and a column for each field of the Avro schemas given
+    Avro,
+}
+
+/// A file, and the id that its schema has.
+#[derive(Debug, Clone)]
+struct SchemaArgument {
+    id: Option<u32>,
+    file: PathBuf,
+}
+
+impl FromStr for SchemaArgument {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=').and_then(|(id, file)| Some((id.parse().ok()?, file))) {
+            Some((id, file)) => Ok(Self { id: Some(id), file: file.into() }),
+            None => Ok(Self { id: None, file: text.into() }),
+        }
+    }
 }
 
 /// Smaller files than this cost more requests than they are worth; larger ones are held in memory and sent in one request.
@@ -73,7 +102,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Ok::<_, Failure>(Store::new(env.clone(), backend, StoreOptions::default()))
     };
     let (store, target) = (open(&arguments.store, false).await?, open(&arguments.to, true).await?);
-    let options = options(&arguments, env.now_ms());
+    let options = options(&arguments, env.now_ms())?;
     let export = Export::open(env.clone(), &store, &arguments.topic, target, options).await.map_err(failure)?;
     let folder = export.folder();
     // Drawn on stderr, and only where that is a terminal.
@@ -98,7 +127,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn options(arguments: &Arguments, now_ms: i64) -> ExportOptions {
+fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure> {
     let place = |start: &Start| match *start {
         Start::Beginning => Place::Offset(0),
         Start::End => Place::Offset(i64::MAX),
@@ -106,18 +135,28 @@ fn options(arguments: &Arguments, now_ms: i64) -> ExportOptions {
         Start::Time(time) => Place::Time(time),
         Start::Ago(span) => Place::Time(now_ms.saturating_sub(span)),
     };
-    ExportOptions {
+    Ok(ExportOptions {
         partitions: (!arguments.partitions.is_empty()).then(|| arguments.partitions.clone()),
         from: arguments.from.as_ref().map(place),
         until: arguments.until.as_ref().map(place),
         mode: arguments.mode.map(|mode| match mode {
             ModeArgument::Raw => Mode::Raw,
             ModeArgument::String => Mode::String,
+            ModeArgument::Json => Mode::Json,
+            ModeArgument::Avro => Mode::Avro,
         }),
+        schemas: arguments.schema.iter().map(read_schema).collect::<Result<_, _>>()?,
+        drop_value: arguments.drop_value,
         file_bytes: arguments.file_size.0,
         bloom: arguments.bloom,
         parallel: arguments.parallel.into(),
-    }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file that the user names, read by a tool")]
+fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, String), Failure> {
+    let refused = |error| Failure::new(Exit::Refused, format!("--schema {}: {error}", schema.file.display()));
+    Ok((schema.id, std::fs::read_to_string(&schema.file).map_err(refused)?))
 }
 
 /// What a broker keeps its log in is nobody else's: neither may lie within the other.

@@ -4,6 +4,7 @@
 
 mod bench;
 mod commands;
+mod export;
 mod groups;
 mod idle;
 mod process;
