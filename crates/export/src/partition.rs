@@ -4,8 +4,10 @@ use crate::file::{Built, FileBuilder, FileOptions};
 use crate::run::Shared;
 use crate::target::Placed;
 use crate::{ExportError, Mode};
-use floe_log::stored::StoredPartition;
+use bytes::Bytes;
+use floe_log::stored::{StoredPartition, Stretch};
 use floe_types::Offset;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes that are read at a time.
@@ -59,13 +61,17 @@ impl PartitionExport {
     /// The next file; None if there is no record for it.
     async fn build(&mut self) -> Result<Option<Built>, ExportError> {
         let (id, range) = (self.partition.id(), (self.position, self.until));
-        let mut stretch = self.partition.read(self.position, READ_BYTES).await?;
+        let mut ahead = self.read_ahead().await?;
         if self.options.layout.mode == Mode::Json {
-            let found = self.shared.schemas.for_file(&self.shared.target, id.topic, (&stretch, range)).await?;
+            let found = self.shared.schemas.for_file(&self.shared.target, id.topic, (ahead.make_contiguous(), range)).await?;
             (self.options.layout.decoded, self.options.layout.is_closed) = found;
         }
         let mut file = FileBuilder::new(self.options.clone(), (id, &self.shared.topic), range)?;
         loop {
+            let stretch = match ahead.pop_front() {
+                Some(stretch) => stretch,
+                None => self.partition.read(file.next(), READ_BYTES).await?,
+            };
             if stretch.next <= file.next() {
                 // Nothing is left below the end that was known when this began: deleted meanwhile.
                 break;
@@ -81,13 +87,27 @@ impl PartitionExport {
             if full {
                 break;
             }
-            stretch = self.partition.read(file.next(), READ_BYTES).await?;
         }
         if file.rows() == 0 {
             return Ok(None);
         }
         let write_id = self.shared.target.write_id();
         self.compute(move || file.finish(write_id)).await.map(Some)
+    }
+
+    /// What a file begins with: one stretch, or as many as its columns are inferred from.
+    async fn read_ahead(&mut self) -> Result<VecDeque<Stretch>, ExportError> {
+        let (mut ahead, mut at, mut bytes) = (VecDeque::new(), self.position, 0);
+        loop {
+            let stretch = self.partition.read(at, READ_BYTES).await?;
+            let is_last = stretch.next <= at || stretch.next >= self.until;
+            bytes += stretch.batches.iter().map(Bytes::len).sum::<usize>();
+            at = stretch.next;
+            ahead.push_back(stretch);
+            if is_last || bytes >= READ_BYTES || self.options.layout.mode != Mode::Json {
+                return Ok(ahead);
+            }
+        }
     }
 
     /// Work that takes long, where it holds up no other task.

@@ -1,12 +1,13 @@
 //! An export, from its options to its report: looks at the store, decides where each partition begins and ends, and exports
 //! partitions side by side. Writes only into the target; whoever does the same at the same time does no harm.
 
+use crate::begin::Begin;
 use crate::decode::{AvroSchemas, Field, add_all};
 use crate::file::FileOptions;
 use crate::partition::{Done, PartitionExport};
 use crate::rows::Layout;
 use crate::schemas::Schemas;
-use crate::target::{Begin, Target};
+use crate::target::Target;
 use crate::{ExportError, Mode};
 use floe_env::Env;
 use floe_formats::Topic;

@@ -44,7 +44,7 @@ impl SchemaVersion {
 pub(crate) struct Schemas(tokio::sync::Mutex<SchemaVersion>);
 
 impl Schemas {
-    /// The columns for a file that begins with this stretch: those that there are, and new ones for what has none; and whether
+    /// The columns for a file that begins with these stretches: those that there are, and new ones for what has none; and whether
     /// something of it gets none.
     ///
     /// # Errors
@@ -53,9 +53,9 @@ impl Schemas {
         &self,
         target: &Target,
         topic: TopicId,
-        (stretch, range): (&Stretch, (Offset, Offset)),
+        (stretches, range): (&[Stretch], (Offset, Offset)),
     ) -> Result<(Arc<Vec<Field>>, bool), ExportError> {
-        let seen = look_through(stretch, range)?;
+        let seen = look_through(stretches, range)?;
         let mut left_out = false;
         let grow = |fields: &mut Vec<Field>| {
             let evolved = evolve(fields, &seen);
@@ -94,10 +94,10 @@ impl Schemas {
     }
 }
 
-/// What the values of a stretch have in common.
-fn look_through(stretch: &Stretch, (from, until): (Offset, Offset)) -> Result<Sketch, ExportError> {
+/// What the values of some stretches have in common.
+fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset)) -> Result<Sketch, ExportError> {
     let mut seen = Sketch::Nothing;
-    for batch in &stretch.batches {
+    for batch in stretches.iter().flat_map(|stretch| &stretch.batches) {
         let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: from, source })?;
         if header.end_offset() <= from || header.base_offset >= until {
             continue;

@@ -269,6 +269,26 @@ def test_races(broker, acked, folder):
     print(f"ok 3 races of 3 exporters, the table read all the time; {lost} files were thrown away")
 
 
+def test_follow(broker, acked, folder):
+    """Records arrive while it follows; each is in the table some seconds later, and it is stopped as any process is."""
+    target, seen = folder / "followed", []
+    command = [FLOE, "export", "followed", "--store", broker.store, "--to", f"file://{target}", "--follow", "1s"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for batch in range(5):
+            acked.send("none", "followed", ((b"k", b"%d" % (batch * 100 + n), [], n % PARTITIONS) for n in range(100)))
+            began = time.monotonic()
+            while not any(target.glob("**/*.parquet")) or len(by_duckdb(target)) < (batch + 1) * 100:
+                assert time.monotonic() - began < 60 and process.poll() is None, "it does not come"
+                time.sleep(0.05)
+            seen.append(time.monotonic() - began)
+    finally:
+        process.terminate()
+        process.wait(30)
+    check_same(target, acked.rows("followed"))
+    print(f"ok a follower with 1 s: seen after {', '.join(f'{took:.1f}' for took in seen)} s")
+
+
 SCHEMA = {
     "type": "record",
     "name": "Order",
@@ -358,7 +378,7 @@ def main():
         try:
             admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}"})
             config = {"max.message.bytes": "20000000"}
-            topics = [NewTopic(name, PARTITIONS, config=config) for name in ("odd", "tiny", "json", "avro")]
+            topics = [NewTopic(name, PARTITIONS, config=config) for name in ("odd", "tiny", "json", "avro", "followed")]
             for made in admin.create_topics(topics).values():
                 made.result(30)
             acked = Acked(broker.port)
@@ -366,6 +386,7 @@ def main():
             test_every_record(broker, acked, folder)
             test_json(broker, acked, folder)
             test_avro(broker, acked, folder)
+            test_follow(broker, acked, folder)
             broker.stop()
             test_after_the_broker(broker, acked, folder)
             test_tiny(broker, acked, folder)

@@ -94,9 +94,10 @@ fn see_entries(mut fields: Vec<(String, Sketch)>, entries: &[(Cow<'_, str>, Node
             Some((known, _)) if known == name => Some(guess),
             _ => fields.iter().position(|(known, _)| known == name),
         };
+        let has_room = fields.len() <= MAX_COLUMNS;
         match at.and_then(|at| fields.get_mut(at)) {
             Some((_, sketch)) => sketch.see_at(value, depth + 1),
-            None if fields.len() <= MAX_COLUMNS => {
+            None if has_room => {
                 let mut sketch = Sketch::Nothing;
                 sketch.see_at(value, depth + 1);
                 fields.push((name.clone().into_owned(), sketch));

@@ -7,9 +7,9 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::{Args, ValueEnum};
 use floe_env::Env;
-use floe_export::{Export, ExportError, ExportOptions, Mode, Place, Progress};
+use floe_export::{Export, ExportError, ExportOptions, Mode, Place, Progress, Report};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
-use floe_types::{ByteSize, ErrorKind};
+use floe_types::{ByteSize, ErrorKind, Millis};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
 use serde_json::json;
 use std::path::PathBuf;
@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Add a bloom filter of keys to every file
     #[arg(long)]
     bloom: bool,
+    /// Go on until stopped, and export every so often what is new
+    #[arg(long, value_name = "TIME", conflicts_with = "until")]
+    follow: Option<Millis>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -102,15 +105,46 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Ok::<_, Failure>(Store::new(env.clone(), backend, StoreOptions::default()))
     };
     let (store, target) = (open(&arguments.store, false).await?, open(&arguments.to, true).await?);
-    let options = options(&arguments, env.now_ms())?;
-    let export = Export::open(env.clone(), &store, &arguments.topic, target, options).await.map_err(failure)?;
+    let mut options = options(&arguments, env.now_ms())?;
+    loop {
+        let (pause, exported) = (arguments.follow, once(&env, &arguments, (&store, &target), options.clone()).await);
+        match (pause, exported) {
+            (None, exported) => {
+                let (folder, report) = exported.map_err(failure)?;
+                return tell(&arguments, &folder, &report);
+            }
+            (Some(_), Ok((folder, report))) => {
+                // It has begun: from now on it goes on where it is.
+                options.from = None;
+                if report.files > 0 {
+                    tell(&arguments, &folder, &report)?;
+                }
+            }
+            (Some(_), Err(error)) if error.kind() == ErrorKind::Retry => tracing::warn!(%error, "not exported; trying again"),
+            (Some(_), Err(error)) => return Err(failure(error)),
+        }
+        env.sleep(pause.unwrap_or(Millis(0)).into()).await;
+    }
+}
+
+/// One export of what is there now: the folder that its files are in, and what was new.
+async fn once(
+    env: &Env,
+    arguments: &Arguments,
+    (store, target): (&Store, &Store),
+    options: ExportOptions,
+) -> Result<(String, Report), ExportError> {
+    let export = Export::open(env.clone(), store, &arguments.topic, target.clone(), options).await?;
     let folder = export.folder();
     // Drawn on stderr, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let (drawn, began, clock) = (bar.clone(), env.monotonic(), env.clone());
     let report = export.run(move |now| drawn.set_message(told(now, clock.monotonic().saturating_sub(began)))).await;
     bar.finish_and_clear();
-    let report = report.map_err(failure)?;
+    Ok((folder, report?))
+}
+
+fn tell(arguments: &Arguments, folder: &str, report: &Report) -> Result<Exit, Failure> {
     if arguments.json {
         let mut value = serde_json::to_value(report).map_err(|error| Failure::error(error.to_string()))?;
         value["folder"] = json!(folder);
