@@ -263,7 +263,7 @@ impl StoredPartition {
             return Ok(self.log.0.pages.open(&self.log.0.store, self.id, page).await.is_ok());
         }
         match self.segments_from(offset).await {
-            Ok(segments) => Ok(!segments.first().is_some_and(|segment| segment.pack.key() == gone.key)),
+            Ok(segments) => Ok(segments.first().is_none_or(|segment| segment.pack.key() != gone.key)),
             Err(ReadError::Damaged(damage)) if damage.missing => Ok(true),
             Err(error) => Err(error.into()),
         }

@@ -25,7 +25,8 @@ async fn produce(world: &mut World, topic: TopicId, index: i32, values: &[&str])
 pub(crate) fn batches(world: &World) -> Vec<RecordBatch> {
     let keys = world.target.peek_keys("");
     let tables = keys.iter().filter(|key| key.ends_with(".parquet")).map(|key| world.target.peek(key).expect("listed"));
-    tables.map(|bytes| ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap().next().unwrap().unwrap()).collect()
+    let first = |bytes| ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a Parquet file").build().expect("readable").next();
+    tables.map(|bytes| first(bytes).expect("it has rows").expect("sound")).collect()
 }
 
 pub(crate) fn names(batch: &RecordBatch) -> Vec<String> {
