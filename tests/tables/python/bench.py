@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast `floe export` is, against pyarrow writing the same table from memory: python3 tests/tables/python/bench.py [RECORDS] [BYTES]
+"""How fast `floe export` is, against pyarrow writing the same table from memory: python3 tests/tables/python/bench.py [RECORDS] [BYTES] [OPTIONS OF EXPORT...]
 
 Records of random hex in one topic of two partitions, in a store whose broker has ended. Rounds alternate: an export of it (`floe export`,
 read, decoded, encoded, written), and pyarrow with the same columns, codec, level and row groups, from a table that is in memory already. Rows a
@@ -26,7 +26,7 @@ def rate(rows, took):
 
 
 def main():
-    records, size = (int(argument) for argument in (sys.argv[1:] + ["400000", "1000"][len(sys.argv) - 1 :])[:2])
+    records, size = (int(argument) for argument in (sys.argv[1:3] + ["400000", "1000"][len(sys.argv[1:3]) :]))
     folder = Path(tempfile.mkdtemp(prefix="floe-tables-bench-"))
     broker = suite.Broker(folder)
     try:
@@ -43,11 +43,12 @@ def main():
                     producer.poll(0.1)
             producer.poll(0)
         assert producer.flush(300) == 0
+        del producer
         broker.stop()
         ours, theirs, peak = [], [], 0
         for round in range(ROUNDS):
             began = time.monotonic()
-            command = [suite.FLOE, "export", "t", "--store", broker.store, "--to", f"file://{folder}/out-{round}"]
+            command = [suite.FLOE, "export", "t", "--store", broker.store, "--to", f"file://{folder}/out-{round}", *sys.argv[3:]]
             _, status, usage = os.wait4(subprocess.Popen(command, stdout=subprocess.DEVNULL).pid, 0)
             ours.append(time.monotonic() - began)
             assert status == 0

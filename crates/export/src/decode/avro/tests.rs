@@ -1,3 +1,5 @@
+//! Schemas and values of Avro, byte for byte.
+
 use super::*;
 use crate::decode::json::Of;
 

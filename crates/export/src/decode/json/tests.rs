@@ -1,3 +1,5 @@
+//! The rule by which columns are inferred.
+
 use super::*;
 
 fn seen(values: &[&str]) -> Sketch {
