@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// Bytes after which a file ends
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     file_size: ByteSize,
-    /// Partitions exported at the same time; each takes twice the size of a file in memory, at most
+    /// Partitions exported at the same time; each takes several times the size of a file in memory
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     parallel: u16,
     /// Add a bloom filter of keys to every file
