@@ -187,7 +187,6 @@ fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure>
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file that the user names, read by a tool")]
 fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, String), Failure> {
     let refused = |error| Failure::new(Exit::Refused, format!("--schema {}: {error}", schema.file.display()));
     Ok((schema.id, std::fs::read_to_string(&schema.file).map_err(refused)?))
