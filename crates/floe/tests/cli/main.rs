@@ -5,6 +5,7 @@
 mod bench;
 mod commands;
 mod credentials;
+mod export;
 mod groups;
 mod idle;
 mod process;
