@@ -2,10 +2,11 @@
 //! plays all of them and the store, and tells by whose key the store was asked.
 
 use crate::process::{floe, stderr};
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
@@ -14,8 +15,8 @@ type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
 /// Its address; it lives as long as the test's process.
 fn cloud() -> (String, Asked) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
     let asked = Asked::default();
     let log = asked.clone();
     std::thread::spawn(move || {
@@ -27,7 +28,7 @@ fn cloud() -> (String, Asked) {
 }
 
 fn answer(mut stream: TcpStream, log: &Asked) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket can be shared"));
     let (mut head, mut line) = (String::new(), String::new());
     while reader.read_line(&mut line).is_ok_and(|len| len > 2) {
         head.push_str(&std::mem::take(&mut line));
@@ -36,8 +37,8 @@ fn answer(mut stream: TcpStream, log: &Asked) {
         let found = head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_owned())
     };
-    let length = header("content-length").map_or(0, |len| len.parse().unwrap());
-    reader.take(length).read_to_end(&mut Vec::new()).unwrap();
+    let length = header("content-length").map_or(0, |len| len.parse().expect("a length"));
+    reader.take(length).read_to_end(&mut Vec::new()).expect("the request has a body");
     let request = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
     let key = header("authorization").and_then(|value| Some(value.split_once("Credential=")?.1.split('/').next()?.to_owned()));
     let credentials = |key: &str| {
@@ -54,14 +55,14 @@ fn answer(mut stream: TcpStream, log: &Asked) {
         path if path == format!("GET {ROLE}broker") => credentials("key-of-instance"),
         _ => ("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned()),
     };
-    log.lock().unwrap().push((request, key));
+    log.lock().push((request, key));
     let ttl = "x-aws-ec2-metadata-token-ttl-seconds: 21600";
     let _gone = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{ttl}\r\n\r\n{body}", body.len());
 }
 
 /// The keys that the store was asked by, when the program was started with these variables and none of this machine's.
 fn keys_by(address: &str, asked: &Asked, home: &Path, variables: &[(&str, &str)]) -> Vec<String> {
-    asked.lock().unwrap().clear();
+    asked.lock().clear();
     let mut command =
         floe(&["du", "--store", "s3://bucket/log", "-o", &format!("s3.endpoint=http://{address}"), "-o", "s3.region=eu-test-1"]);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
@@ -72,7 +73,7 @@ fn keys_by(address: &str, asked: &Asked, home: &Path, variables: &[(&str, &str)]
     assert!(!output.status.success() && said.contains("AccessDenied"), "{said}");
     assert!(!said.contains("hush"), "a secret is told: {said}");
     let of_store = |(request, key): &(String, Option<String>)| request.contains("/bucket").then(|| key.clone().unwrap_or_default());
-    asked.lock().unwrap().iter().filter_map(of_store).collect()
+    asked.lock().iter().filter_map(of_store).collect()
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn credentials_come_from_a_profile_a_container_and_an_instance() {
     is_all(keys_by(&address, &asked, home.path(), &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container), no_metadata]), "key-of-container");
     is_all(keys_by(&address, &asked, home.path(), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)]), "key-of-instance");
     let token = ("PUT /latest/api/token".to_owned(), None);
-    assert!(asked.lock().unwrap().contains(&token), "IMDSv2 asks with a token");
+    assert!(asked.lock().contains(&token), "IMDSv2 asks with a token");
     std::fs::create_dir(home.path().join(".aws")).unwrap();
     let profile = "[default]\naws_access_key_id = key-of-default\naws_secret_access_key = hush\n\
                    [other]\naws_access_key_id = key-of-profile\naws_secret_access_key = hush\n";
