@@ -28,11 +28,12 @@ pub enum Kind {
     /// A WAL file. It has a header of its own and never stands in an object header.
     WalFile = 11,
     ManifestPage = 12,
+    Mark = 13,
 }
 
 impl Kind {
     /// All kinds that an object header may name.
-    pub const OBJECTS: [Kind; 11] = [
+    pub const OBJECTS: [Kind; 12] = [
         Kind::Cluster,
         Kind::Catalog,
         Kind::Claim,
@@ -44,6 +45,7 @@ impl Kind {
         Kind::DiskIdentity,
         Kind::Seal,
         Kind::ManifestPage,
+        Kind::Mark,
     ];
 
     /// The persisted number.
@@ -72,6 +74,7 @@ impl Kind {
             Self::Seal => "seal",
             Self::WalFile => "WAL file",
             Self::ManifestPage => "manifest page",
+            Self::Mark => "mark",
         }
     }
 }

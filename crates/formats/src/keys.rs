@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `cluster` | [`crate::Cluster`] | |
 //! | `catalog/~v` | [`crate::CatalogVersion`] | yes |
+//! | `mark/~n` | [`crate::Mark`] | yes |
 //! | `chain/~i/claim/~g` | [`crate::Claim`] | both |
 //! | `chain/~i/slot/n` | a pack or a [`crate::Stop`] | |
 //! | `chain/~i/recovery/by-n` | a recovery pack | |
@@ -25,6 +26,7 @@ pub const CLUSTER: &str = "cluster";
 pub enum Key {
     Cluster,
     Catalog { version: u64 },
+    Mark { number: u64 },
     Claim { incarnation: Incarnation, generation: Generation },
     Slot { incarnation: Incarnation, slot: SlotNumber },
     Recovery { incarnation: Incarnation, by: Incarnation, number: u32 },
@@ -66,6 +68,12 @@ pub fn catalog_prefix() -> String {
 #[must_use]
 pub fn catalog(version: u64) -> String {
     format!("catalog/{}", down(version))
+}
+
+/// `mark/~n`
+#[must_use]
+pub fn mark(number: u64) -> String {
+    format!("mark/{}", down(number))
 }
 
 /// `chain/`: its folders are chains, the newest first; read their names with [`parse_chain_folder`].
@@ -203,6 +211,7 @@ impl Key {
         match *self {
             Self::Cluster => cluster(),
             Self::Catalog { version } => catalog(version),
+            Self::Mark { number } => mark(number),
             Self::Claim { incarnation, generation } => claim(incarnation, generation),
             Self::Slot { incarnation, slot: number } => slot(incarnation, number),
             Self::Recovery { incarnation, by, number } => recovery(incarnation, by, number),
@@ -220,6 +229,7 @@ fn parse_parts(key: &str) -> Option<Key> {
     match parts.as_slice() {
         [CLUSTER] => Some(Key::Cluster),
         ["catalog", version] => Some(Key::Catalog { version: parse_down(version)? }),
+        ["mark", number] => Some(Key::Mark { number: parse_down(number)? }),
         ["chain", chain, rest @ ..] => parse_chain_part(Incarnation(parse_down(chain)?), rest),
         ["topic", topic, index, rest @ ..] => {
             let index = i32::try_from(parse_up(index)?).ok()?;

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`header`], [`object`] | the 64-byte envelope of every object, `encode`, `decode`, `peek` |
 //! | [`keys`] | where objects live: build and parse |
-//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`page`], [`disk`] | one persisted thing each |
+//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`page`], [`mark`], [`disk`] | one persisted thing each |
+//! | [`etcd`] | the values in etcd |
 //! | [`segment`], [`pack`] | packs: what they hold, how they are built and read |
 //! | [`wal_entry`] | the WAL: file header and entries |
 //! | [`inspect`] | any of them as JSON, every field named and explained |
@@ -28,11 +29,13 @@ pub mod disk;
 pub mod doc;
 pub mod end;
 mod error;
+pub mod etcd;
 pub mod header;
 pub mod index;
 pub mod inspect;
 pub mod keys;
 pub mod manifest;
+pub mod mark;
 pub mod object;
 pub mod pack;
 pub mod page;
@@ -50,6 +53,7 @@ pub use error::FormatError;
 pub use header::{Kind, ObjectHeader, Writer};
 pub use index::{EpochStart, Index, PartitionIndex};
 pub use manifest::Manifest;
+pub use mark::Mark;
 pub use object::{Object, decode, encode, peek};
 pub use pack::{
     BatchSlice, Block, BlockCodec, BuiltPack, DEFAULT_BLOCK_TARGET, PACK_VERSION, PackBuilder, PackFooter, PackKind, PackTail, SegmentMeta,

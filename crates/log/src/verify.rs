@@ -11,7 +11,7 @@ mod rows;
 use bytes::Bytes;
 use examine::{Examined, PackFindings, examine};
 use floe_formats::keys::{self, Key};
-use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, ManifestPage, Object, PackFooter, PackRef, Stop};
+use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, ManifestPage, Mark, Object, PackFooter, PackRef, Stop};
 use floe_objstore::{ObjectInfo, Store, StoreError};
 use floe_types::{Incarnation, Offset, PartitionId, SlotNumber};
 use futures::stream::{self, StreamExt};
@@ -296,6 +296,9 @@ fn look_at_whole(report: &mut Report, found: &mut Found, key: &str, parsed: Key,
             if read::<CatalogVersion>(report, key, bytes).is_some_and(|body| body.version == version) {
                 versions.insert(version);
             }
+        }
+        Key::Mark { .. } => {
+            read::<Mark>(report, key, bytes);
         }
         Key::Claim { incarnation, .. } => {
             let chain = chains.entry(incarnation).or_default();

@@ -18,6 +18,7 @@ fn any_key() -> impl Strategy<Value = Key> {
     prop_oneof![
         Just(Key::Cluster),
         number().prop_map(|version| Key::Catalog { version }),
+        number().prop_map(|number| Key::Mark { number }),
         (incarnation(), any::<u32>()).prop_map(|(incarnation, g)| Key::Claim { incarnation, generation: Generation(g) }),
         (incarnation(), number()).prop_map(|(incarnation, n)| Key::Slot { incarnation, slot: SlotNumber(n) }),
         (incarnation(), incarnation(), any::<u32>()).prop_map(|(incarnation, by, number)| Key::Recovery { incarnation, by, number }),
@@ -43,6 +44,7 @@ fn keys_look_as_documented() {
     let spelled = [
         (keys::cluster(), "cluster"),
         (keys::catalog(1), "catalog/fffffffffffffffe"),
+        (keys::mark(1), "mark/fffffffffffffffe"),
         (keys::claim(Incarnation(7), Generation(2)), "chain/fffffffffffffff8/claim/fffffffffffffffd"),
         (keys::slot(Incarnation(7), SlotNumber(26)), "chain/fffffffffffffff8/slot/000000000000001a"),
         (keys::recovery(Incarnation(7), Incarnation(8), 1), "chain/fffffffffffffff8/recovery/0000000000000008-0000000000000001"),

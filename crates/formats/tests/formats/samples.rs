@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use floe_formats::{
     BatchSlice, BlockCodec, BuiltPack, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity,
-    End, EntryHeader, EpochStart, FormatError, Index, Manifest, ManifestPage, Mode, Object, PackBuilder, PackKind, PackRef, PartitionEvent,
-    PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition,
-    Writer, decode, encode, verify_pack, wal_entry,
+    End, EntryHeader, EpochStart, FormatError, Index, Manifest, ManifestPage, Mark, Mode, Object, PackBuilder, PackKind, PackRef,
+    PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader,
+    WalKind, WalPosition, Writer, decode, encode, verify_pack, wal_entry,
 };
 use floe_records::BatchHeader;
 use floe_types::{
@@ -74,6 +74,7 @@ pub(crate) fn all() -> Vec<Sample> {
         object("claim-local-v1", Claim { wal: WalKind::Local, previous_end: None, generation: Generation(0), ..claim() }),
         object("stop-v1", Stop { by: Incarnation(8) }),
         object("end-v1", end()),
+        object("mark-v1", Mark { number: 3, nonce: WriteId(0xab) }),
         object("index-v1", index()),
         earlier("catalog-delta-v1", CatalogVersion { version: 12, body: CatalogBody::Delta(changes()) }),
         earlier("catalog-checkpoint-v1", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(catalog_state()) }),
