@@ -27,11 +27,12 @@ pub enum Kind {
     Seal = 10,
     /// A WAL file. It has a header of its own and never stands in an object header.
     WalFile = 11,
+    Replica = 12,
 }
 
 impl Kind {
     /// All kinds that an object header may name.
-    pub const OBJECTS: [Kind; 10] = [
+    pub const OBJECTS: [Kind; 11] = [
         Kind::Cluster,
         Kind::Catalog,
         Kind::Claim,
@@ -42,6 +43,7 @@ impl Kind {
         Kind::Manifest,
         Kind::DiskIdentity,
         Kind::Seal,
+        Kind::Replica,
     ];
 
     /// The persisted number.
@@ -69,6 +71,7 @@ impl Kind {
             Self::DiskIdentity => "disk identity",
             Self::Seal => "seal",
             Self::WalFile => "WAL file",
+            Self::Replica => "replica",
         }
     }
 }

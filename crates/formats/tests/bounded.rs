@@ -9,9 +9,9 @@ mod samples;
 
 use bytes::Bytes;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, Object, PackTail, Seal, Stop,
-    TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer, decode_slot_tail, decode_tail, inspect, keys,
-    open_block, peek, verify_pack, wal_entry::decode_entry,
+    CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, Object, PackTail, Replica, Seal,
+    Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer, decode_slot_tail, decode_tail, inspect,
+    keys, open_block, peek, verify_pack, wal_entry::decode_entry,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -106,7 +106,7 @@ fn parse_key(bytes: &Bytes) {
     black_box(keys::Key::parse(&String::from_utf8_lossy(bytes))).ok();
 }
 
-const PARSERS: [Parser; 15] = [
+const PARSERS: [Parser; 16] = [
     ("header", |bytes| drop(black_box(peek(bytes)))),
     ("cluster", parse::<Cluster>),
     ("catalog version", parse::<CatalogVersion>),
@@ -117,6 +117,7 @@ const PARSERS: [Parser; 15] = [
     ("manifest", parse::<Manifest>),
     ("disk identity", parse::<DiskIdentity>),
     ("seal", parse::<Seal>),
+    ("replica", parse::<Replica>),
     ("footer", |bytes| drop(black_box(decode_footer(bytes)))),
     ("pack", |bytes| drop(black_box(verify_pack(bytes)))),
     ("pack tail", parse_tail),

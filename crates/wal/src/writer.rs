@@ -3,7 +3,8 @@
 //! * While one group is written and synced, the next one fills: group commit without a linger.
 //! * A group is written only when the one before is synced. So every entry of a group proves that all before the group is
 //!   durable, and carries that mark (T67).
-//! * Durability advances in LSN order, group by group, and sinks are told after it (T05).
+//! * Durability advances in LSN order, group by group, and sinks are told after it (T05). Of a WAL that is copied they are told when
+//!   enough copies have the group ([`crate::commit`]); the copies begin when the local write does.
 //! * A failed write or sync ends the WAL for ever. It is never retried: the kernel may have dropped the pages (T11).
 
 use crate::{WalError, append::Group, files::FILE_HEADER, wal::Shared};
@@ -52,6 +53,7 @@ type Current = Option<(Lsn, Arc<dyn DiskFile>)>;
 
 async fn write(shared: &Shared, mut group: Group, current: &mut Current) -> io::Result<()> {
     shared.begin_write();
+    shared.begin_copies(&mut group);
     let file = match current {
         Some((start, file)) if *start == group.file => Arc::clone(file),
         _ => {
@@ -76,8 +78,9 @@ async fn write(shared: &Shared, mut group: Group, current: &mut Current) -> io::
 
 fn finish(shared: &Shared, group: Group, began: std::time::Duration) {
     shared.advance_durable(group.end, shared.env.monotonic().saturating_sub(began));
-    for sink in group.sinks() {
-        sink.durable(group.end);
+    match &shared.tap {
+        Some(tap) => tap.durable(group.end),
+        None => group.sinks().iter().for_each(|sink| sink.durable(group.end)),
     }
     shared.advance_told(group.end);
     shared.appender.lock().give_back(group);

@@ -2,7 +2,7 @@
 
 use crate::samples;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, PackFooter, Seal, Stop, WalFileHeader,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, PackFooter, Replica, Seal, Stop, WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
 };
@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 12] = [
+const ROOTS: [&TypeDoc; 13] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -22,6 +22,7 @@ const ROOTS: [&TypeDoc; 12] = [
     Manifest::DOC,
     DiskIdentity::DOC,
     Seal::DOC,
+    Replica::DOC,
     WalFileHeader::DOC,
     EntryHeader::DOC,
 ];
