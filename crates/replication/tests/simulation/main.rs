@@ -1,0 +1,6 @@
+//! Shipping, sealing and reading over a network in memory, on simulated disks, from seeds.
+
+mod directed;
+mod history;
+mod net;
+mod world;
