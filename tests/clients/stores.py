@@ -37,7 +37,7 @@ def s3(folder):
     (folder / "weed").mkdir()
     ports = {name: free_port() for name in ["master", "volume", "filer", "s3"]}
     command = [weed, "-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'weed'}", "-filer", "-s3"]
-    command += [f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    command += [f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=false", "-master.telemetry=false"]
     command += ["-master.electionTimeout=1s", "-master.heartbeatInterval=100ms", "-volume.preStopSeconds=1", "-volume.max=0"]
     command += ["-master.volumeSizeLimitMB=1024", *(f"-{name}.port={port}" for name, port in ports.items())]
     environment = dict(os.environ, WEED_MASTER_VOLUME_GROWTH_COPY_1="1")

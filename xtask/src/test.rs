@@ -1,4 +1,5 @@
-//! `cargo xtask test`: all of the project's checks and tests, one after the other, with what they need installed first.
+//! `cargo xtask test`: all of the project's checks and tests, one after the other, with what they need installed first. A step that
+//! computes on one core for half an hour runs beside the others; what it says is shown when it is done.
 //!
 //! The steps are a table (`steps.rs`); a step whose tool is missing is skipped with the reason, never in silence. It ends with
 //! every `test result:` line, the time of each step, and fails if any step did.
@@ -59,10 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let began = Instant::now();
     let missing = if arguments.no_install { Vec::new() } else { setup::install()? };
-    let mut done = Vec::new();
-    for step in &steps {
-        done.push(one(step, arguments.full)?);
-    }
+    let done = all(&steps, arguments.full)?;
     recap(&done, &missing, began.elapsed());
     match done.iter().filter(|done| matches!(done.outcome, Outcome::Failed(_))).count() {
         0 if done.is_empty() => bail!("no step has this name"),
@@ -71,22 +69,46 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn one(step: &Step, full: bool) -> anyhow::Result<Done> {
-    println!("\n=== {}: {}", step.name, step.command.join(" "));
+/// Runs all steps; those beside the others come last in what is told.
+fn all(steps: &[Step], full: bool) -> anyhow::Result<Vec<Done>> {
+    std::thread::scope(|scope| {
+        let beside: Vec<_> = steps
+            .iter()
+            .filter(|step| step.beside)
+            .map(|step| {
+                let mut said = Vec::new();
+                scope.spawn(move || one(step, full, &mut said).map(|done| (done, said)))
+            })
+            .collect();
+        let mut done = Vec::new();
+        for step in steps.iter().filter(|step| !step.beside) {
+            done.push(one(step, full, &mut std::io::stdout())?);
+        }
+        for thread in beside {
+            let (step, said) = thread.join().unwrap_or_else(|_| bail!("a step's thread panicked"))?;
+            std::io::stdout().write_all(&said)?;
+            done.push(step);
+        }
+        Ok(done)
+    })
+}
+
+fn one(step: &Step, full: bool, out: &mut impl Write) -> anyhow::Result<Done> {
+    writeln!(out, "\n=== {}: {}", step.name, step.command.join(" "))?;
     let began = Instant::now();
     let skip = if step.when == When::Full && !full { Some("only with --full".to_owned()) } else { setup::why_not(&step.needs) };
     let (outcome, results) = match skip {
         Some(reason) => {
-            println!("SKIP {}: {reason}", step.name);
+            writeln!(out, "SKIP {}: {reason}", step.name)?;
             (Outcome::Skipped(reason), Vec::new())
         }
-        None => execute(step, full)?,
+        None => execute(step, full, out)?,
     };
     Ok(Done { name: step.name.clone(), outcome, took: began.elapsed(), results })
 }
 
 /// Runs one step, shows what it says, and keeps its `test result:` lines with the program that each belongs to.
-fn execute(step: &Step, full: bool) -> anyhow::Result<(Outcome, Vec<String>)> {
+fn execute(step: &Step, full: bool, out: &mut impl Write) -> anyhow::Result<(Outcome, Vec<String>)> {
     let limit = if full { FULL_LIMIT } else { QUICK_LIMIT };
     let (reader, writer) = std::io::pipe()?;
     let mut command = Command::new("timeout");
@@ -99,7 +121,7 @@ fn execute(step: &Step, full: bool) -> anyhow::Result<(Outcome, Vec<String>)> {
     let (mut program, mut results) = (String::new(), Vec::new());
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
-        writeln!(std::io::stdout(), "{line}")?;
+        writeln!(out, "{line}")?;
         let trimmed = line.trim();
         if let Some(name) = trimmed.strip_prefix("Running ").or_else(|| trimmed.strip_prefix("Doc-tests ")) {
             program = short(name);
@@ -150,29 +172,38 @@ mod tests {
 
     fn step(script: &str, needs: &[&str]) -> Step {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        Step { name: "a step".into(), command, needs: needs.iter().map(|s| (*s).to_owned()).collect(), when: When::Always }
+        Step { name: "a step".into(), command, needs: needs.iter().map(|s| (*s).to_owned()).collect(), when: When::Always, beside: false }
     }
 
     #[test]
     fn results_are_kept_with_the_program_they_belong_to() {
         let script =
             "echo '     Running unittests src/lib.rs (target/debug/deps/floe_wal-0123)' >&2; echo 'test result: ok. 3 passed'; echo noise";
-        let done = one(&step(script, &[]), false).unwrap();
+        let done = one(&step(script, &[]), false, &mut Vec::new()).unwrap();
         assert!(matches!(done.outcome, Outcome::Passed));
         assert_eq!(done.results, [format!("{:40} test result: ok. 3 passed", "floe_wal src/lib.rs")]);
     }
 
     #[test]
     fn a_step_that_fails_is_a_failure_and_one_without_its_tool_is_skipped_with_the_reason() {
-        assert!(matches!(one(&step("exit 3", &[]), false).unwrap().outcome, Outcome::Failed(why) if why.contains('3')));
-        let skipped = one(&step("exit 3", &["no-such-tool"]), false).unwrap();
+        assert!(matches!(one(&step("exit 3", &[]), false, &mut Vec::new()).unwrap().outcome, Outcome::Failed(why) if why.contains('3')));
+        let skipped = one(&step("exit 3", &["no-such-tool"]), false, &mut Vec::new()).unwrap();
         assert!(matches!(skipped.outcome, Outcome::Skipped(why) if why.contains("no-such-tool")));
     }
 
     #[test]
     fn what_belongs_to_the_full_suite_is_skipped_in_the_quick_one() {
         let full = Step { when: When::Full, ..step("exit 0", &[]) };
-        assert!(matches!(one(&full, false).unwrap().outcome, Outcome::Skipped(_)));
-        assert!(matches!(one(&full, true).unwrap().outcome, Outcome::Passed));
+        assert!(matches!(one(&full, false, &mut Vec::new()).unwrap().outcome, Outcome::Skipped(_)));
+        assert!(matches!(one(&full, true, &mut Vec::new()).unwrap().outcome, Outcome::Passed));
+    }
+
+    #[test]
+    fn a_step_beside_the_others_counts_like_them() {
+        let aside = Step { beside: true, name: "aside".into(), ..step("echo 'test result: FAILED.'; exit 1", &[]) };
+        let done = all(&[aside, step("exit 0", &[])], false).unwrap();
+        let outcomes: Vec<_> =
+            done.iter().map(|done| (done.name.as_str(), matches!(done.outcome, Outcome::Passed), done.results.len())).collect();
+        assert_eq!(outcomes, [("a step", true, 0), ("aside", false, 1)]);
     }
 }

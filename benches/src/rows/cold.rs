@@ -10,7 +10,8 @@ use crate::wire;
 use anyhow::Context;
 use bytes::Bytes;
 use floe_formats::{
-    BatchSlice, End, EpochStart, Manifest, PackBuilder, PackKind, PackRef, PartitionIndex, SegmentMeta, SegmentRef, Ulid, Writer, keys,
+    BatchSlice, End, EpochStart, Manifest, ManifestPage, PackBuilder, PackKind, PackRef, PartitionIndex, SegmentMeta, SegmentRef, Ulid,
+    Writer, keys,
 };
 use floe_objstore::{Backend, Payload, S3Backend};
 use floe_records::{BatchBuilder, Codec};
@@ -25,6 +26,9 @@ const FIRST_MS: i64 = 1_000_000;
 /// By then a broker has looked for what is settled, and written an index that lists none of it.
 const INDEXED_AFTER: Duration = Duration::from_secs(25);
 const RAW: u32 = 40;
+/// Segments that a page names, and those that the manifest names itself.
+const OF_A_PAGE: usize = 4096;
+const NEWEST: usize = 100;
 
 /// Milliseconds from the request to the record, and those of a plain small GET of the same store.
 pub(crate) fn lookups(bench: &mut Bench) -> anyhow::Result<()> {
@@ -74,7 +78,8 @@ fn look_up(broker: &Broker, offset: i64, by_time: bool) -> anyhow::Result<f64> {
     Ok(took.as_secs_f64() * 1e3)
 }
 
-/// As if an owner had settled every record by itself: a manifest of so many segments, and the packs that will be looked at.
+/// As if an owner had settled every record by itself: a manifest of so many segments, by pages as brokers write them, and the
+/// packs that will be looked at.
 async fn settle_each(url: &str, count: i64) -> anyhow::Result<Vec<i64>> {
     let store = store_of(url).await?;
     let id = partition(&store, count).await?;
@@ -103,7 +108,15 @@ async fn settle_each(url: &str, count: i64) -> anyhow::Result<Vec<i64>> {
         producers: vec![],
         manifest: None,
     };
-    let manifest = Manifest { partition: id, version: 1, epoch: 1, by: Incarnation(1), log_start: 0, segments, snapshot, compacted: 0 };
+    let newest = segments.split_off(segments.len().saturating_sub(NEWEST));
+    let mut pages = Vec::new();
+    for (run, name) in segments.chunks(OF_A_PAGE).zip(1_u128 << 64..) {
+        let page = ManifestPage { partition: id, epoch: 1, ulid: Ulid(name), segments: run.to_vec() };
+        put(&store, &page.to_ref().key(id), Payload::from(floe_formats::encode(&writer, &page))).await?;
+        pages.push(page.to_ref());
+    }
+    let (by, compacted) = (Incarnation(1), 0);
+    let manifest = Manifest { partition: id, version: 1, epoch: 1, by, log_start: 0, segments: newest, snapshot, compacted, pages };
     put(&store, &keys::manifest(id, 1), Payload::from(floe_formats::encode(&writer, &manifest))).await?;
     Ok(probes)
 }

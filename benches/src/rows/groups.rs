@@ -17,6 +17,9 @@ const TOPIC: &str = "shared";
 const PARTITIONS: i32 = 1_000;
 const REBALANCE_IN_PROGRESS: i16 = 27;
 const ILLEGAL_GENERATION: i16 = 22;
+const UNKNOWN_MEMBER_ID: i16 = 25;
+/// Between two heartbeats of a member: how soon it learns of a rebalance.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// S1: from the first subscription until every member has had a record, with one record in every partition.
 pub(crate) fn rebalance(bench: &mut Bench) -> anyhow::Result<()> {
@@ -129,19 +132,27 @@ fn member(address: SocketAddr, own: &AtomicI32, stable: &AtomicBool, began: Inst
         }
         own.store(-1, Ordering::Relaxed);
         let joined = requests::joined(&connection.call(&requests::join_group(group, &id)?)?)?;
-        if joined.code != 0 {
-            bail!("JoinGroup: Kafka error {}", joined.code);
+        match joined.code {
+            0 => {}
+            // It took too long for its group, and begins anew, as clients do.
+            UNKNOWN_MEMBER_ID => {
+                id.clear();
+                continue;
+            }
+            code => bail!("JoinGroup: Kafka error {code}"),
         }
         id.clone_from(&joined.member);
         let sync = requests::sync_group(group, joined.generation, &id, &joined.members)?;
         let mut code = requests::error_of(&connection.call(&sync)?)?;
         while code == 0 && !stable.load(Ordering::Relaxed) {
             own.store(joined.generation, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(HEARTBEAT);
             code = requests::error_of(&connection.call(&requests::heartbeat(group, joined.generation, &id)?)?)?;
         }
-        if ![0, REBALANCE_IN_PROGRESS, ILLEGAL_GENERATION].contains(&code) {
-            bail!("the group said Kafka error {code}");
+        match code {
+            0 | REBALANCE_IN_PROGRESS | ILLEGAL_GENERATION => {}
+            UNKNOWN_MEMBER_ID => id.clear(),
+            code => bail!("the group said Kafka error {code}"),
         }
     }
     Ok(())

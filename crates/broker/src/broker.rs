@@ -3,9 +3,10 @@
 use crate::budget::ByteBudget;
 use crate::config::BrokerConfig;
 use crate::groups::Groups;
-use crate::handlers::FetchSessions;
+use crate::handlers::{FetchSessions, KeptAnswers};
 use crate::live::{LiveSettings, Settings};
 use crate::metrics::BrokerMetrics;
+use crate::peer::{Advertised, Peer};
 use bytes::Bytes;
 use floe_coordinator::OFFSETS_TOPIC;
 use floe_env::{Env, Shutdown};
@@ -29,27 +30,6 @@ const CONVERSIONS: usize = 2;
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 const ROOM_CHECK: Duration = Duration::from_millis(20);
 
-/// Where clients reach this broker: what they are told, so they must be able to dial it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advertised {
-    pub host: String,
-    pub port: u16,
-}
-
-impl std::str::FromStr for Advertised {
-    type Err = String;
-    /// `host:port`; an IPv6 address stands in brackets.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not host:port");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        match port.parse() {
-            Ok(port) if !host.is_empty() && port != 0 => Ok(Self { host: host.to_owned(), port }),
-            _ => Err(wrong()),
-        }
-    }
-}
-
 /// One running broker. Shared by all connections.
 #[derive(Debug)]
 pub(crate) struct Broker {
@@ -58,7 +38,6 @@ pub(crate) struct Broker {
     /// What it was started with. What can be altered since is in `live`.
     pub(crate) config: BrokerConfig,
     pub(crate) live: Arc<LiveSettings>,
-    pub(crate) advertised: Advertised,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) groups: Groups,
     pub(crate) shutdown: Shutdown,
@@ -71,19 +50,13 @@ pub(crate) struct Broker {
     pub(crate) replays: ByteBudget,
     pub(crate) conversions: Semaphore,
     pub(crate) sessions: FetchSessions,
+    pub(crate) kept_metadata: KeptAnswers,
     /// Waiting for room in the log was in vain, and nothing has been appended since.
     full: AtomicBool,
 }
 
 impl Broker {
-    pub(crate) fn new(
-        env: Env,
-        engine: Engine,
-        config: BrokerConfig,
-        advertised: Advertised,
-        metrics: BrokerMetrics,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(crate) fn new(env: Env, engine: Engine, config: BrokerConfig, metrics: BrokerMetrics, shutdown: Shutdown) -> Self {
         let live = Arc::new(LiveSettings::new(engine.options().broker, config.clone()));
         live.follow(|| engine.catalog().view());
         let half = config.queued_max_response_bytes.0 / 2;
@@ -93,13 +66,13 @@ impl Broker {
             replays: ByteBudget::new(half),
             conversions: Semaphore::new(CONVERSIONS),
             sessions: FetchSessions::new(env.clone(), usize::try_from(config.fetch_sessions).unwrap_or(usize::MAX)),
+            kept_metadata: KeptAnswers::default(),
             full: AtomicBool::new(false),
             groups: Groups::new(env.clone(), engine.clone(), live.clone(), shutdown.clone()),
             env,
             engine,
             config,
             live,
-            advertised,
             metrics,
             shutdown,
         }
@@ -143,9 +116,9 @@ impl Broker {
         self.engine.cluster().to_string().into()
     }
 
-    /// This broker, for answers that name a leader (KIP-951).
-    pub(crate) fn endpoint(&self) -> NodeEndpoint {
-        let Advertised { host, port } = &self.advertised;
+    /// This broker as who asks reaches it, for answers that name a leader (KIP-951).
+    pub(crate) fn endpoint(&self, peer: &Peer) -> NodeEndpoint {
+        let Advertised { host, port } = &peer.door.advertised;
         NodeEndpoint { node_id: self.id(), host: host.as_str().into(), port: i32::from(*port), rack: None }
     }
 
@@ -218,20 +191,5 @@ pub(crate) fn check_leader_epoch(partition: &Partition, known: i32) -> Result<()
         known if known < partition.leader_epoch() => Err(ErrorCode::FencedLeaderEpoch),
         known if known > partition.leader_epoch() => Err(ErrorCode::UnknownLeaderEpoch),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_advertised_address_is_a_host_and_a_port() {
-        let parse = |text: &str| text.parse::<Advertised>().map(|a| (a.host, a.port));
-        assert_eq!(parse("kafka.example:9092"), Ok(("kafka.example".into(), 9092)));
-        assert_eq!(parse("[::1]:19092"), Ok(("::1".into(), 19092)));
-        for bad in ["kafka.example", ":9092", "host:0", "host:port", "host:99999"] {
-            assert_eq!(parse(bad), Err(format!("{bad:?} is not host:port")));
-        }
     }
 }

@@ -136,7 +136,7 @@ settings! {
     "max.incremental.fetch.session.cache.slots" fetch_sessions: u32 = 1_000,
         "Fetch sessions kept at once; a consumer without one sends all its partitions with each fetch.";
     "max.connections" max_connections: u32 = 10_000,
-        "Connections held open at once; further ones wait in the listener's backlog.";
+        "Connections served at once, over all listeners; further ones wait: one of each listener accepted, the others in its backlog.";
     "connections.max.idle.ms" connections_max_idle: Millis = Millis(600_000),
         "A connection that sends nothing for so long is closed.";
     "socket.request.max.bytes" socket_request_max_bytes: ByteSize = ByteSize(104_857_600),
@@ -156,7 +156,7 @@ settings! {
     "floe.max.partitions" max_partitions: u32 = 100_000,
         "Partitions of all topics together; a topic that would exceed it is refused.";
     "group.initial.rebalance.delay.ms" group_initial_rebalance_delay: Millis = Millis(3_000),
-        "How long the first members of an empty group are waited for, so that members that start together begin together.";
+        "How long the first members of an empty group are waited for, so that members that start together begin together; 50 at least.";
     "group.min.session.timeout.ms" group_min_session_timeout: i32 = 6_000,
         "Shortest session that a member of a group may ask for, in milliseconds.";
     "group.max.session.timeout.ms" group_max_session_timeout: i32 = 1_800_000,

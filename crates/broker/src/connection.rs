@@ -14,15 +14,13 @@ pub(crate) use close::Close;
 
 use crate::broker::Broker;
 use crate::budget::Held;
-use crate::handlers::{self, produce};
+use crate::handlers::{self, Handled, Reply, produce};
+use crate::peer::Peer;
 use floe_env::Shutdown;
-use floe_protocol::{
-    Api, DecodeError, Frame, Request, RequestHeader, Response, api_versions, decode_request, encode_response, frame::decode_header,
-};
+use floe_protocol::{Api, DecodeError, Frame, Request, RequestHeader, Response, api_versions, decode_request, frame::decode_header};
 use frames::{FrameLimits, Frames, ReceivedFrame};
 use futures::future::BoxFuture;
 use futures::{FutureExt, pin_mut};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +45,7 @@ enum Answer {
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve<R, W>(broker: Arc<Broker>, peer: IpAddr, reader: R, writer: W) -> Close
+pub(crate) async fn serve<R, W>(broker: Arc<Broker>, peer: Peer, reader: R, writer: W) -> Close
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -77,7 +75,7 @@ where
 /// The reading half.
 struct Requests<R> {
     broker: Arc<Broker>,
-    peer: IpAddr,
+    peer: Peer,
     frames: Frames<R>,
     queue: mpsc::Sender<Outgoing>,
     /// Held by the one answer that is not Produce's.
@@ -86,7 +84,7 @@ struct Requests<R> {
 }
 
 impl<R: AsyncRead + Unpin> Requests<R> {
-    fn new(broker: Arc<Broker>, peer: IpAddr, reader: R, queue: mpsc::Sender<Outgoing>) -> Self {
+    fn new(broker: Arc<Broker>, peer: Peer, reader: R, queue: mpsc::Sender<Outgoing>) -> Self {
         let limits = FrameLimits {
             max_bytes: usize::try_from(broker.config.socket_request_max_bytes.0).unwrap_or(usize::MAX),
             idle: broker.config.connections_max_idle.into(),
@@ -124,7 +122,7 @@ impl<R: AsyncRead + Unpin> Requests<R> {
             Err(DecodeError::UnsupportedVersion { api: Api::ApiVersions, .. }) => {
                 let response = api_versions::unsupported_version();
                 let turn = next_turn(self.turn.clone()).await;
-                self.answer(&header, response.into(), Vec::new(), received, turn).await
+                self.answer(&header, response.into(), received, turn).await
             }
             Err(error) => Err(error.into()),
         }
@@ -160,7 +158,7 @@ impl<R: AsyncRead + Unpin> Requests<R> {
     async fn handle(&mut self, header: RequestHeader, request: Request, received: Duration) -> Result<(), Close> {
         let turn = next_turn(self.turn.clone()).await;
         let handled = {
-            let handling = handlers::handle(&self.broker, &header, self.peer, request);
+            let handling = handlers::handle(&self.broker, &header, &self.peer, request);
             pin_mut!(handling);
             if header.api == Api::Fetch {
                 // A long poll is for a client that is there.
@@ -173,18 +171,21 @@ impl<R: AsyncRead + Unpin> Requests<R> {
                 handling.await
             }
         };
-        self.answer(&header, handled.response, handled.held, received, turn).await
+        self.answer(&header, handled, received, turn).await
     }
 
     async fn answer(
         &mut self,
         header: &RequestHeader,
-        response: Response,
-        mut held: Vec<Held>,
+        handled: Handled,
         received: Duration,
         turn: OwnedSemaphorePermit,
     ) -> Result<(), Close> {
-        let frame = encode(&self.broker, header, response)?;
+        let Handled { reply, mut held } = handled;
+        let frame = match reply {
+            Reply::Response(response) => encode(&self.broker, header, response)?,
+            Reply::Encoded(encoded) => encoded.map_err(|source| Close::Response { api: header.api, source })?,
+        };
         if held.is_empty() {
             held.push(self.broker.answers.acquire(frame.len()).await);
         }
@@ -203,8 +204,7 @@ async fn stopped(shutdown: Shutdown) {
 }
 
 fn encode(broker: &Broker, header: &RequestHeader, response: Response) -> Result<Frame, Close> {
-    handlers::count_errors(&broker.metrics, &response);
-    encode_response(header, response).map_err(|source| Close::Response { api: header.api, source })
+    handlers::encode(&broker.metrics, header, response).map_err(|source| Close::Response { api: header.api, source })
 }
 
 /// The writing half.

@@ -213,10 +213,14 @@ impl Shared {
     }
 }
 
+/// Without any delay, members that start in the same moment find a group that has begun with the first of them, whose members learn of
+/// the others by their heartbeats, which are seconds apart.
+const LEAST_REBALANCE_DELAY: Duration = Duration::from_millis(50);
+
 fn group_config(config: &BrokerConfig) -> GroupConfig {
     let size = |n: i32| usize::try_from(n).unwrap_or(0);
     GroupConfig {
-        initial_rebalance_delay: config.group_initial_rebalance_delay.into(),
+        initial_rebalance_delay: Duration::from(config.group_initial_rebalance_delay).max(LEAST_REBALANCE_DELAY),
         min_session_timeout_ms: config.group_min_session_timeout,
         max_session_timeout_ms: config.group_max_session_timeout,
         max_size: size(config.group_max_size),

@@ -42,36 +42,56 @@ mod sync_group;
 mod update_features;
 
 pub(crate) use fetch::session::FetchSessions;
+pub(crate) use metadata::KeptAnswers;
 
 use crate::broker::Broker;
 use crate::budget::Held;
 use crate::metrics::BrokerMetrics;
-use floe_protocol::{Request, RequestHeader, Response};
-use std::net::IpAddr;
+use crate::peer::Peer;
+use floe_protocol::{EncodeError, Frame, Request, RequestHeader, Response, encode_response};
 
-/// A response, and the budget its bytes are charged to; none if it is still to be charged.
-pub(crate) struct Handled {
-    pub(crate) response: Response,
-    pub(crate) held: Vec<Held>,
+/// What is answered: a response, or one that is encoded already.
+#[expect(clippy::large_enum_variant, reason = "each is moved once, to be written")]
+pub(crate) enum Reply {
+    Response(Response),
+    Encoded(Result<Frame, EncodeError>),
 }
 
-impl<T: Into<Response>> From<T> for Handled {
+impl<T: Into<Response>> From<T> for Reply {
     fn from(response: T) -> Self {
-        Self { response: response.into(), held: Vec::new() }
+        Self::Response(response.into())
     }
 }
 
+/// An answer, and the budget its bytes are charged to; none if it is still to be charged.
+pub(crate) struct Handled {
+    pub(crate) reply: Reply,
+    pub(crate) held: Vec<Held>,
+}
+
+impl<T: Into<Reply>> From<T> for Handled {
+    fn from(reply: T) -> Self {
+        Self { reply: reply.into(), held: Vec::new() }
+    }
+}
+
+/// Counts a response's errors and encodes it.
+pub(crate) fn encode(metrics: &BrokerMetrics, header: &RequestHeader, response: Response) -> Result<Frame, EncodeError> {
+    count_errors(metrics, &response);
+    encode_response(header, response)
+}
+
 /// Handles one request to its end.
-pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr, request: Request) -> Handled {
+pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: &Peer, request: Request) -> Handled {
     let version = header.version;
     match request {
         Request::Produce(request) => produce::start(broker, version, request).await.finish(broker).await.into(),
-        Request::Fetch(request) => fetch::handle(broker, version, request).await,
+        Request::Fetch(request) => fetch::handle(broker, version, peer, request).await,
         Request::ListOffsets(request) => list_offsets::handle(broker, version, request).await.into(),
-        Request::Metadata(request) => metadata::handle(broker, version, request).await.into(),
+        Request::Metadata(request) => metadata::handle(broker, header, peer, request).await,
         Request::OffsetCommit(request) => offset_commit::handle(broker, version, request).await.into(),
         Request::OffsetFetch(request) => offset_fetch::handle(broker, version, request).await.into(),
-        Request::FindCoordinator(request) => find_coordinator::handle(broker, version, request).await.into(),
+        Request::FindCoordinator(request) => find_coordinator::handle(broker, version, peer, request).await.into(),
         Request::JoinGroup(request) => join_group::handle(broker, header, peer, request).await.into(),
         Request::Heartbeat(request) => heartbeat::handle(broker, request).await.into(),
         Request::LeaveGroup(request) => leave_group::handle(broker, version, request).await.into(),
@@ -87,7 +107,7 @@ pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr
         Request::InitProducerId(request) => init_producer_id::handle(broker, &request).into(),
         Request::OffsetForLeaderEpoch(request) => offset_for_leader_epoch::handle(broker, request).into(),
         Request::DescribeConfigs(request) => describe_configs::handle(broker, request).into(),
-        Request::DescribeCluster(request) => describe_cluster::handle(broker, &request).into(),
+        Request::DescribeCluster(request) => describe_cluster::handle(broker, peer, &request).into(),
         Request::DescribeAcls(_) => acls::describe().into(),
         Request::CreateAcls(request) => acls::create(&request).into(),
         Request::DeleteAcls(request) => acls::delete(&request).into(),
@@ -103,7 +123,7 @@ pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr
         Request::AlterClientQuotas(request) => client_quotas::alter(request).into(),
         Request::DescribeUserScramCredentials(request) => scram_credentials::describe(request).into(),
         Request::AlterUserScramCredentials(request) => scram_credentials::alter(request).into(),
-        Request::DescribeQuorum(request) => describe_quorum::handle(broker, request).into(),
+        Request::DescribeQuorum(request) => describe_quorum::handle(broker, peer, request).into(),
         Request::UpdateFeatures(request) => update_features::handle(version, request).into(),
         Request::AlterConfigs(request) => alter_configs::handle(broker, request).await.into(),
         Request::CreatePartitions(request) => create_partitions::handle(broker, request).await.into(),

@@ -18,12 +18,13 @@ mod groups;
 mod handlers;
 mod live;
 mod metrics;
+mod peer;
 pub mod server;
 #[cfg(test)]
 mod testing;
 pub mod topic_config;
 
-pub use broker::Advertised;
 pub use config::{BrokerConfig, ConfigError};
 pub use metrics::BrokerMetrics;
+pub use peer::{Advertised, PLAINTEXT};
 pub use server::{BindError, Server};

@@ -1,14 +1,16 @@
-//! The listener: accepts connections, a bounded number at once, and lets them end in good order.
+//! The listeners: accept connections, a bounded number at once over all of them, and let them end in good order.
 
-use crate::broker::{Advertised, Broker};
+use crate::broker::Broker;
 use crate::config::{BrokerConfig, ConfigError};
 use crate::connection::{self, Close};
 use crate::metrics::BrokerMetrics;
+use crate::peer::{Advertised, Door, PLAINTEXT, Peer};
 use floe_env::net::{Listener, listen};
 use floe_env::{Env, Shutdown};
 use floe_log::Engine;
+use futures::future::join_all;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,12 +34,11 @@ pub enum BindError {
     NothingToDial(SocketAddr),
 }
 
-/// A bound listener that serves nothing yet: the port is taken before anything else is touched.
+/// Bound listeners that serve nothing yet: the ports are taken before anything else is touched.
 #[derive(Debug)]
 pub struct Server {
     env: Env,
-    listener: Listener,
-    advertised: Advertised,
+    listeners: Vec<(Listener, Arc<Door>)>,
     config: BrokerConfig,
     metrics: BrokerMetrics,
 }
@@ -49,31 +50,42 @@ impl Server {
     /// # Errors
     /// A setting out of its range, an address that cannot be bound, or one that clients cannot dial; each is named.
     pub async fn bind(env: Env, listen_on: &str, advertised: Option<Advertised>, config: BrokerConfig) -> Result<Self, BindError> {
-        config.validate()?;
-        Self::on(env, listen(listen_on).await?, advertised, config)
+        let mut server = Self::new(env, config)?;
+        server.add(PLAINTEXT, listen(listen_on).await?, advertised)?;
+        Ok(server)
     }
 
-    /// As [`Server::bind`], on a socket that was bound by others.
+    /// A server without a listener, to which [`Server::add`] gives one or more.
     ///
     /// # Errors
-    /// As of [`Server::bind`].
-    pub fn on(env: Env, listener: Listener, advertised: Option<Advertised>, config: BrokerConfig) -> Result<Self, BindError> {
+    /// A setting out of its range.
+    pub fn new(env: Env, config: BrokerConfig) -> Result<Self, BindError> {
         config.validate()?;
+        Ok(Self { env, listeners: Vec::new(), config, metrics: BrokerMetrics::default() })
+    }
+
+    /// Serves on this socket, too. Who comes in by it is told `advertised`, for the leader of every partition as for
+    /// coordinators; none for the address that was bound.
+    ///
+    /// # Errors
+    /// An address that clients cannot dial.
+    pub fn add(&mut self, name: &str, listener: Listener, advertised: Option<Advertised>) -> Result<(), BindError> {
         let bound = listener.local_addr()?;
         let advertised = match advertised {
             Some(advertised) => advertised,
             None if bound.ip().is_unspecified() => return Err(BindError::NothingToDial(bound)),
             None => Advertised { host: bound.ip().to_string(), port: bound.port() },
         };
-        Ok(Self { env, listener, advertised, config, metrics: BrokerMetrics::default() })
+        self.listeners.push((listener, Arc::new(Door { name: name.to_owned(), advertised })));
+        Ok(())
     }
 
-    /// The address that was bound.
+    /// Names of the listeners, and the addresses that were bound, in the order in which they were added.
     ///
     /// # Errors
     /// The operating system does not tell.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn local_addrs(&self) -> io::Result<Vec<(String, SocketAddr)>> {
+        self.listeners.iter().map(|(listener, door)| Ok((door.name.clone(), listener.local_addr()?))).collect()
     }
 
     /// What this server counts; to be registered by the composition root.
@@ -87,31 +99,14 @@ impl Server {
     ///
     /// Cancelled, it accepts nothing more; connections go on until their environment's tasks end.
     pub async fn run(self, engine: Engine, shutdown: Shutdown) {
-        let Self { env, listener, advertised, config, metrics } = self;
+        let Self { env, listeners, config, metrics } = self;
         let most = config.max_connections;
-        let broker = Arc::new(Broker::new(env.clone(), engine, config, advertised, metrics, shutdown.clone()));
+        let broker = Arc::new(Broker::new(env.clone(), engine, config, metrics, shutdown.clone()));
         env.spawn("groups", broker.groups.clone().run()).detach_to_group();
         let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
         let cut = Shutdown::new();
-        let stopped = shutdown.wait();
-        futures::pin_mut!(stopped);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut stopped => break,
-                accepted = accept(&listener, &places) => match accepted {
-                    Ok((stream, peer, place)) => {
-                        let serving = serve(broker.clone(), stream, peer, place, cut.clone());
-                        env.spawn("kafka-connection", serving).detach_to_group();
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept connections at the moment");
-                        env.sleep(ACCEPT_REST).await;
-                    }
-                },
-            }
-        }
-        drop(listener);
+        let accepting = Accepting { broker: broker.clone(), places: places.clone(), cut: cut.clone() };
+        join_all(listeners.into_iter().map(|(listener, door)| accepting.run(listener, door))).await;
         if env.timeout(SHUTDOWN_GRACE, places.acquire_many(most)).await.is_err() {
             tracing::warn!(connections = broker.metrics.open_connections(), "connections are cut at the end of their grace period");
             cut.trigger();
@@ -119,10 +114,43 @@ impl Server {
     }
 }
 
-/// The next connection, once there is a place for it.
+/// What the listeners share.
+struct Accepting {
+    broker: Arc<Broker>,
+    places: Arc<Semaphore>,
+    cut: Shutdown,
+}
+
+impl Accepting {
+    /// Takes connections of one listener until the broker shuts down, and closes it.
+    async fn run(&self, listener: Listener, door: Arc<Door>) {
+        let env = &self.broker.env;
+        let stopped = self.broker.shutdown.wait();
+        futures::pin_mut!(stopped);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                accepted = accept(&listener, &self.places) => match accepted {
+                    Ok((stream, from, place)) => {
+                        let peer = Peer { ip: from.ip(), door: door.clone() };
+                        let serving = serve(self.broker.clone(), stream, (from, peer), place, self.cut.clone());
+                        env.spawn("kafka-connection", serving).detach_to_group();
+                    }
+                    Err(error) => {
+                        tracing::warn!(listener = door.name, %error, "cannot accept connections at the moment");
+                        env.sleep(ACCEPT_REST).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// The next connection, and a place for it. One that has none yet waits, and behind it the backlog: no listener keeps a place that another needs.
 async fn accept(listener: &Listener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.expect("the semaphore of connections is never closed");
     let (stream, peer) = listener.accept().await?;
+    let place = places.clone().acquire_owned().await.expect("the semaphore of connections is never closed");
     Ok((stream, peer, place))
 }
 
@@ -139,23 +167,17 @@ impl Drop for Open {
     }
 }
 
-async fn serve(broker: Arc<Broker>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, cut: Shutdown) {
+async fn serve(broker: Arc<Broker>, stream: TcpStream, (from, peer): (SocketAddr, Peer), place: OwnedSemaphorePermit, cut: Shutdown) {
     let (reader, writer) = stream.into_split();
-    let close = serve_counted(broker, (reader, writer), peer.ip(), place, cut).await;
+    let close = serve_counted(broker, (reader, writer), peer, place, cut).await;
     if close.is_ordinary() {
-        tracing::debug!(%peer, reason = %close, "connection closed");
+        tracing::debug!(peer = %from, reason = %close, "connection closed");
     } else {
-        tracing::warn!(%peer, reason = %close, "connection closed");
+        tracing::warn!(peer = %from, reason = %close, "connection closed");
     }
 }
 
-async fn serve_counted<R, W>(
-    broker: Arc<Broker>,
-    (reader, writer): (R, W),
-    peer: IpAddr,
-    place: OwnedSemaphorePermit,
-    cut: Shutdown,
-) -> Close
+async fn serve_counted<R, W>(broker: Arc<Broker>, (reader, writer): (R, W), peer: Peer, place: OwnedSemaphorePermit, cut: Shutdown) -> Close
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -177,7 +199,6 @@ where
 mod tests {
     use super::*;
     use crate::testing::World;
-    use std::net::Ipv4Addr;
     use std::pin::Pin;
     use std::task::{Context, Poll};
     use tokio::io::ReadBuf;
@@ -212,7 +233,7 @@ mod tests {
         let broker = world.broker().await;
         let places = Arc::new(Semaphore::new(1));
         let place = places.clone().acquire_owned().await.expect("open");
-        let serving = serve_counted(broker.clone(), (Trap, tokio::io::sink()), Ipv4Addr::LOCALHOST.into(), place, Shutdown::new());
+        let serving = serve_counted(broker.clone(), (Trap, tokio::io::sink()), Peer::for_tests(), place, Shutdown::new());
         let failed = broker.env.spawn("kafka-connection", serving).join().await.expect_err("it panicked");
         assert!(failed.to_string().contains("a fault in the code"), "{failed}");
         assert_eq!((broker.metrics.open_connections(), broker.metrics.connections_closed("panic")), (0, 1));

@@ -1,10 +1,11 @@
 //! A broker in simulation, for unit tests: an engine over a simulated store and disk, and time that is tokio's paused
 //! clock. Connections are pipes in memory, so that a test says what happens when.
 
-use crate::broker::{Advertised, Broker};
+use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::connection::{self, Close};
 use crate::metrics::BrokerMetrics;
+use crate::peer::Peer;
 use bytes::Bytes;
 use floe_env::sim::SimDisk;
 use floe_env::{Disk, Env, Shutdown, Task};
@@ -19,7 +20,6 @@ use floe_testkit::sim_store::{SimFaults, SimStore};
 use floe_types::PartitionId;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -44,8 +44,7 @@ impl World {
         let store = Store::new(env.clone(), self.store.backend(), StoreOptions::default());
         let disk: Arc<dyn Disk> = self.disk.lock().clone();
         let engine = Engine::open(env.clone(), store, disk, options).await.expect("the engine opens");
-        let advertised = Advertised { host: "floe".into(), port: 9092 };
-        Arc::new(Broker::new(env, engine, config, advertised, BrokerMetrics::default(), Shutdown::new()))
+        Arc::new(Broker::new(env, engine, config, BrokerMetrics::default(), Shutdown::new()))
     }
 
     /// Kill -9: the process is gone, its disk has all it wrote.
@@ -107,10 +106,7 @@ impl Pipe {
     pub(crate) fn new(broker: &Arc<Broker>, capacity: usize) -> Self {
         let (near, far) = tokio::io::duplex(capacity);
         let (reader, writer) = tokio::io::split(far);
-        Self {
-            stream: near,
-            serving: broker.env.spawn("connection", connection::serve(broker.clone(), Ipv4Addr::LOCALHOST.into(), reader, writer)),
-        }
+        Self { stream: near, serving: broker.env.spawn("connection", connection::serve(broker.clone(), Peer::for_tests(), reader, writer)) }
     }
 
     pub(crate) async fn send<R: ClientRequest>(&mut self, version: i16, correlation: i32, request: &R) {

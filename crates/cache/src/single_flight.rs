@@ -70,6 +70,23 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(value);
         }
+        self.fetch(key, fetch).await
+    }
+
+    /// As [`Cache::get_or_fetch`], without waiting for others who fetch the same: for those who must not be held up by what
+    /// holds the others up.
+    ///
+    /// # Errors
+    /// Those of `fetch`.
+    pub async fn get_or_fetch_apart<E>(&self, key: &K, fetch: impl Future<Output = Result<V, E>>) -> Result<V, E> {
+        if let Some(value) = self.get(key) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(value);
+        }
+        self.fetch(key, fetch).await
+    }
+
+    async fn fetch<E>(&self, key: &K, fetch: impl Future<Output = Result<V, E>>) -> Result<V, E> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let value = fetch.await?;
         self.kept.lock().insert(key.clone(), value.clone(), (self.weigh)(&value));
@@ -148,6 +165,15 @@ mod tests {
             assert!(futures_poll_once(first.as_mut()).await);
         }
         assert_eq!(cache.get_or_fetch(&1, async { Ok::<u64, ()>(7) }).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn who_fetches_apart_waits_for_nobody() {
+        let cache = cache();
+        let mut stuck = Box::pin(cache.get_or_fetch(&1, std::future::pending::<Result<u64, ()>>()));
+        assert!(futures_poll_once(stuck.as_mut()).await);
+        assert_eq!(cache.get_or_fetch_apart(&1, async { Ok::<u64, ()>(7) }).await, Ok(7));
+        assert_eq!(cache.get_or_fetch_apart(&1, async { Err::<u64, ()>(()) }).await, Ok(7), "and it is kept");
     }
 
     /// Polls a future once; true if it is still pending.

@@ -23,6 +23,8 @@ pub enum Mutant {
     StandbyCountsSent,
     /// One copy of a WAL is a quorum (T48).
     OneIsAQuorum,
+    /// Recovery reads one sealed copy of three, which may be the one that lacks what the other two acknowledged (R5).
+    OneSealIsEnough,
     /// An answer from another disk of the same broker counts (R2, T56).
     OtherDiskCounts,
     /// Records count as durable once written, before fdatasync has returned (architecture section 4, step 2).
@@ -54,7 +56,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -62,6 +64,7 @@ impl Mutant {
         Self::SealNotSynced,
         Self::StandbyCountsSent,
         Self::OneIsAQuorum,
+        Self::OneSealIsEnough,
         Self::OtherDiskCounts,
         Self::AckBeforeSync,
         Self::PlainPut,

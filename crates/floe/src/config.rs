@@ -4,19 +4,23 @@
 //! as tables; in the environment `FLOE_NUM_PARTITIONS` (`floe.` is left out: `floe.flush.bytes` is `FLOE_FLUSH_BYTES`); on the
 //! command line `-o num.partitions=3`. Owned here: where values come from and what is refused. Not here: what they mean.
 
+mod listeners;
+mod prices;
 mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use prices::Prices;
 pub(crate) use sources::{Layers, dump, load, options};
 pub(crate) use table::{Setting, settings};
 
 use crate::logging;
-use floe_broker::{Advertised, BrokerConfig};
+use floe_broker::{BrokerConfig, PLAINTEXT};
 use floe_log::{Durability, EngineOptions};
 use floe_objstore::{S3Options, StoreUrl};
 use floe_types::Millis;
+use listeners::{Address, Dial, Named};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,9 +47,9 @@ pub(crate) struct ServerConfig {
     pub(crate) data: Option<PathBuf>,
     /// None: the folder `store` in the data directory.
     pub(crate) store: Option<StoreUrl>,
-    pub(crate) listen: String,
-    /// None: the address that was bound.
-    pub(crate) advertise: Option<Advertised>,
+    pub(crate) listen: Named<Address>,
+    /// Where there is none: the address that was bound.
+    pub(crate) advertise: Option<Named<Dial>>,
     pub(crate) admin: String,
     pub(crate) insecure: bool,
     pub(crate) drain_timeout: Millis,
@@ -55,25 +59,7 @@ pub(crate) struct ServerConfig {
     pub(crate) idle_exit_polls: bool,
     pub(crate) log_level: String,
     pub(crate) log_format: logging::Format,
-    pub(crate) price_gib_month: Price,
-}
-
-/// An amount of money, in whatever currency the operator reckons in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Price(pub(crate) f64);
-
-impl std::str::FromStr for Price {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let price: f64 = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
-        if price.is_finite() && price >= 0.0 { Ok(Self(price)) } else { Err(format!("{text:?} is no price")) }
-    }
-}
-
-impl std::fmt::Display for Price {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
+    pub(crate) prices: Prices,
 }
 
 impl Default for Config {
@@ -81,7 +67,7 @@ impl Default for Config {
         let server = ServerConfig {
             data: None,
             store: None,
-            listen: "127.0.0.1:9092".into(),
+            listen: Named(vec![(PLAINTEXT.into(), Address("127.0.0.1:9092".into()))]),
             advertise: None,
             admin: "127.0.0.1:9644".into(),
             insecure: false,
@@ -90,8 +76,7 @@ impl Default for Config {
             idle_exit_polls: true,
             log_level: "info".into(),
             log_format: logging::Format::Text,
-            // S3 Standard, us-east-1: 0.023 dollars.
-            price_gib_month: Price(0.023),
+            prices: Prices::default(),
         };
         Self {
             server,
@@ -161,7 +146,8 @@ impl Config {
 
     fn validate_listeners(&self) -> Result<(), Refused> {
         let server = &self.server;
-        for (key, address) in [("listen", &server.listen), ("admin", &server.admin)] {
+        let kafka = server.listen.0.iter().map(|(_, address)| ("listen", &address.0));
+        for (key, address) in kafka.chain([("admin", &server.admin)]) {
             let (host, _) = host_and_port(address).map_err(|reason| Refused(format!("{key}: {reason}")))?;
             if !server.insecure && !is_loopback(host) {
                 let why = "there is no encryption and no authentication yet, so that everybody who reaches it may read and write everything. \
@@ -169,12 +155,20 @@ impl Config {
                 return Err(Refused(format!("{key}: {address} is not a loopback address: {why}")));
             }
         }
-        let (host, _) = host_and_port(&server.listen).map_err(|reason| Refused(format!("listen: {reason}")))?;
-        let everywhere = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        if everywhere && server.advertise.is_none() {
-            return Err(Refused("advertise: must be set (HOST:PORT that clients can dial) when listen names all addresses".into()));
+        let advertised = |name: &str| server.advertise.as_ref().and_then(|all| all.get(name));
+        for (name, address) in &server.listen.0 {
+            let (host, _) = host_and_port(&address.0).map_err(|reason| Refused(format!("listen: {reason}")))?;
+            let everywhere = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+            if everywhere && advertised(name).is_none() {
+                return Err(Refused(format!(
+                    "advertise: must be set (HOST:PORT that clients can dial) for {name}, which listens on all addresses"
+                )));
+            }
         }
-        Ok(())
+        match server.advertise.iter().flat_map(|all| &all.0).find(|(name, _)| server.listen.get(name).is_none()) {
+            Some((name, _)) => Err(Refused(format!("advertise: there is no listener {name}"))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     Refused = 2,
     /// Stopped by a newer broker on the same store: a supervisor must not start this one again.
     Superseded = 3,
-    /// The data refused: a local WAL on another disk, a damaged WAL, another cluster, a newer format, an unsafe store.
+    /// The data refused: a local WAL on another disk, a damaged WAL or object, another cluster, a newer format, an unsafe store.
     DataRefused = 4,
     /// The port or the data directory is in use.
     InUse = 5,
@@ -115,6 +115,8 @@ impl From<OpenError> for Failure {
             | OpenError::ClusterStore
             | OpenError::LocalElsewhere { .. }
             | OpenError::WalDamaged { .. }
+            | OpenError::DamagedSlot { .. }
+            | OpenError::DamagedObject { .. }
             | OpenError::UnsafeStore(_)
             | OpenError::Format { .. } => Exit::DataRefused,
             OpenError::Store(error) | OpenError::Metadata(MetadataError::Store(error)) => of_store(error),

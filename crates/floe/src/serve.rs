@@ -13,7 +13,7 @@ use crate::config::{self, Config, Layers, Refused, ServerConfig};
 use crate::exit::{Exit, Failure, of_end};
 use crate::logging;
 use clap::Args;
-use floe_broker::{BrokerMetrics, Server};
+use floe_broker::{BindError, BrokerMetrics, PLAINTEXT, Server};
 use floe_env::{Env, RealDisk, Shutdown, Task, net};
 use floe_log::{Ended, Engine};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
@@ -33,12 +33,12 @@ pub(crate) struct Arguments {
     /// Object store: file:///path, s3://bucket/prefix or memory:// [default: the folder store in the data directory]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Address of the Kafka listener [default: 127.0.0.1:9092]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-    /// Address that clients are told to dial [default: the one that was bound]
-    #[arg(long, value_name = "HOST:PORT")]
-    advertise: Option<String>,
+    /// Address of a Kafka listener; may be given several times, with names [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "[NAME=]ADDR")]
+    listen: Vec<String>,
+    /// Address that clients of a listener are told to dial [default: the one that was bound]
+    #[arg(long, value_name = "[NAME=]HOST:PORT")]
+    advertise: Vec<String>,
     /// Address of /metrics, /healthz, /readyz, /status [default: 127.0.0.1:9644]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
@@ -79,8 +79,8 @@ impl Arguments {
         let flags = [
             ("data", self.data.as_ref().map(|path| path.display().to_string())),
             ("store", self.store.clone()),
-            ("listen", self.listen.clone()),
-            ("advertise", self.advertise.clone()),
+            ("listen", joined(&self.listen)),
+            ("advertise", joined(&self.advertise)),
             ("admin", self.admin.clone()),
             ("broker.id", self.broker_id.clone()),
             ("floe.idle.exit.ms", self.idle_exit.clone()),
@@ -94,6 +94,16 @@ impl Arguments {
         config.engine.take_over = self.take_over;
         Ok(config)
     }
+}
+
+/// A flag that was given several times, as the setting is written. As with every flag, the last one counts: of those with the same name.
+fn joined(values: &[String]) -> Option<String> {
+    fn name(value: &str) -> Option<&str> {
+        value.split_once('=').map(|(name, _)| name)
+    }
+    let is_last = |at: usize| !values[at + 1..].iter().any(|later| name(later) == name(&values[at]));
+    let kept: Vec<&str> = values.iter().enumerate().filter(|(at, _)| is_last(*at)).map(|(_, value)| value.as_str()).collect();
+    (!kept.is_empty()).then(|| kept.join(","))
 }
 
 /// Runs a broker until a signal, a newer broker, or a failure ends it.
@@ -123,7 +133,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Both ports, taken before anything else is.
+/// All ports, taken before anything else is.
 struct Bound {
     server: Server,
     admin: net::Listener,
@@ -133,11 +143,15 @@ impl Bound {
     async fn bind(env: &Env, config: &Config) -> Result<Self, Failure> {
         // Sockets that a supervisor has bound stand for the addresses of the settings: Kafka's, then the admin pages'.
         let mut inherited = net::inherited()?.into_iter();
-        let (env, advertise, broker) = (env.clone(), config.server.advertise.clone(), config.broker.clone());
-        let server = match inherited.next() {
-            Some(listener) => Server::on(env, checked("listen", listener, config)?, advertise, broker)?,
-            None => Server::bind(env, &config.server.listen, advertise, broker).await?,
-        };
+        let mut server = Server::new(env.clone(), config.broker.clone())?;
+        for (name, address) in &config.server.listen.0 {
+            let listener = match inherited.next() {
+                Some(listener) => checked("listen", listener, config)?,
+                None => net::listen(&address.0).await.map_err(BindError::from)?,
+            };
+            let advertised = config.server.advertise.as_ref().and_then(|all| all.get(name));
+            server.add(name, listener, advertised.map(|dial| dial.0.clone()))?;
+        }
         let admin = match inherited.next() {
             Some(listener) => checked("admin", listener, config)?,
             None => net::listen(&config.server.admin).await.map_err(|error| {
@@ -148,7 +162,13 @@ impl Bound {
         match inherited.len() {
             0 => Ok(Self { server, admin }),
             more => {
-                Err(Failure::new(Exit::Refused, format!("LISTEN_FDS: {more} sockets more than the two that are served (Kafka, admin)")))
+                let kafka = config.server.listen.0.len();
+                let served = if kafka == 1 {
+                    "the two that are served (Kafka, admin)".to_owned()
+                } else {
+                    format!("the {kafka} of Kafka and the admin pages'")
+                };
+                Err(Failure::new(Exit::Refused, format!("LISTEN_FDS: {more} sockets more than {served}")))
             }
         }
     }
@@ -156,7 +176,7 @@ impl Bound {
     async fn start(self, env: Env, config: &Config, place: &Place) -> Result<Serving, Failure> {
         let backend = crate::store::open(&env, &place.store, config, true).await?;
         let store = Store::new(env.clone(), backend, StoreOptions::default());
-        let (kafka, admin_addr) = (self.server.local_addr()?, self.admin.local_addr()?);
+        let (kafka, admin_addr) = (self.server.local_addrs()?, self.admin.local_addr()?);
         let metrics = self.server.metrics().clone();
         let state = admin::State::new(&metrics, store.metrics(), place.store.to_string());
         let admin = admin::serve(&env, self.admin, state.clone());
@@ -173,7 +193,8 @@ impl Bound {
 /// A broker that serves.
 struct Serving {
     env: Env,
-    kafka: SocketAddr,
+    /// Names and addresses.
+    kafka: Vec<(String, SocketAddr)>,
     admin_addr: SocketAddr,
     admin: admin::Running,
     state: Arc<admin::State>,
@@ -207,9 +228,10 @@ impl Serving {
     /// The one line on stdout, for people and for scripts that wait for it.
     fn announce(&self, place: &Place, took: Duration) -> Result<(), Failure> {
         let incarnation = self.engine.incarnation();
+        let named = |(name, address): &(String, SocketAddr)| format!("{} {address}", if name == PLAINTEXT { "kafka" } else { name });
+        let kafka = self.kafka.iter().map(named).collect::<Vec<_>>().join(", ");
         let line = format!(
-            "floe ready: kafka {}, admin http://{}, store {}, incarnation {incarnation}, {:.3} s\n",
-            self.kafka,
+            "floe ready: {kafka}, admin http://{}, store {}, incarnation {incarnation}, {:.3} s\n",
             self.admin_addr,
             place.store,
             took.as_secs_f64()

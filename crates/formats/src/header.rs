@@ -27,12 +27,14 @@ pub enum Kind {
     Seal = 10,
     /// A WAL file. It has a header of its own and never stands in an object header.
     WalFile = 11,
-    Replica = 12,
+    ManifestPage = 12,
+    Mark = 13,
+    Replica = 14,
 }
 
 impl Kind {
     /// All kinds that an object header may name.
-    pub const OBJECTS: [Kind; 11] = [
+    pub const OBJECTS: [Kind; 13] = [
         Kind::Cluster,
         Kind::Catalog,
         Kind::Claim,
@@ -43,6 +45,8 @@ impl Kind {
         Kind::Manifest,
         Kind::DiskIdentity,
         Kind::Seal,
+        Kind::ManifestPage,
+        Kind::Mark,
         Kind::Replica,
     ];
 
@@ -71,6 +75,8 @@ impl Kind {
             Self::DiskIdentity => "disk identity",
             Self::Seal => "seal",
             Self::WalFile => "WAL file",
+            Self::ManifestPage => "manifest page",
+            Self::Mark => "mark",
             Self::Replica => "replica",
         }
     }

@@ -9,8 +9,8 @@ mod walk;
 pub use walk::Row;
 
 use crate::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, FormatError, Index, Kind, Manifest, Object, ObjectHeader, PackFooter, Replica, Seal,
-    Stop, WAL_FILE_HEADER_LEN, WalFileHeader, decode, decode_trailer,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, FormatError, Index, Kind, Manifest, ManifestPage, Mark, Replica, Object, ObjectHeader,
+    PackFooter, Seal, Stop, WAL_FILE_HEADER_LEN, WalFileHeader, decode, decode_trailer,
     doc::{Described, TypeDoc},
     peek, verify_pack,
     wal_entry::{WAL_MAGIC, decode_entry, is_blank},
@@ -68,8 +68,10 @@ fn object(bytes: &Bytes) -> Result<Vec<Part>, FormatError> {
         Kind::End => body::<End>(bytes),
         Kind::Index => body::<Index>(bytes),
         Kind::Manifest => body::<Manifest>(bytes),
+        Kind::ManifestPage => body::<ManifestPage>(bytes),
         Kind::DiskIdentity => body::<DiskIdentity>(bytes),
         Kind::Seal => body::<Seal>(bytes),
+        Kind::Mark => body::<Mark>(bytes),
         Kind::Replica => body::<Replica>(bytes),
         Kind::Pack => pack(bytes),
         found @ Kind::WalFile => Err(FormatError::UnknownKind { found: found.number() }),

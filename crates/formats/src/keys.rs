@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `cluster` | [`crate::Cluster`] | |
 //! | `catalog/~v` | [`crate::CatalogVersion`] | yes |
+//! | `mark/~n` | [`crate::Mark`] | yes |
 //! | `chain/~i/claim/~g` | [`crate::Claim`] | both |
 //! | `chain/~i/slot/n` | a pack or a [`crate::Stop`] | |
 //! | `chain/~i/recovery/by-n` | a recovery pack | |
@@ -12,6 +13,7 @@
 //! | `chain/~i/index/~n` | [`crate::Index`] | yes |
 //! | `topic/id/p/manifest/~v` | [`crate::Manifest`] | yes |
 //! | `topic/id/p/pack/epoch-ulid` | an own pack | |
+//! | `topic/id/p/page/epoch-ulid` | [`crate::ManifestPage`] | |
 
 use crate::Ulid;
 use floe_types::{Generation, Incarnation, LeaderEpoch, PartitionId, SlotNumber, TopicId};
@@ -24,6 +26,7 @@ pub const CLUSTER: &str = "cluster";
 pub enum Key {
     Cluster,
     Catalog { version: u64 },
+    Mark { number: u64 },
     Claim { incarnation: Incarnation, generation: Generation },
     Slot { incarnation: Incarnation, slot: SlotNumber },
     Recovery { incarnation: Incarnation, by: Incarnation, number: u32 },
@@ -31,6 +34,7 @@ pub enum Key {
     Index { incarnation: Incarnation, number: u64 },
     Manifest { partition: PartitionId, version: u64 },
     OwnPack { partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid },
+    Page { partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid },
 }
 
 /// A key that is none of Floe's.
@@ -64,6 +68,12 @@ pub fn catalog_prefix() -> String {
 #[must_use]
 pub fn catalog(version: u64) -> String {
     format!("catalog/{}", down(version))
+}
+
+/// `mark/~n`
+#[must_use]
+pub fn mark(number: u64) -> String {
+    format!("mark/{}", down(number))
 }
 
 /// `chain/`: its folders are chains, the newest first; read their names with [`parse_chain_folder`].
@@ -174,6 +184,18 @@ pub fn own_pack(partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid) -> Strin
     format!("{}{}-{ulid}", own_packs_prefix(partition), up(u64::from(epoch.cast_unsigned())))
 }
 
+/// `topic/id/p/page/`
+#[must_use]
+pub fn pages_prefix(partition: PartitionId) -> String {
+    format!("{}page/", partition_prefix(partition))
+}
+
+/// `topic/id/p/page/epoch-ulid`; an epoch is never negative.
+#[must_use]
+pub fn page(partition: PartitionId, epoch: LeaderEpoch, ulid: Ulid) -> String {
+    format!("{}{}-{ulid}", pages_prefix(partition), up(u64::from(epoch.cast_unsigned())))
+}
+
 impl Key {
     /// Reads any key that this module builds, and only those: `parse(key).to_key() == key`.
     ///
@@ -189,6 +211,7 @@ impl Key {
         match *self {
             Self::Cluster => cluster(),
             Self::Catalog { version } => catalog(version),
+            Self::Mark { number } => mark(number),
             Self::Claim { incarnation, generation } => claim(incarnation, generation),
             Self::Slot { incarnation, slot: number } => slot(incarnation, number),
             Self::Recovery { incarnation, by, number } => recovery(incarnation, by, number),
@@ -196,6 +219,7 @@ impl Key {
             Self::Index { incarnation, number } => index(incarnation, number),
             Self::Manifest { partition, version } => manifest(partition, version),
             Self::OwnPack { partition, epoch, ulid } => own_pack(partition, epoch, ulid),
+            Self::Page { partition, epoch, ulid } => page(partition, epoch, ulid),
         }
     }
 }
@@ -205,6 +229,7 @@ fn parse_parts(key: &str) -> Option<Key> {
     match parts.as_slice() {
         [CLUSTER] => Some(Key::Cluster),
         ["catalog", version] => Some(Key::Catalog { version: parse_down(version)? }),
+        ["mark", number] => Some(Key::Mark { number: parse_down(number)? }),
         ["chain", chain, rest @ ..] => parse_chain_part(Incarnation(parse_down(chain)?), rest),
         ["topic", topic, index, rest @ ..] => {
             let index = i32::try_from(parse_up(index)?).ok()?;
@@ -232,12 +257,20 @@ fn parse_partition_part(partition: PartitionId, rest: &[&str]) -> Option<Key> {
     match rest {
         ["manifest", version] => Some(Key::Manifest { partition, version: parse_down(version)? }),
         ["pack", name] => {
-            let (epoch, ulid) = name.split_once('-')?;
-            let epoch = i32::try_from(parse_up(epoch)?).ok()?;
-            Some(Key::OwnPack { partition, epoch, ulid: Ulid(parse_hex(ulid, 32)?) })
+            let (epoch, ulid) = parse_epoch_ulid(name)?;
+            Some(Key::OwnPack { partition, epoch, ulid })
+        }
+        ["page", name] => {
+            let (epoch, ulid) = parse_epoch_ulid(name)?;
+            Some(Key::Page { partition, epoch, ulid })
         }
         _ => None,
     }
+}
+
+fn parse_epoch_ulid(name: &str) -> Option<(LeaderEpoch, Ulid)> {
+    let (epoch, ulid) = name.split_once('-')?;
+    Some((i32::try_from(parse_up(epoch)?).ok()?, Ulid(parse_hex(ulid, 32)?)))
 }
 
 /// Exactly `digits` lower-case hex digits: one number has one spelling.

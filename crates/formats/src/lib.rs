@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`header`], [`object`] | the 64-byte envelope of every object, `encode`, `decode`, `peek` |
 //! | [`keys`] | where objects live: build and parse |
-//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`disk`] | one persisted thing each |
+//! | [`cluster`], [`claim`], [`stop`], [`end`], [`index`], [`catalog`], [`manifest`], [`page`], [`mark`], [`disk`] | one persisted thing each |
+//! | [`etcd`] | the values in etcd |
 //! | [`segment`], [`pack`] | packs: what they hold, how they are built and read |
 //! | [`wal_entry`] | the WAL: file header and entries |
 //! | [`inspect`] | any of them as JSON, every field named and explained |
@@ -28,13 +29,16 @@ pub mod disk;
 pub mod doc;
 pub mod end;
 mod error;
+pub mod etcd;
 pub mod header;
 pub mod index;
 pub mod inspect;
 pub mod keys;
 pub mod manifest;
+pub mod mark;
 pub mod object;
 pub mod pack;
+pub mod page;
 mod read;
 pub mod segment;
 pub mod stop;
@@ -49,12 +53,14 @@ pub use error::FormatError;
 pub use header::{Kind, ObjectHeader, Writer};
 pub use index::{EpochStart, Index, PartitionIndex};
 pub use manifest::Manifest;
+pub use mark::Mark;
 pub use object::{Object, decode, encode, peek};
 pub use pack::{
     BatchSlice, Block, BlockCodec, BuiltPack, DEFAULT_BLOCK_TARGET, PACK_VERSION, PackBuilder, PackFooter, PackKind, PackTail, SegmentMeta,
     SlotTail, TRAILER_LEN, Trailer, WalPosition, decode_footer, decode_slot_tail, decode_tail, decode_trailer, open_block, verify_block,
     verify_pack,
 };
+pub use page::{ManifestPage, PageRef};
 pub use segment::{PackRef, PartitionEvent, ProducerBatch, ProducerUpdate, Segment, SegmentRef, Ulid};
 pub use stop::Stop;
 pub use wal_entry::{ENTRY_HEADER_LEN, ENTRY_PREFIX_LEN, EntryHeader, WAL_FILE_HEADER_LEN, WalFileHeader};

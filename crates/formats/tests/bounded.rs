@@ -9,9 +9,9 @@ mod samples;
 
 use bytes::Bytes;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, Object, PackTail, Replica, Seal,
-    Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer, decode_slot_tail, decode_tail, inspect,
-    keys, open_block, peek, verify_pack, wal_entry::decode_entry,
+    CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, ManifestPage, Mark, Replica, Object,
+    PackTail, Seal, Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer, decode_slot_tail,
+    decode_tail, inspect, keys, open_block, peek, verify_pack, wal_entry::decode_entry,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -106,7 +106,7 @@ fn parse_key(bytes: &Bytes) {
     black_box(keys::Key::parse(&String::from_utf8_lossy(bytes))).ok();
 }
 
-const PARSERS: [Parser; 16] = [
+const PARSERS: [Parser; 18] = [
     ("header", |bytes| drop(black_box(peek(bytes)))),
     ("cluster", parse::<Cluster>),
     ("catalog version", parse::<CatalogVersion>),
@@ -115,8 +115,10 @@ const PARSERS: [Parser; 16] = [
     ("end", parse::<End>),
     ("index", parse::<Index>),
     ("manifest", parse::<Manifest>),
+    ("manifest page", parse::<ManifestPage>),
     ("disk identity", parse::<DiskIdentity>),
     ("seal", parse::<Seal>),
+    ("mark", parse::<Mark>),
     ("replica", parse::<Replica>),
     ("footer", |bytes| drop(black_box(decode_footer(bytes)))),
     ("pack", |bytes| drop(black_box(verify_pack(bytes)))),
@@ -292,7 +294,7 @@ fn object(kind: floe_formats::Kind, version: u8, body: &[u8]) -> Bytes {
 fn t30_a_count_of_elements_is_not_believed() {
     use floe_formats::Kind;
     // Everything up to the first count, then a count; behind it zeros, which many elements can be read from.
-    let before: [(Kind, u8, &[u8]); 7] = [
+    let before: [(Kind, u8, &[u8]); 8] = [
         (Kind::Index, 1, &[7, 9, 2, 12, 0]),
         (Kind::End, 1, &[7, 8, 12]),
         (Kind::Catalog, 1, &[1, 0]),
@@ -300,6 +302,7 @@ fn t30_a_count_of_elements_is_not_believed() {
         (Kind::Catalog, 2, &[1, 1, 0, 0]),
         (Kind::Catalog, 2, &[1, 1, 0, 0, 0]),
         (Kind::Manifest, 1, &[0; 21]),
+        (Kind::ManifestPage, 1, &[0; 35]),
     ];
     let counts: [&[u8]; 4] = [&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0xff, 0xff, 0x3f], &[0xff, 0x1f], &[0x7f]];
     for (kind, version, before) in before {

@@ -2,11 +2,11 @@
 //! all before it hold this writer's own packs; only then does anything rely on it.
 
 use crate::history::stats::Indexed;
-use crate::index;
+use crate::index::{self, Pace};
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
 use floe_formats::{BuiltPack, Claim, ClaimState, Index, PackRef, Stop, WalPosition, Writer, keys};
-use floe_objstore::{Created, Payload};
+use floe_objstore::{Created, Payload, Store};
 use floe_types::{Incarnation, SlotNumber, WriteId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ pub(crate) struct Chain {
     indexes: u64,
     indexed: SlotNumber,
     front: SlotNumber,
+    pace: Pace,
 }
 
 impl Chain {
@@ -61,6 +62,7 @@ impl Chain {
             indexes: 0,
             indexed: SlotNumber(0),
             front: SlotNumber(0),
+            pace: Pace::default(),
         }
     }
 
@@ -94,16 +96,20 @@ impl Chain {
                 }
             }
             wal_from = pack.footer.wal_from.or(wal_from);
+            self.pace.written(pack.pack_len);
             self.certain = self.certain.next();
         }
         wal_from
     }
 
-    /// The next index object, if it is time for one, or if something waits for what it will say. It names only what
+    /// The next index object, if it is time for one. `wanted`: something waits for what it will say. It names only what
     /// certain slots hold (R15).
     pub(crate) fn index_due(&mut self, wanted: bool) -> Option<NewIndex> {
-        let every = self.shared.options.index_every_slots.max(1);
-        if self.certain.0 - self.indexed.0 < every && !wanted {
+        let now = self.shared.env.monotonic();
+        if wanted {
+            self.pace.want(now);
+        }
+        if !self.pace.is_due(&self.shared, self.certain.0 - self.indexed.0, now) {
             return None;
         }
         self.indexes += 1;
@@ -119,8 +125,14 @@ impl Chain {
             foreign: Arc::new(index::foreign(&index.partitions, self.shared.incarnation)),
         };
         let body = floe_formats::encode(&Self::writer(&self.shared), &Index { front: self.front, ..index });
+        self.pace.wrote(&self.shared, body.len() as u64);
         let key = keys::index(self.shared.incarnation, self.indexes);
         Some(NewIndex { key, body: Payload::from(body), says })
+    }
+
+    /// When an index that something waits for is written, whatever it costs; None while nothing waits.
+    pub(crate) fn index_deadline(&self) -> Option<Duration> {
+        self.pace.deadline(&self.shared)
     }
 
     /// The first slot that is not deleted, or about to be.
@@ -136,13 +148,13 @@ impl Chain {
 
 /// Creates an object, for as long as it takes: what happens while the store is away is bounded by the budgets of those
 /// who wait for it. Always the same key and the same body (T07).
-pub(crate) async fn create_for_sure(shared: &Shared, key: &str, body: &Payload) -> Created {
+pub(crate) async fn create_for_sure(store: &Store, key: &str, body: &Payload) -> Created {
     loop {
-        match shared.store.create(key, body).await {
+        match store.create(key, body).await {
             Ok(created) => return created,
             Err(error) => {
                 tracing::warn!(key, %error, "the object store does not take an object; trying again");
-                shared.env.sleep(STORE_PAUSE).await;
+                store.env().sleep(STORE_PAUSE).await;
             }
         }
     }
@@ -152,7 +164,7 @@ pub(crate) async fn create_for_sure(shared: &Shared, key: &str, body: &Payload) 
 pub(crate) async fn upload(shared: Arc<Shared>, slot: SlotNumber, pack: BuiltPack) -> Landed {
     let key = keys::slot(shared.incarnation, slot);
     let body = Payload::from(pack.payload.clone());
-    match create_for_sure(&shared, &key, &body).await {
+    match create_for_sure(&shared.store, &key, &body).await {
         Created::Won => Landed::Ours(slot, pack),
         Created::Lost => {
             let (by, found) = whose(&shared, &key).await;

@@ -3,6 +3,10 @@
 //! An answer counts only once what the disk holds has been read to its end. Who answers for a disk is known elsewhere: crate `replication` asks between
 //! brokers, and a test may ask disks directly.
 
+mod gather;
+
+pub use gather::{Gather, TooFew, unflushed};
+
 use async_trait::async_trait;
 use floe_types::{DiskId, ErrorKind, Generation, Incarnation, Lsn};
 use floe_wal::{HeldWal, Replayed, ReplayedEntry};

@@ -41,7 +41,7 @@ async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
     let claim = start::claim(shared, next, ClaimState::Closed, None);
     let key = keys::claim(incarnation, next);
     // A broker that was refused may have closed the claims before it knew (R4): then they are closed, that is all.
-    if chain::create_for_sure(shared, &key, &body(shared, &claim)).await == Created::Lost && !chain::is_closed(shared, &key).await {
+    if chain::create_for_sure(&shared.store, &key, &body(shared, &claim)).await == Created::Lost && !chain::is_closed(shared, &key).await {
         let (by, found) = chain::whose(shared, &key).await;
         return Err(Ended::Fenced { by, found });
     }
@@ -58,7 +58,7 @@ fn body<T: Object>(shared: &Shared, object: &T) -> Payload {
 }
 
 async fn create(shared: &Arc<Shared>, key: &str, body: &Payload) -> Result<(), Ended> {
-    match chain::create_for_sure(shared, key, body).await {
+    match chain::create_for_sure(&shared.store, key, body).await {
         Created::Won => Ok(()),
         Created::Lost => {
             let (by, found) = chain::whose(shared, key).await;

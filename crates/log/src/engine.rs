@@ -80,6 +80,12 @@ impl Engine {
         self.owned.shared.partition(id)
     }
 
+    /// A number that changes whenever a partition begins or ceases to be led here.
+    #[must_use]
+    pub fn led_version(&self) -> u64 {
+        self.owned.shared.led_version()
+    }
+
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
         self.owned.cluster

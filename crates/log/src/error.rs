@@ -4,7 +4,7 @@ use crate::{Damage, Ended};
 use floe_formats::FormatError;
 use floe_metadata::MetadataError;
 use floe_objstore::{ProbeError, StoreError};
-use floe_types::{DiskId, ErrorKind, Incarnation, Offset};
+use floe_types::{DiskId, ErrorKind, Incarnation, Offset, SlotNumber};
 use floe_wal::WalError;
 
 /// Why a batch was not appended, or will not be acknowledged.
@@ -130,6 +130,18 @@ pub enum OpenError {
     WalDamaged { incarnation: Incarnation, source: WalError },
     #[error("could not stop the row of incarnation {0}: its owner went on writing faster than it could be stopped")]
     RowNotStopped(Incarnation),
+    #[error(
+        "slot {slot} of incarnation {incarnation} cannot be read, and no index says what it holds: {key}: {source}. Records in it, and in the \
+         slots behind it, may have been acknowledged, so that nothing is served without it. Bring the object back as it was written (an \
+         older version in the bucket, a copy) and start again. Do not delete it: the log would end there. `floe verify --store URL` lists \
+         what else is damaged, docs/operations.md says more"
+    )]
+    DamagedSlot { incarnation: Incarnation, slot: SlotNumber, key: String, source: FormatError },
+    #[error(
+        "{key} is damaged: {source}. It says what the log holds, so that nothing is served without it. Bring it back as it was written (an \
+         older version in the bucket, a copy) and start again. `floe verify --store URL` lists what else is damaged, docs/operations.md says more"
+    )]
+    DamagedObject { key: String, source: FormatError },
     #[error("{key}: {source}")]
     Format { key: String, source: FormatError },
     #[error("the store is not safe for Floe: {0}. `floe store check` says more")]
@@ -145,13 +157,22 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// An object of the store that is not what it should be: damaged, or another version's.
+    pub(crate) fn of_object(key: &str, source: FormatError) -> Self {
+        let key = key.to_owned();
+        match source.kind() {
+            ErrorKind::Corrupt => Self::DamagedObject { key, source },
+            _ => Self::Format { key, source },
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Disk(_) | Self::RowNotStopped(_) => ErrorKind::Retry,
             Self::DataInUse | Self::OtherCluster { .. } | Self::ClusterStore | Self::LocalElsewhere { .. } => ErrorKind::Invalid,
-            Self::WalDamaged { .. } => ErrorKind::Corrupt,
+            Self::WalDamaged { .. } | Self::DamagedSlot { .. } | Self::DamagedObject { .. } => ErrorKind::Corrupt,
             Self::UnsafeStore(e) => e.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::Store(e) => e.kind(),

@@ -109,15 +109,20 @@ impl Flusher {
                 Some(merge) = self.merges.recv(), if self.takes_merges() => self.send_merge(merge),
                 () = shared.dirty.news() => {}
                 () = shared.history.index_is_wanted(), if self.index_upload.is_none() && self.drain.is_none() => self.write_index(true),
+                () = sleep_until(&shared, self.chain.index_deadline()), if self.waits_for_an_index() => self.write_index(false),
                 () = sleep_until(&shared, self.due), if self.due.is_some() && self.has_a_free_slot() => {}
             }
         }
     }
 
+    fn waits_for_an_index(&self) -> bool {
+        self.index_upload.is_none() && self.drain.is_none() && self.chain.index_deadline().is_some()
+    }
+
     fn takes_merges(&self) -> bool {
         let window = self.shared.options.window as usize;
         // A place is left for what is produced meanwhile.
-        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < (window - 1).max(1)
+        self.merging.is_none() && self.drain.is_none() && self.uploads.len() < window.saturating_sub(1).max(1)
     }
 
     /// A merged pack takes the next slot. It covers nothing of the WAL that earlier slots do not.
@@ -360,7 +365,7 @@ fn first_lsn(contents: &[PlannedSegment]) -> Option<Lsn> {
 }
 
 async fn create_index(shared: Arc<Shared>, index: NewIndex) -> (NewIndex, Created) {
-    let created = chain::create_for_sure(&shared, &index.key, &index.body).await;
+    let created = chain::create_for_sure(&shared.store, &index.key, &index.body).await;
     (index, created)
 }
 

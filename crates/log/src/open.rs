@@ -14,7 +14,7 @@ use floe_cache::{DiskCache, DiskCacheOptions};
 use floe_env::{Disk, Env};
 use floe_formats::PartitionIndex;
 use floe_metadata::{Catalog, MetadataError};
-use floe_objstore::Store;
+use floe_objstore::{Class, Store};
 use floe_types::{ErrorKind, Generation, Incarnation, LeaderEpoch, PartitionId};
 use floe_wal::{Wal, WalOptions};
 use parking_lot::Mutex;
@@ -42,13 +42,15 @@ impl Engine {
     /// Everything that [`OpenError`] names; nothing is served then, and nothing that was acknowledged is touched.
     pub async fn open(env: Env, store: Store, disk: Arc<dyn Disk>, options: EngineOptions) -> Result<Engine, OpenError> {
         let (lock, identity) = start::take_disk(&env, &disk).await?;
-        let cluster = start::join_cluster(&env, &store, &disk, identity).await?;
-        let catalog = Arc::new(Catalog::open(env.clone(), store.clone()).await?);
-        let start = Start { env, store, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
+        let recovery = store.for_class(Class::Recovery);
+        let cluster = start::join_cluster(&env, &recovery, &disk, identity).await?;
+        let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?);
+        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
         let wal = start.needs_wal();
         let (incarnation, inherited) = start.succeed(wal).await?;
         start.remove_old_wals(incarnation).await?;
-        let shared = Shared::new(start.env.clone(), start.store.clone(), start.options.clone(), incarnation, start.disk_cache());
+        let catalog = Arc::new(start.catalog.with_store(store.for_class(Class::Tail)));
+        let shared = Shared::new(start.env.clone(), store, start.options.clone(), incarnation, start.disk_cache());
         if wal {
             let wal = open_wal(&shared, &start.disk, Generation(0)).await?;
             shared.set_generation(Generation(0), Some(wal));
@@ -66,20 +68,20 @@ impl Engine {
         let (drains, receiver) = mpsc::channel(1);
         let (merges, slots) = mpsc::channel(1);
         let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver, slots).run());
-        let retention = history::retention::run(shared.clone(), start.catalog.clone());
+        let retention = history::retention::run(shared.clone(), catalog.clone());
         let retention = start.env.spawn("retention", retention);
         let settler = start.env.spawn("settle", history::settle::run(shared.clone(), merges));
-        let compactor = history::compact::run(shared.clone(), start.catalog.clone());
+        let compactor = history::compact::run(shared.clone(), catalog.clone());
         let compactor = start.env.spawn("compact", compactor);
         let sweeper = start.env.spawn("sweep", history::sweep::run(shared.clone()));
-        let cleaner = Cleaner::new(shared.clone(), start.catalog.clone());
+        let cleaner = Cleaner::new(shared.clone(), catalog.clone());
         let cleaner = start.env.spawn("clean", cleaner.run());
         let owned = Owned {
             shared: shared.clone(),
             disk: start.disk.clone(),
             disk_id: identity.disk,
             cluster,
-            catalog: start.catalog.clone(),
+            catalog,
             lock,
             flusher,
             retention,

@@ -58,7 +58,8 @@ pub struct EngineOptions {
     pub block_codec: BlockCodec,
     /// Uploads in flight; also how far behind the first free slot a recoverer has to look.
     pub window: u32,
-    /// Slots between two index objects: bounds how many footers a recovery reads.
+    /// Slots between two index objects that are small; sixteen times as many between large ones, whose bytes have to be worth it:
+    /// bounds how many footers a recovery reads.
     pub index_every_slots: u64,
     /// Unflushed bytes on the local disk.
     pub wal_budget: u64,
@@ -79,9 +80,12 @@ pub struct EngineOptions {
     pub settle_least_bytes: u64,
     /// Memory for the keys of one compaction; what has more takes several passes.
     pub compaction_bytes: u64,
-    /// Small segments that all partitions together may have in slots before they are merged into fewer; at least half a
-    /// merge's worth for each partition.
+    /// Small segments that all partitions together may have in slots before any are merged into fewer.
     pub merge_segments: usize,
+    /// Segments are of one size within a factor of 2 to the power of this, and so many of one size are merged.
+    pub merge_size_bits: u32,
+    /// Segments that a manifest names itself, at most; older ones it names by pages.
+    pub manifest_segments: usize,
     /// Time between two looks at what is to be settled or compacted. A look makes no request.
     pub settle_check: Duration,
     /// The same on the data directory's disk; 0: none.
@@ -111,6 +115,8 @@ impl Default for EngineOptions {
             settle_age: Duration::from_secs(6 * 3600),
             settle_least_bytes: 4 << 20,
             merge_segments: 4096,
+            merge_size_bits: 5,
+            manifest_segments: 128,
             compaction_bytes: 128 << 20,
             settle_check: Duration::from_secs(10),
             cache_bytes: 128 << 20,

@@ -10,11 +10,12 @@ mod fetch;
 mod merging;
 mod streams;
 
+pub(crate) use fetch::AHEAD_RUN;
 pub(crate) use merging::BlockRuns;
 
 use crate::{Damage, ReadError};
 use bytes::Bytes;
-use fetch::{AHEAD_RUN, Fetcher, runs};
+use fetch::{Fetcher, Opened, runs};
 use floe_cache::{BlockStats, Cache, DiskCache, DiskCacheStats};
 use floe_env::Env;
 use floe_formats::{Block, FormatError, PackFooter, Segment, SegmentRef};
@@ -51,8 +52,8 @@ impl PackReader {
         let (store, merging) = (store.for_class(Class::Replay), store.for_class(Class::Merging));
         Self(Arc::new(Inner {
             footers: Cache::new(FOOTER_BUDGET.min(budget), |(_, len)| u64::from(*len)),
-            fetcher: Fetcher::new(env.clone(), store.clone(), budget, disk),
-            merger: Fetcher::new(env.clone(), merging.clone(), 0, None),
+            fetcher: Fetcher::new(env.clone(), budget, disk),
+            merger: Fetcher::new(env.clone(), 0, None),
             streams: Streams::default(),
             env,
             store,
@@ -65,11 +66,11 @@ impl PackReader {
     }
 
     /// Batches of `partition` from the one that holds `offset` on: at least one, and not much more than `max_bytes`.
-    /// `segments`: the one that holds `offset`, and some that follow it.
+    /// `segments`: the one that holds `offset`, and some that follow it; `store`: of the class for which it is read.
     pub(crate) async fn read(
         &self,
-        partition: PartitionId,
-        segments: &[SegmentRef],
+        store: &Store,
+        (partition, segments): (PartitionId, &[SegmentRef]),
         offset: Offset,
         max_bytes: usize,
     ) -> Result<Vec<Bytes>, ReadError> {
@@ -78,13 +79,13 @@ impl PackReader {
         let reading = inner.streams.begin(partition, offset, inner.env.monotonic());
         let pack: Arc<str> = stored.pack.key().into();
         let of_segment = |error| damaged(error, &pack, partition, (stored.base_offset, stored.end_offset));
-        let footer = inner.footer(&inner.store, stored).await.map_err(of_segment)?;
+        let footer = inner.footer(store, stored).await.map_err(of_segment)?;
         let segment = find(&footer, partition, stored).map_err(of_segment)?;
         let blocks = wanted(segment, offset, max_bytes);
         let reach = blocks.last().map_or(offset, |last| last.end_offset);
         // What this read waits for is asked for first.
-        let asked = inner.fetcher.ask(&pack, blocks);
-        inner.read_ahead(reading, reach, segments);
+        let asked = inner.fetcher.ask(store, &pack, blocks);
+        inner.read_ahead(store, (reading, reach), segments);
         let (opened, waited) = inner.fetcher.wait(asked).await;
         let mut batches = Vec::new();
         for (block, opened) in blocks.iter().zip(opened) {
@@ -100,7 +101,7 @@ impl PackReader {
             }
         }
         let bytes = batches.iter().map(|batch| batch.len() as u64).sum();
-        let done = Done { reach, bytes, waited, fetch_time: inner.store.pace().fetch_time(AHEAD_RUN) };
+        let done = Done { reach, bytes, waited, fetch_time: store.pace().fetch_time(AHEAD_RUN) };
         inner.streams.finish(&reading, done, inner.fetcher.ahead_budget());
         Ok(batches)
     }
@@ -124,20 +125,15 @@ impl PackReader {
         let inner = &self.0;
         let pack: Arc<str> = stored.pack.key().into();
         let of_segment = |error| damaged(error, &pack, partition, (stored.base_offset, stored.end_offset));
-        let footer = inner.footer(&inner.merging, stored).await.map_err(of_segment)?;
+        let footer = inner.footer_to_merge(stored).await.map_err(of_segment)?;
         let segment = find(&footer, partition, stored).map_err(of_segment)?.clone();
         let mut reads = Vec::new();
         for run in runs(&segment.blocks, AHEAD_RUN, u64::MAX) {
-            reads.push(inner.merger.fetch(&pack, run));
+            reads.push(inner.merger.fetch(&inner.merging, &pack, run));
         }
-        let fetched: Vec<_> = stream::iter(reads).buffered(PARALLEL).collect().await;
-        // By position, which is the order of the blocks.
-        let opened = fetched.into_iter().flatten().map(|(_, opened)| opened);
-        let mut batches = Vec::new();
-        for (block, opened) in segment.blocks.iter().zip(opened) {
-            let of_block = |error| damaged(error, &pack, partition, (block.base_offset, block.end_offset));
-            opened.and_then(|raw| take(raw, Offset::MIN, &mut batches)).map_err(of_block)?;
-        }
+        let fetched: Vec<Opened> = stream::iter(reads).buffered(PARALLEL).collect().await;
+        let mut opened: Opened = fetched.into_iter().flatten().collect();
+        let batches = merging::batches(&mut opened, &pack, partition, &segment.blocks)?;
         Ok((segment, batches))
     }
 }
@@ -154,7 +150,15 @@ impl Inner {
             };
             Ok::<_, PackError>((Arc::new(footer), stored.footer_len))
         };
-        Ok(self.footers.get_or_fetch(&key, fetch).await?.0)
+        // Who starts, or merges, does not wait behind consumers for what they wait for.
+        match store.class() {
+            Class::Tail | Class::Replay => Ok(self.footers.get_or_fetch(&key, fetch).await?.0),
+            Class::Merging | Class::Recovery => Ok(self.footers.get_or_fetch_apart(&key, fetch).await?.0),
+        }
+    }
+
+    async fn footer_to_merge(&self, stored: &SegmentRef) -> Result<Arc<PackFooter>, PackError> {
+        self.footer(&self.merging, stored).await
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::OpenError;
 use bytes::Bytes;
 use floe_env::Env;
-use floe_formats::{Index, PackFooter, PackTail, SlotTail, Stop, Trailer, Writer, decode_footer, decode_slot_tail, keys};
+use floe_formats::{FormatError, Index, PackFooter, PackTail, SlotTail, Stop, Trailer, Writer, decode_footer, decode_slot_tail, keys};
 use floe_objstore::{Payload, Store, StoreError};
-use floe_types::{Incarnation, SlotNumber, WriteId};
+use floe_types::{ErrorKind, Incarnation, SlotNumber, WriteId};
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -54,7 +54,7 @@ impl RowReader<'_> {
             let Some(object) = listed.first() else { return Ok(None) };
             match self.store.get(&object.key).await {
                 Ok(bytes) => {
-                    let format = |source| OpenError::Format { key: object.key.clone(), source };
+                    let format = |source| OpenError::of_object(&object.key, source);
                     return Ok(Some(floe_formats::decode(&bytes).map_err(format)?.1));
                 }
                 // It was listed, and is gone: the owner has written a newer one (R18).
@@ -107,19 +107,27 @@ impl RowReader<'_> {
     /// The pack in a slot that exists; None for a stop.
     async fn read_slot(&self, slot: SlotNumber) -> Result<Option<RowPack>, OpenError> {
         let key = keys::slot(self.incarnation, slot);
-        let format = |source| OpenError::Format { key: key.clone(), source };
+        let format = |source| self.damaged(slot, source);
         let (pack_len, tail) = self.store.get_tail(&key, TAIL).await?;
         let (trailer, footer) = match decode_slot_tail(&tail, pack_len).map_err(format)? {
             SlotTail::Stop(..) => return Ok(None),
             SlotTail::Pack(PackTail::Footer(trailer, footer)) => (trailer, footer),
-            SlotTail::Pack(PackTail::Before(trailer)) => (trailer, self.footer(&key, &trailer).await?),
+            SlotTail::Pack(PackTail::Before(trailer)) => (trailer, self.footer(slot, &trailer).await?),
         };
         Ok(Some(RowPack { slot, footer, footer_len: trailer.footer_len, pack_len }))
     }
 
-    async fn footer(&self, key: &str, trailer: &Trailer) -> Result<PackFooter, OpenError> {
-        let bytes: Bytes = self.store.get_range(key, trailer.footer_range()).await?;
-        decode_footer(&bytes).map_err(|source| OpenError::Format { key: key.to_owned(), source })
+    async fn footer(&self, slot: SlotNumber, trailer: &Trailer) -> Result<PackFooter, OpenError> {
+        let bytes: Bytes = self.store.get_range(&keys::slot(self.incarnation, slot), trailer.footer_range()).await?;
+        decode_footer(&bytes).map_err(|source| self.damaged(slot, source))
+    }
+
+    fn damaged(&self, slot: SlotNumber, source: FormatError) -> OpenError {
+        let (incarnation, key) = (self.incarnation, keys::slot(self.incarnation, slot));
+        match source.kind() {
+            ErrorKind::Corrupt => OpenError::DamagedSlot { incarnation, slot, key, source },
+            _ => OpenError::Format { key, source },
+        }
     }
 
     async fn put_stop(&self, slot: SlotNumber, by: Incarnation) -> Result<(), OpenError> {

@@ -2,20 +2,25 @@
 //! how the incarnation ended.
 
 use crate::ended::{End, Ended};
+use crate::history::pages::Pages;
 use crate::history::stats::HistoryCounts;
+use crate::history::stopped::Stopped;
 use crate::pack_reader::PackReader;
 use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
 use crate::{AppendError, EngineOptions};
 use floe_cache::DiskCache;
 use floe_env::Env;
-use floe_objstore::{Payload, Store};
+use floe_objstore::{Class, Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId, TopicId};
 use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use tokio::sync::Notify;
 
 /// Unflushed batches that all partitions together may have: bounds what memory knows of each, whatever their size.
@@ -31,17 +36,28 @@ pub(crate) struct SentClaim {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
+    /// For what the tail waits for.
     pub(crate) store: Store,
+    /// For what readers of history wait for.
+    pub(crate) replay: Store,
+    /// For what is read before anything is served.
+    pub(crate) recovery: Store,
+    /// For settling, merging, compacting, sweeping and cleaning.
+    pub(crate) merging: Store,
     pub(crate) options: EngineOptions,
     pub(crate) incarnation: Incarnation,
     pub(crate) ended: End,
     pub(crate) dirty: Dirty,
     pub(crate) tail_memory: TailMemory,
     pub(crate) packs: PackReader,
+    pub(crate) pages: Pages,
     pub(crate) history: HistoryCounts,
+    pub(crate) stopped: Stopped,
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// How often `partitions` has changed.
+    led_version: AtomicU64,
     /// The generation of the newest claim, and its WAL if it has one.
     wal: RwLock<(Generation, Option<Arc<Wal>>)>,
     unflushed_batches: AtomicU64,
@@ -85,7 +101,11 @@ impl Shared {
         let packs = PackReader::new(env.clone(), &store, options.cache_bytes, disk_cache);
         Arc::new(Self {
             tail_memory: TailMemory::new(options.tail_bytes),
+            pages: Pages::new(options.cache_bytes),
             env,
+            replay: store.for_class(Class::Replay),
+            recovery: store.for_class(Class::Recovery),
+            merging: store.for_class(Class::Merging),
             store,
             options,
             incarnation,
@@ -93,8 +113,10 @@ impl Shared {
             dirty: Dirty::default(),
             packs,
             history: HistoryCounts::default(),
+            stopped: Stopped::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
+            led_version: AtomicU64::new(0),
             wal: RwLock::new((Generation(0), None)),
             unflushed_batches: AtomicU64::new(0),
             object_bytes: AtomicU64::new(0),
@@ -111,22 +133,36 @@ impl Shared {
         self.partitions.read().values().cloned().collect()
     }
 
+    /// Read before `partitions` is, it tells later whether anything was added or taken out since.
+    pub(crate) fn led_version(&self) -> u64 {
+        self.led_version.load(Acquire)
+    }
+
+    /// Counts while it holds the lock: who sees the new number sees what has changed.
+    fn change_partitions<T>(&self, change: impl FnOnce(&mut BTreeMap<PartitionId, Arc<Partition>>) -> T) -> T {
+        let mut partitions = self.partitions.write();
+        let result = change(&mut partitions);
+        self.led_version.fetch_add(1, Release);
+        result
+    }
+
     pub(crate) fn add_partition(&self, partition: Arc<Partition>) {
-        self.partitions.write().insert(partition.id(), partition);
+        self.change_partitions(|partitions| partitions.insert(partition.id(), partition));
     }
 
     /// Takes out all partitions of a topic.
     pub(crate) fn remove_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {
-        let mut partitions = self.partitions.write();
         let of_topic = PartitionId { topic, index: 0 }..=PartitionId { topic, index: i32::MAX };
-        let ids: Vec<PartitionId> = partitions.range(of_topic).map(|(id, _)| *id).collect();
-        ids.iter().filter_map(|id| partitions.remove(id)).collect()
+        self.change_partitions(|partitions| {
+            let ids: Vec<PartitionId> = partitions.range(of_topic).map(|(id, _)| *id).collect();
+            ids.iter().filter_map(|id| partitions.remove(id)).collect()
+        })
     }
 
     /// The engine is gone: nobody reaches its partitions any more but by handles of their own.
     pub(crate) fn let_go(&self) {
         self.dirty.partitions.lock().clear();
-        self.partitions.write().clear();
+        self.change_partitions(BTreeMap::clear);
         self.wal.write().1 = None;
     }
 

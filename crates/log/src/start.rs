@@ -127,7 +127,7 @@ pub(crate) async fn join_cluster(env: &Env, store: &Store, disk: &Arc<dyn Disk>,
 async fn read_cluster(store: &Store) -> Result<Option<Cluster>, OpenError> {
     match store.get(&keys::cluster()).await {
         Ok(bytes) => {
-            let (_, cluster) = floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: keys::cluster(), source })?;
+            let (_, cluster) = floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&keys::cluster(), source))?;
             Ok(Some(cluster))
         }
         Err(StoreError::NotFound { .. }) => Ok(None),
@@ -168,7 +168,7 @@ impl Start {
     pub(crate) async fn read_end(&self, incarnation: Incarnation) -> Result<End, OpenError> {
         let key = keys::end(incarnation);
         let bytes = self.store.get(&key).await?;
-        Ok(floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key, source })?.1)
+        Ok(floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&key, source))?.1)
     }
 
     /// All claims of an incarnation, oldest first.
@@ -177,7 +177,7 @@ impl Start {
         let mut claims = Vec::with_capacity(listed.len());
         for object in listed.iter().rev() {
             let bytes = self.store.get(&object.key).await?;
-            claims.push(floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: object.key.clone(), source })?.1);
+            claims.push(floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&object.key, source))?.1);
         }
         Ok(claims)
     }

@@ -5,6 +5,9 @@ use floe_types::{LeaderEpoch, Offset};
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Reasons that are told at once.
+const STOPPED_TOLD: usize = 20;
+
 /// One engine, as it is now. Sizes are bytes.
 #[derive(Debug, Clone, Serialize)]
 pub struct EngineStatus {
@@ -35,8 +38,15 @@ pub struct EngineStatus {
     /// Segments of larger shared packs that small ones were merged into, and their bytes, since the start.
     pub remerged_segments: u64,
     pub remerged_bytes: u64,
+    /// Pages of manifests written since the start; bytes of memory of those that were read lately.
+    pub manifest_pages: u64,
+    pub manifest_page_bytes: u64,
     /// Objects deleted since the start.
     pub deleted_objects: u64,
+    /// Settling, merging, compaction, retention or deletion of a partition that has stopped because of damage: how many, and of the first,
+    /// which and why.
+    pub stopped: usize,
+    pub stopped_because: Vec<String>,
     /// Of the bytes in memory, those that were read ahead of consumers.
     pub cached_ahead_bytes: u64,
     /// The cache on the disk; all 0 without one.
@@ -66,6 +76,7 @@ impl Engine {
         let view = self.catalog().view();
         let (blocks, disk) = shared.packs.stats();
         let disk = disk.unwrap_or_default();
+        let (stopped, stopped_because) = shared.stopped.list(STOPPED_TOLD, |id| shared.partition(id).is_some());
         EngineStatus {
             cluster: self.cluster().to_string(),
             incarnation: shared.incarnation.0,
@@ -86,7 +97,11 @@ impl Engine {
             compacted_bytes: shared.history.compacted_bytes(),
             remerged_segments: shared.history.remerged_segments(),
             remerged_bytes: shared.history.remerged_bytes(),
+            manifest_pages: shared.history.pages(),
+            manifest_page_bytes: shared.pages.held(),
             deleted_objects: shared.history.deleted_objects(),
+            stopped,
+            stopped_because,
             cached_ahead_bytes: blocks.ahead_bytes,
             disk_cached_bytes: disk.bytes,
             disk_cache_hits: disk.hits,

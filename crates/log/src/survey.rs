@@ -2,12 +2,13 @@
 //! key, reads footers and the newest indexes and manifests, and changes nothing. What comes and goes meanwhile may be
 //! missing, or counted although it is gone.
 
+use crate::pack_reader::AHEAD_RUN;
 use bytes::Bytes;
 use floe_formats::keys::{self, Key};
-use floe_formats::{End, Index, Manifest, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
+use floe_formats::{End, Index, Manifest, ManifestPage, Object, PackFooter, PackRef, PackTail, PageRef, Ulid, decode_footer, decode_tail};
 use floe_metadata::{MetadataError, View};
 use floe_objstore::{Store, StoreError};
-use floe_types::{ErrorKind, Incarnation, PartitionId, SlotNumber, TopicId};
+use floe_types::{ErrorKind, Incarnation, LeaderEpoch, PartitionId, SlotNumber, TopicId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,9 @@ const PARALLEL: usize = 16;
 const TAIL: u64 = 64 << 10;
 /// A stop is smaller, a pack larger.
 const LARGEST_STOP: u64 = 128;
+
+/// The class of a key.
+pub type ClassOf<'a> = dyn Fn(&str) -> usize + Sync + 'a;
 
 /// Why a survey could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +57,29 @@ pub struct TopicUse {
     /// Objects of this topic alone.
     pub objects: u64,
     pub own_bytes: u64,
-    /// Its part of objects that it shares with others.
+    /// Its part of objects that it shares with others: bytes, and how many objects that is.
     pub shared_bytes: u64,
+    pub shared_objects: f64,
+    /// Requests that read all its records from the store once, in as large pieces as consumers of history get.
+    pub reads: u64,
+    /// Its bytes by the class that the caller has given each key.
+    #[serde(skip)]
+    pub by_class: ByClass,
+}
+
+/// Bytes by class of key: how a store is priced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByClass(BTreeMap<usize, u64>);
+
+impl ByClass {
+    fn add(&mut self, class: usize, bytes: u64) {
+        *self.0.entry(class).or_default() += bytes;
+    }
+
+    /// Classes of which there is something, and their bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.0.iter().map(|(class, bytes)| (*class, *bytes))
+    }
 }
 
 /// One object that nobody needs.
@@ -73,6 +98,9 @@ pub struct Survey {
     pub topics: BTreeMap<String, TopicUse>,
     /// Bytes of no topic: claims, indexes, ends, the catalog, headers and footers.
     pub other_bytes: u64,
+    /// All bytes by the class that the caller has given each key.
+    #[serde(skip)]
+    pub by_class: ByClass,
     pub unneeded: Vec<Unneeded>,
 }
 
@@ -92,6 +120,8 @@ struct PartitionKeys {
     /// Newest first.
     manifests: Vec<(u64, u64)>,
     packs: Vec<(PackRef, u64)>,
+    /// By leader epoch and name.
+    pages: Vec<(LeaderEpoch, Ulid, u64)>,
 }
 
 /// All keys, by what they belong to.
@@ -101,11 +131,11 @@ struct Keys {
     partitions: BTreeMap<PartitionId, PartitionKeys>,
 }
 
-/// Looks a whole store through, reporting progress as objects so far.
+/// Looks a whole store through, reporting progress as objects so far. `class_of`: the class of a key, of the caller's making.
 ///
 /// # Errors
 /// The store did not answer, or something that says what counts is damaged.
-pub async fn survey(store: &Store, mut progress: impl FnMut(u64)) -> Result<Survey, SurveyError> {
+pub async fn survey(store: &Store, class_of: &ClassOf<'_>, mut progress: impl FnMut(u64)) -> Result<Survey, SurveyError> {
     let mut survey = Survey::default();
     let mut all = Keys::default();
     let mut after: Option<String> = None;
@@ -114,6 +144,7 @@ pub async fn survey(store: &Store, mut progress: impl FnMut(u64)) -> Result<Surv
         for object in &page {
             survey.objects += 1;
             survey.bytes += object.size;
+            survey.by_class.add(class_of(&object.key), object.size);
             all.add(&object.key, object.size);
         }
         progress(survey.objects);
@@ -128,9 +159,9 @@ pub async fn survey(store: &Store, mut progress: impl FnMut(u64)) -> Result<Surv
         unneeded_of_chain(store, &mut survey, *incarnation, chain, &named).await?;
     }
     for (partition, objects) in &all.partitions {
-        of_partition(store, &mut survey, &view, *partition, objects).await?;
+        of_partition(store, &mut survey, (&view, class_of), *partition, objects).await?;
     }
-    of_shared_packs(store, &mut survey, &view, &all).await?;
+    of_shared_packs(store, &mut survey, (&view, class_of), &all).await?;
     let of_topics: u64 = survey.topics.values().map(|topic| topic.own_bytes + topic.shared_bytes).sum();
     survey.other_bytes = survey.bytes.saturating_sub(of_topics);
     Ok(survey)
@@ -151,7 +182,8 @@ impl Keys {
             Ok(Key::OwnPack { partition, epoch, ulid }) => {
                 self.partitions.entry(partition).or_default().packs.push((PackRef::Own { partition, epoch, ulid }, size));
             }
-            Ok(Key::Cluster | Key::Catalog { .. }) | Err(_) => {}
+            Ok(Key::Page { partition, epoch, ulid }) => self.partitions.entry(partition).or_default().pages.push((epoch, ulid, size)),
+            Ok(Key::Cluster | Key::Catalog { .. } | Key::Mark { .. }) | Err(_) => {}
         }
     }
 }
@@ -241,19 +273,27 @@ async fn unneeded_of_chain(
 async fn of_partition(
     store: &Store,
     survey: &mut Survey,
-    view: &View,
+    (view, class_of): (&View, &ClassOf<'_>),
     partition: PartitionId,
     objects: &PartitionKeys,
 ) -> Result<(), SurveyError> {
-    let sizes = objects.manifests.iter().map(|(_, size)| size).chain(objects.packs.iter().map(|(_, size)| size));
-    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+    let manifests = objects.manifests.iter().map(|(version, size)| (keys::manifest(partition, *version), *size));
+    let packs = objects.packs.iter().map(|(pack, size)| (pack.key(), *size));
+    let pages = objects.pages.iter().map(|(epoch, ulid, size)| (keys::page(partition, *epoch, *ulid), *size));
     let topic = survey.topic(view, partition.topic);
-    (topic.objects, topic.own_bytes) = (topic.objects + count, topic.own_bytes + bytes);
+    topic.reads += objects.packs.iter().map(|(_, size)| reads(*size)).sum::<u64>();
+    for (key, size) in manifests.chain(packs).chain(pages) {
+        (topic.objects, topic.own_bytes) = (topic.objects + 1, topic.own_bytes + size);
+        topic.by_class.add(class_of(&key), size);
+    }
     if view.is_deleted(partition.topic) {
         for (version, size) in &objects.manifests {
             survey.unneeded(keys::manifest(partition, *version), *size, "its topic is deleted");
         }
         objects.packs.iter().for_each(|(pack, size)| survey.unneeded(pack.key(), *size, "its topic is deleted"));
+        for (epoch, ulid, size) in &objects.pages {
+            survey.unneeded(keys::page(partition, *epoch, *ulid), *size, "its topic is deleted");
+        }
         return Ok(());
     }
     let Some((newest, _)) = objects.manifests.first() else { return Ok(()) };
@@ -261,7 +301,13 @@ async fn of_partition(
     for (version, size) in objects.manifests.iter().skip(1) {
         survey.unneeded(keys::manifest(partition, *version), *size, "a newer manifest stands");
     }
-    let named: BTreeSet<PackRef> = manifest.segments.iter().map(|segment| segment.pack).collect();
+    for (epoch, ulid, size) in objects.pages.iter().filter(|(epoch, ..)| *epoch < manifest.epoch) {
+        if manifest.pages.iter().all(|page| page.ulid != *ulid) {
+            survey.unneeded(keys::page(partition, *epoch, *ulid), *size, "an earlier owner left it, and no manifest names it");
+        }
+    }
+    // A page that is gone was of an old version: nothing is said of packs then.
+    let Some(named) = named_by(store, &manifest).await? else { return Ok(()) };
     for (pack, size) in &objects.packs {
         // One of this epoch or a later one may be on its way into a manifest.
         let earlier = matches!(pack, PackRef::Own { epoch, .. } if *epoch < manifest.epoch);
@@ -272,22 +318,55 @@ async fn of_partition(
     Ok(())
 }
 
+/// The packs that a manifest names above its log start, itself and by pages. None if one of those is gone.
+async fn named_by(store: &Store, manifest: &Manifest) -> Result<Option<BTreeSet<PackRef>>, SurveyError> {
+    let kept = |segment: &&floe_formats::SegmentRef| segment.end_offset > manifest.log_start;
+    let mut named: BTreeSet<PackRef> = manifest.segments.iter().map(|segment| segment.pack).collect();
+    let pages: Vec<PageRef> = manifest.pages.clone();
+    let mut pages =
+        stream::iter(pages).map(|page| async move { read::<ManifestPage>(store, &page.key(manifest.partition)).await }).buffered(PARALLEL);
+    while let Some(page) = pages.try_next().await? {
+        let Some(page) = page else { return Ok(None) };
+        named.extend(page.segments.iter().filter(kept).map(|segment| segment.pack));
+    }
+    Ok(Some(named))
+}
+
 /// Whose the bytes in slots and recovery packs are.
-async fn of_shared_packs(store: &Store, survey: &mut Survey, view: &View, all: &Keys) -> Result<(), SurveyError> {
+async fn of_shared_packs(
+    store: &Store,
+    survey: &mut Survey,
+    (view, class_of): (&View, &ClassOf<'_>),
+    all: &Keys,
+) -> Result<(), SurveyError> {
     let slots = all.chains.iter().flat_map(|(incarnation, chain)| {
         let packs = chain.slots.iter().filter(|(_, size)| *size > LARGEST_STOP);
         packs.map(|(slot, _)| PackRef::Slot { incarnation: *incarnation, slot: *slot })
     });
     let recovery = all.chains.values().flat_map(|chain| chain.recovery.iter().map(|(stored, _)| *stored));
     let packs: Vec<PackRef> = slots.chain(recovery).collect();
-    let mut footers = stream::iter(packs).map(|pack| footer(store, pack.key())).buffered(PARALLEL);
-    while let Some(footer) = footers.try_next().await? {
+    let read = |pack: PackRef| async move { Ok::<_, SurveyError>((pack.key(), footer(store, pack.key()).await?)) };
+    let mut footers = stream::iter(packs).map(read).buffered(PARALLEL);
+    while let Some((key, footer)) = footers.try_next().await? {
+        let mut of_topics: BTreeMap<TopicId, u64> = BTreeMap::new();
         for segment in footer.iter().flat_map(|footer| &footer.segments) {
-            let bytes: u64 = segment.blocks.iter().map(|block| u64::from(block.len)).sum();
-            survey.topic(view, segment.partition.topic).shared_bytes += bytes;
+            *of_topics.entry(segment.partition.topic).or_default() += segment.blocks.iter().map(|block| u64::from(block.len)).sum::<u64>();
+        }
+        let all: u64 = of_topics.values().sum();
+        for (topic, bytes) in of_topics {
+            let topic = survey.topic(view, topic);
+            topic.shared_bytes += bytes;
+            topic.shared_objects += bytes as f64 / all.max(1) as f64;
+            topic.reads += reads(bytes);
+            topic.by_class.add(class_of(&key), bytes);
         }
     }
     Ok(())
+}
+
+/// Requests for so many bytes of one pack: its footer, and its blocks.
+fn reads(bytes: u64) -> u64 {
+    1 + bytes.div_ceil(AHEAD_RUN)
 }
 
 /// A pack's footer; None if the pack has gone since it was listed.

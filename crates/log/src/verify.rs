@@ -11,7 +11,7 @@ mod rows;
 use bytes::Bytes;
 use examine::{Examined, PackFindings, examine};
 use floe_formats::keys::{self, Key};
-use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, Object, PackFooter, PackRef, Stop};
+use floe_formats::{CatalogVersion, Claim, Cluster, End, Index, Manifest, ManifestPage, Mark, Object, PackFooter, PackRef, Stop};
 use floe_objstore::{ObjectInfo, Store, StoreError};
 use floe_types::{Incarnation, Offset, PartitionId, SlotNumber};
 use futures::stream::{self, StreamExt};
@@ -54,7 +54,7 @@ pub struct Report {
     pub records: u64,
     pub partitions: u64,
     pub problems: Vec<Problem>,
-    /// Objects that nothing names: void slots, recovery packs of losers, packs never named by a manifest.
+    /// Objects that nothing names: void slots, recovery packs of losers, packs and pages that no manifest names.
     pub orphans: Vec<String>,
     /// Objects that were gone before they were read: somebody deletes meanwhile.
     pub vanished: u64,
@@ -79,9 +79,14 @@ impl Problem {
         Self { key: key.into(), what: what.into(), topic: None, partition: None, offsets: None, of: None }
     }
 
+    /// A partition's, and of no certain records.
+    fn of_partition(key: &str, partition: PartitionId, what: impl Into<String>) -> Self {
+        Self { partition: Some(partition.index), of: Some(partition), ..Self::new(key, what) }
+    }
+
     /// Records that cannot be read.
     fn of_records(key: &str, partition: PartitionId, offsets: (Offset, Offset), what: impl Into<String>) -> Self {
-        Self { partition: Some(partition.index), offsets: Some(offsets), of: Some(partition), ..Self::new(key, what) }
+        Self { offsets: Some(offsets), ..Self::of_partition(key, partition, what) }
     }
 }
 
@@ -203,11 +208,35 @@ async fn look(store: &Store, depth: Depth, progress: &mut impl FnMut(Progress)) 
         report.problem(keys::catalog_prefix(), error.to_string());
     }
     let view = view.unwrap_or_default();
-    rows::check(&mut report, found, &view);
+    let missing = rows::check(&mut report, found, &view);
+    still_missing(store, &mut report, missing).await?;
     for problem in &mut report.problems {
         problem.topic = problem.of.and_then(|partition| view.by_id(partition.topic)).map(|topic| topic.name.clone());
     }
     Ok(report)
+}
+
+/// Slots that were not there although their row had not moved past them: a row that is being deleted moves while it is listed.
+async fn still_missing(store: &Store, report: &mut Report, missing: BTreeMap<Incarnation, Vec<SlotNumber>>) -> Result<(), StoreError> {
+    for (incarnation, slots) in missing {
+        let newest = store.list(&keys::indexes_prefix(incarnation), None, 1).await?;
+        let front = match newest.first() {
+            Some(object) => match store.get(&object.key).await {
+                // One that cannot be read is told already.
+                Ok(bytes) => floe_formats::decode::<Index>(&bytes).map_or(SlotNumber(0), |(_, index)| index.front),
+                Err(StoreError::NotFound { .. }) => {
+                    report.vanished += 1;
+                    SlotNumber(0)
+                }
+                Err(error) => return Err(error),
+            },
+            None => SlotNumber(0),
+        };
+        for slot in slots.into_iter().filter(|slot| *slot >= front) {
+            report.problem(keys::slot(incarnation, slot), "the slot is missing, and the row's front is not past it");
+        }
+    }
+    Ok(())
 }
 
 async fn each_page(store: &Store, mut look: impl FnMut(&[ObjectInfo])) -> Result<(), StoreError> {
@@ -268,6 +297,9 @@ fn look_at_whole(report: &mut Report, found: &mut Found, key: &str, parsed: Key,
                 versions.insert(version);
             }
         }
+        Key::Mark { .. } => {
+            read::<Mark>(report, key, bytes);
+        }
         Key::Claim { incarnation, .. } => {
             let chain = chains.entry(incarnation).or_default();
             chain.claims += 1;
@@ -286,10 +318,16 @@ fn look_at_whole(report: &mut Report, found: &mut Found, key: &str, parsed: Key,
                 chains.entry(incarnation).or_default().indexes.insert(number, index);
             }
         }
-        Key::Manifest { partition, version } => {
-            if let Some(manifest) = read::<Manifest>(report, key, bytes) {
-                placed.manifest(report, key, manifest, (partition, version));
+        Key::Manifest { partition, version } => match floe_formats::decode::<Manifest>(bytes) {
+            Ok((_, manifest)) => placed.manifest(report, key, manifest, (partition, version)),
+            Err(error) => {
+                report.problems.push(Problem::of_partition(key, partition, error.to_string()));
+                placed.unreadable_manifest(partition);
             }
+        },
+        Key::Page { partition, epoch, ulid } => {
+            let page = floe_formats::decode::<ManifestPage>(bytes).map(|(_, page)| page).map_err(|error| error.to_string());
+            placed.page(key, page, (partition, epoch, ulid));
         }
         // Packs are examined in pieces.
         Key::Recovery { .. } | Key::OwnPack { .. } => {}

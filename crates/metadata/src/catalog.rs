@@ -41,6 +41,13 @@ impl Catalog {
         Ok(Self { env, store, view: RwLock::new(Arc::new(view)), changing: tokio::sync::Mutex::new(()) })
     }
 
+    /// The same catalog, as far as it is known here, by another handle on the store: a start reads it in places of its own.
+    #[must_use]
+    pub fn with_store(&self, store: Store) -> Self {
+        let (env, view) = (self.env.clone(), RwLock::new(self.view()));
+        Self { env, store, view, changing: tokio::sync::Mutex::new(()) }
+    }
+
     /// The newest view known here.
     #[must_use]
     pub fn view(&self) -> Arc<View> {

@@ -37,6 +37,6 @@ pub use pace::Pace;
 pub use payload::Payload;
 pub use places::Class;
 pub use probe::{ProbeError, probe, prove_create_only};
-pub use s3::{S3Backend, S3Options};
+pub use s3::{Encryption, S3Backend, S3Options, StorageClass};
 pub use store::{Created, Store, StoreError, StoreOptions};
 pub use url::{InvalidUrl, StoreUrl};

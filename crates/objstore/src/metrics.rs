@@ -3,13 +3,13 @@
 //! One request is one attempt: a call that needed three counts three. Latency is that of an attempt, including failed
 //! ones, without the wait for a free place in the concurrency limit.
 
-use crate::BackendError;
+use crate::{BackendError, Class};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use std::time::Duration;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 /// The kinds of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelValue)]
@@ -46,6 +46,18 @@ struct OpLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: Class,
+    op: Op,
+}
+
+/// For whom a place was waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabels {
+    class: Class,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FailureLabels {
     op: Op,
     kind: Failure,
@@ -68,6 +80,8 @@ pub struct StoreCounts {
 #[derive(Debug, Clone)]
 pub struct StoreMetrics {
     requests: Family<OpLabels, Counter>,
+    by_class: Family<ClassLabels, Counter>,
+    waited: Family<WaitLabels, Counter<f64, AtomicU64>>,
     failures: Family<FailureLabels, Counter>,
     seconds: Family<OpLabels, Histogram>,
     bytes_written: Counter,
@@ -86,6 +100,8 @@ impl Default for StoreMetrics {
     fn default() -> Self {
         Self {
             requests: Family::default(),
+            by_class: Family::default(),
+            waited: Family::default(),
             failures: Family::default(),
             seconds: Family::new_with_constructor(latency_histogram),
             bytes_written: Counter::default(),
@@ -102,6 +118,13 @@ impl StoreMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let store = registry.sub_registry_with_prefix("store");
         store.register("requests", "Attempts at requests to the object store", self.requests.clone());
+        store.register("class_requests", "The same attempts by whom they were for", self.by_class.clone());
+        store.register_with_unit(
+            "class_wait",
+            "Time that requests waited for a place among those of their class",
+            Unit::Seconds,
+            self.waited.clone(),
+        );
         store.register("request_failures", "Attempts that did not succeed, by what is known of their outcome", self.failures.clone());
         store.register_with_unit("request_duration", "Time of an attempt", Unit::Seconds, self.seconds.clone());
         store.register_with_unit("written", "Bodies sent, once per attempt", Unit::Bytes, self.bytes_written.clone());
@@ -115,6 +138,12 @@ impl StoreMetrics {
     #[must_use]
     pub fn requests(&self, op: Op) -> u64 {
         self.requests.get_or_create(&OpLabels { op }).get()
+    }
+
+    /// Attempts of one kind for one class of work.
+    #[must_use]
+    pub fn requests_of(&self, class: Class, op: Op) -> u64 {
+        self.by_class.get_or_create(&ClassLabels { class, op }).get()
     }
 
     #[must_use]
@@ -140,8 +169,9 @@ impl StoreMetrics {
         self.resolved.get()
     }
 
-    pub(crate) fn began(&self, op: Op, bytes_written: u64) {
+    pub(crate) fn began(&self, class: Class, op: Op, bytes_written: u64) {
         self.requests.get_or_create(&OpLabels { op }).inc();
+        self.by_class.get_or_create(&ClassLabels { class, op }).inc();
         self.bytes_written.inc_by(bytes_written);
     }
 
@@ -158,6 +188,19 @@ impl StoreMetrics {
             Some(BackendError::Corrupt(_)) => Failure::Corrupt,
         };
         self.failures.get_or_create(&FailureLabels { op, kind }).inc();
+    }
+
+    /// Seconds that requests for one class of work have waited for a place, all together.
+    #[must_use]
+    pub fn seconds_waited(&self, class: Class) -> f64 {
+        self.waited.get_or_create(&WaitLabels { class }).get()
+    }
+
+    /// So long a request waited before it began, or was given up.
+    pub(crate) fn waited(&self, class: Class, time: Duration) {
+        if !time.is_zero() {
+            self.waited.get_or_create(&WaitLabels { class }).inc_by(time.as_secs_f64());
+        }
     }
 
     pub(crate) fn received(&self, bytes: u64) {

@@ -1,18 +1,21 @@
 //! Places for requests under way, shared fairly by class: each class has some of its own, and takes of the common ones when
 //! those are in use. So none can keep another from going on, and none leaves the store idle (P9).
 
+use prometheus_client::encoding::EncodeLabelValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// For whom a request is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelValue)]
 pub enum Class {
-    /// What producers and consumers of the newest records wait for: flushes, indexes, the catalog.
+    /// What producers and consumers of the newest records wait for: flushes, indexes, the catalog, and what takes a slot of the
+    /// row, whoever made it - the slots behind it wait for it.
     Tail,
-    /// Consumers that read history.
+    /// Consumers that read history, and the manifests that say where it lies. They write nothing.
     Replay,
-    /// Settling, compacting, deleting: work that nobody waits for.
+    /// Settling, merging, compacting, deleting: work that nobody waits for. It goes on under any load of the others: what it
+    /// leaves undone costs all of them later (T33).
     Merging,
-    /// What a start does before it serves.
+    /// What a start does before it serves: claims, ending the chains before, state that is read back.
     Recovery,
 }
 
@@ -40,8 +43,13 @@ pub(crate) struct Places {
 impl Places {
     /// `total` places, at least one.
     pub(crate) fn new(total: usize, writes: bool) -> Self {
-        let own = Class::ALL.map(|class| total * class.sixteenths(writes) / 16);
-        let common = total.max(1) - own.iter().sum::<usize>();
+        // Where there are fewer than one for each class and one more, all are everybody's.
+        let least = usize::from(total > Class::ALL.len());
+        let own = Class::ALL.map(|class| match class.sixteenths(writes) {
+            0 => 0,
+            part => (total * part / 16).max(least),
+        });
+        let common = total.max(1).saturating_sub(own.iter().sum());
         Self { own: own.map(Semaphore::new), common: Semaphore::new(common) }
     }
 
@@ -108,6 +116,27 @@ mod tests {
             [32, 12, 12, 8]
         );
         assert_eq!(admitted(64, &[(Class::Merging, 1000), (Class::Replay, 1000)]), [24, 16]);
+    }
+
+    #[test]
+    fn however_few_places_there_are_no_class_can_take_the_last_of_another() {
+        for (total, writes) in (Class::ALL.len() + 1..=100).flat_map(|total| [(total, false), (total, true)]) {
+            let guaranteed = |class: &Class| class.sixteenths(writes) > 0;
+            for class in Class::ALL.into_iter().filter(guaranteed) {
+                let places = Places::new(total, writes);
+                let mut held = Vec::new();
+                for other in Class::ALL.into_iter().filter(|other| *other != class) {
+                    while places.has_room(other) {
+                        held.push(places.acquire(other).now_or_never().expect("there is room"));
+                    }
+                }
+                assert!(places.has_room(class), "{class:?} of {total}");
+                while places.has_room(class) {
+                    held.push(places.acquire(class).now_or_never().expect("there is room"));
+                }
+                assert_eq!(held.len(), total, "none is left over");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-pub use options::S3Options;
+pub use options::{Encryption, S3Options, StorageClass};
 
 use crate::{
     Backend, BackendError, ObjectInfo, OpenError, Payload,
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use errors::{During, classify, is_of_empty_object};
 use floe_env::{Env, Mutant, mutated_write};
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    Attribute, AttributeValue, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     aws::AmazonS3,
     list::{PaginatedListOptions, PaginatedListStore},
     path::Path,
@@ -35,6 +35,8 @@ pub struct S3Backend {
     client: AmazonS3,
     /// Empty, or with a slash at its end.
     prefix: String,
+    /// Class of every object, if one was asked for.
+    storage_class: Option<StorageClass>,
     name: String,
 }
 
@@ -52,7 +54,7 @@ impl S3Backend {
     pub async fn open(env: &Env, bucket: &str, prefix: &str, options: &S3Options) -> Result<Self, OpenError> {
         let name = format!("s3://{bucket}/{prefix}");
         let client = options.client(env, bucket, &name).await?;
-        Ok(Self { client, prefix: folder(prefix), name })
+        Ok(Self { client, prefix: folder(prefix), storage_class: options.storage_class, name })
     }
 
     fn path(&self, key: &str) -> Result<Path, BackendError> {
@@ -108,7 +110,8 @@ impl Backend for S3Backend {
     async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
         let payload: PutPayload = body.chunks().iter().cloned().collect();
         let mode = if mutated_write(Mutant::PlainPut, key) { PutMode::Overwrite } else { PutMode::Create };
-        let options = PutOptions { mode, ..PutOptions::default() };
+        let class = self.storage_class.map(|class| (Attribute::StorageClass, AttributeValue::from(class.as_str())));
+        let options = PutOptions { mode, attributes: class.into_iter().collect(), ..PutOptions::default() };
         match self.client.put_opts(&self.path(key)?, payload, options).await {
             Ok(_) => Ok(()),
             Err(error) => Err(classify(During::Create, &error)),

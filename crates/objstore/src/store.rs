@@ -122,6 +122,12 @@ impl Store {
         Self(self.0.clone(), class)
     }
 
+    /// For which class of work this handle is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.1
+    }
+
     /// How fast it has answered of late.
     #[must_use]
     pub fn pace(&self) -> &Pace {
@@ -302,11 +308,14 @@ impl<'a> Tries<'a> {
     async fn attempt<T>(&self, op: Op, sends: u64, receives: u64, call: BoxFuture<'_, Result<T, BackendError>>) -> Result<T, BackendError> {
         let Inner { env, options, metrics, .. } = self.store;
         let places = if matches!(op, Op::Create | Op::Delete) { &self.store.writes } else { &self.store.reads };
-        let patience = self.ends.saturating_sub(env.monotonic());
-        let Ok(_place) = env.timeout(patience, places.acquire(self.class)).await else {
+        let asked = env.monotonic();
+        let patience = self.ends.saturating_sub(asked);
+        let place = env.timeout(patience, places.acquire(self.class)).await;
+        metrics.waited(self.class, env.monotonic().saturating_sub(asked));
+        let Ok(_place) = place else {
             return Err(BackendError::Transient(format!("no free place among the requests under way in {patience:?}")));
         };
-        metrics.began(op, sends);
+        metrics.began(self.class, op, sends);
         let limit = options.attempt_timeout.saturating_add(self.store.allowance(sends.max(receives)));
         let began = env.monotonic();
         let answer = env.timeout(limit, call).await;

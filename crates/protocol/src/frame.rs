@@ -5,12 +5,15 @@
 //! (T41).
 
 use crate::table::Api;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use floe_types::ErrorKind;
 use kafka_wire_core::{DecodeLimits, Decoder, StrBytes};
 
 /// Bytes of the size before each frame.
 pub const SIZE_LEN: usize = 4;
+
+/// A response begins with its size and the id of the request it answers.
+const ADDRESS_LEN: usize = SIZE_LEN + 4;
 
 /// The shortest request: key, version, correlation id, and the length of a client id.
 pub const MIN_REQUEST_LEN: usize = 10;
@@ -145,6 +148,25 @@ impl Frame {
     #[must_use]
     pub fn into_chunks(self) -> Vec<Bytes> {
         self.chunks
+    }
+
+    /// The same answer to another request of the same API and version: the body is shared, not copied.
+    #[must_use]
+    pub fn with_correlation_id(&self, correlation_id: i32) -> Frame {
+        let mut head = BytesMut::with_capacity(ADDRESS_LEN);
+        let mut chunks = vec![Bytes::new()];
+        for chunk in &self.chunks {
+            let mut rest = chunk.clone();
+            head.extend_from_slice(&rest.split_to(rest.len().min(ADDRESS_LEN.saturating_sub(head.len()))));
+            chunks.extend((!rest.is_empty()).then_some(rest));
+        }
+        if let Some(id) = head.get_mut(SIZE_LEN..) {
+            id.copy_from_slice(&correlation_id.to_be_bytes());
+        }
+        if let Some(first) = chunks.first_mut() {
+            *first = head.freeze();
+        }
+        Frame { chunks, len: self.len }
     }
 
     /// One contiguous copy: for tests and small frames.

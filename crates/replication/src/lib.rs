@@ -11,6 +11,7 @@
 //! | `shipping.rs`, `ring.rs`, `shipper.rs` | the owner's side: what is begun, to each standby, from memory or from the WAL's files |
 //! | `quorum.rs` | how far enough disks have the WAL |
 //! | `server.rs`, `standby.rs` | the other side: one stream for each attached WAL, and single questions |
+//! | `choose.rs` | which disks keep copies |
 //! | `peer.rs`, `copies.rs` | asking one broker; recovery's view of all disks |
 //! | `identity.rs`, `wire.rs` | who asks whom, in which version |
 //! | `network.rs` | connections, real or a test's |
@@ -18,6 +19,7 @@
 //! Nothing is safe because of a time limit here: limits decide who is asked again, never what counts. What counts is said by the disk that is named (R2), after
 //! its fsync, and in LSN order (T05).
 
+mod choose;
 mod copies;
 mod error;
 mod identity;
@@ -32,6 +34,7 @@ mod shipping;
 mod standby;
 mod wire;
 
+pub use choose::{Candidate, choose};
 pub use copies::PeerCopies;
 pub use error::{Refusal, ReplicationError};
 pub use identity::{Identity, Me, NEWEST_VERSION, OLDEST_VERSION};

@@ -71,6 +71,8 @@ impl SimFaults {
 pub struct SimCounts {
     pub requests: BTreeMap<StoreOp, u64>,
     pub bytes_written: u64,
+    /// The same by what was written, as its key says: slot, index, pack, page, manifest, ...
+    pub written: BTreeMap<String, u64>,
     pub bytes_read: u64,
     /// By the name of the fault.
     pub faults: BTreeMap<&'static str, u64>,
@@ -351,6 +353,11 @@ impl SimStore {
     }
 }
 
+/// The folder that an object lies in.
+fn folder(key: &str) -> &str {
+    key.rsplit('/').nth(1).unwrap_or(key)
+}
+
 fn fault_name(fault: StoreFault) -> &'static str {
     match fault {
         StoreFault::Before => "before",
@@ -365,7 +372,11 @@ fn fault_name(fault: StoreFault) -> &'static str {
 impl Backend for SimStore {
     async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
         check_key(key)?;
-        self.0.counts.lock().bytes_written += body.len();
+        {
+            let mut counts = self.0.counts.lock();
+            counts.bytes_written += body.len();
+            *counts.written.entry(folder(key).to_owned()).or_default() += body.len();
+        }
         let owned = key.to_owned();
         self.request(StoreOp::Create, key, move |objects| async move { objects.create(&owned, body).await }).await
     }

@@ -35,7 +35,7 @@ fn promises_hold_after_every_step_for_all_seeds() {
     for step in brokers.into_iter().chain(["switch durability", "delete topic", "delete records: done"]) {
         assert!(coverage.steps.get(step).is_some_and(|count| *count > 0), "no seed took the step {step:?}\n{coverage}");
     }
-    for work in ["settled packs", "merged segments", "compacted bytes", "deleted objects"] {
+    for work in ["settled packs", "merged segments", "compacted bytes", "manifest pages", "deleted objects"] {
         assert!(coverage.works.get(work).is_some_and(|count| *count > 0), "no broker did this: {work:?}\n{coverage}");
     }
     for fault in ["disk: pages lost", "disk: failed syncs", "disk: full", "disk: flipped bits", "store: outage", "store: landed late"] {

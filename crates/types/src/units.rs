@@ -30,7 +30,8 @@ const BYTES: [(&str, u64); 8] = [
     ("KB", 1_000),
     ("B", 1),
 ];
-const TIMES: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+// Of two words for one unit the last is shown.
+const TIMES: [(&str, u64); 6] = [("ms", 1), ("s", 1_000), ("min", 60_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 fn parse(text: &str, units: &[(&str, u64)], bare: Option<u64>) -> Option<u64> {
     let text = text.trim();
@@ -110,6 +111,7 @@ mod tests {
         for text in ["250ms", "2s", "5m", "36h", "7d"] {
             assert_eq!(text.parse::<Millis>().map(|v| v.to_string()), Ok(text.into()));
         }
+        assert_eq!("15min".parse::<Millis>().map(|v| v.to_string()), Ok("15m".into()), "both words are used for minutes");
         assert_eq!("0".parse::<ByteSize>().map(|v| v.to_string()), Ok("0B".into()));
     }
 

@@ -35,6 +35,7 @@ resource "aws_instance" "etcd" {
   }
   root_block_device {
     volume_type = "gp3"
+    volume_size = 20
     encrypted   = true
   }
 

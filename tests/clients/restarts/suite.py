@@ -211,7 +211,7 @@ def one(family, command, kind, rounds):
     folder = Path(tempfile.mkdtemp(prefix=f"floe-restarts-{family}-"))
     broker, topic = kind(folder), f"restarts-{family}"
     broker.start()
-    worker_ = None
+    worker_, passed = None, False
     try:
         with_python(CREATE, broker.address, topic, worker.PARTITIONS)
         worker_ = Worker(command, broker.address, topic)
@@ -223,7 +223,7 @@ def one(family, command, kind, rounds):
         worker_.goes_on()
         worker_.finish()
         check(worker_, with_python(READ_ALL, broker.address, topic, worker.PARTITIONS))
-        shutil.rmtree(folder)
+        passed = True
         return worker_
     except BaseException:
         print(f"--- {broker.name}'s log\n{broker.log()}", flush=True)
@@ -233,6 +233,9 @@ def one(family, command, kind, rounds):
             if process:
                 process.kill()
                 process.wait()
+        # Not before: a running broker writes there.
+        if passed:
+            shutil.rmtree(folder)
 
 
 def family_on_all(family, command, full):

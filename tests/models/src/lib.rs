@@ -7,11 +7,15 @@
 //! - [`publishing`]: merges, manifests, retention, compaction and sweeping in one partition across owners.
 //! - [`cleaning`]: a closed chain, its slots and recovery packs, late cleaners.
 //! - [`catalog`]: a topic's deletion and re-creation, with etcd and without.
+//! - [`ownership`]: a partition that moves between incarnations; lost answers, recoverers that race, drains.
+//! - [`handover`]: late manifests of owners that were deposed meanwhile.
+//! - [`reattach`]: standbys that restart and are filled up again.
+//! - [`setback`], [`starts`]: an etcd whose old snapshot was restored: what it says of owners, and the numbers that it gives.
 //! - [`engine`]: the search; it knows nothing of brokers. [`runs`]: all searches by name.
 //!
 //! `cargo test -p floe-models` searches the quick bounds; `cargo run --release -p floe-models -- --full` the larger ones. A rule of docs/ARCHITECTURE.md, or the
-//! code that keeps it, changes here first. What the models left open in the text of the rules: docs/decisions/0001-models.md and
-//! 0002-history-models.md.
+//! code that keeps it, changes here first. What the models left open in the text of the rules: docs/decisions/0001-models.md,
+//! 0002-history-models.md and 0006-cluster-models.md.
 
 pub mod catalog;
 pub mod cleaning;
@@ -19,9 +23,14 @@ pub mod embedded;
 pub mod engine;
 pub mod front;
 pub mod generations;
+pub mod handover;
+pub mod ownership;
 pub mod publishing;
+pub mod reattach;
 pub mod recovery;
 pub mod runs;
+pub mod setback;
+pub mod starts;
 
 /// States that a quick search may visit: the bound on its memory (about 1 GiB).
 pub const QUICK_LIMIT: usize = 8_000_000;

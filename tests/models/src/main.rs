@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Exhaustive searches of Floe's models.
 #[derive(Parser, Debug)]
 struct Arguments {
-    /// The larger bounds: 405 million states, 32 minutes beside other work, 4.1 GiB.
+    /// The larger bounds: 670 million states, 50 minutes beside other work, 4.1 GiB.
     #[arg(long)]
     full: bool,
     /// Break each rule in each quick world of its model and print the shortest way to what breaks.

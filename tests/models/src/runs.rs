@@ -1,6 +1,6 @@
 //! Every search by name, for the command line.
 use crate::engine::{Report, search};
-use crate::{catalog, cleaning, embedded, front, generations, publishing, recovery};
+use crate::{catalog, cleaning, embedded, front, generations, handover, ownership, publishing, reattach, recovery, setback, starts};
 
 /// One search.
 pub struct Run {
@@ -47,6 +47,11 @@ fn all(what: &What) -> Vec<Run> {
     add!(runs, what, publishing, Publishing);
     add!(runs, what, cleaning, Cleaning);
     add!(runs, what, catalog, Catalog);
+    add!(runs, what, ownership, Ownership);
+    add!(runs, what, handover, Handover);
+    add!(runs, what, reattach, Reattach);
+    add!(runs, what, setback, Setback);
+    add!(runs, what, starts, Starts);
     runs
 }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Package, and a program or file that shows that it is there.
-const DEBIAN: [(&str, &str); 7] = [
+const DEBIAN: [(&str, &str); 8] = [
+    ("etcd-server", "etcd"),
     ("git", "git"),
     ("kcat", "kcat"),
     ("make", "make"),

@@ -17,6 +17,8 @@ pub(super) struct Step {
     /// Programs without which it is skipped; see `setup::why_not`.
     pub(super) needs: Vec<String>,
     pub(super) when: When,
+    /// Computes on one core for long, and is run beside the others, most of which wait most of their time.
+    pub(super) beside: bool,
 }
 
 struct Row {
@@ -24,14 +26,19 @@ struct Row {
     command: &'static str,
     needs: &'static str,
     when: When,
+    beside: bool,
 }
 
 const fn row(name: &'static str, command: &'static str, needs: &'static str) -> Row {
-    Row { name, command, needs, when: When::Always }
+    Row { name, command, needs, when: When::Always, beside: false }
 }
 
 const fn full(name: &'static str, command: &'static str) -> Row {
-    Row { name, command, needs: "", when: When::Full }
+    Row { name, command, needs: "", when: When::Full, beside: false }
+}
+
+const fn beside(row: Row) -> Row {
+    Row { beside: true, ..row }
 }
 
 /// Words of commands and needs are separated by blanks.
@@ -42,7 +49,7 @@ const ROWS: &[Row] = &[
     row("lints", "cargo clippy --locked --workspace --all-targets -- -D warnings", "clippy"),
     // Builds the broker, too, before the first test that starts it; alone it would be built a second time, with other features.
     row("tests", "cargo test --locked --workspace --no-fail-fast", ""),
-    full("models, large bounds", "cargo run --locked --release --quiet --package floe-models -- --full"),
+    beside(full("models, large bounds", "cargo run --locked --release --quiet --package floe-models -- --full")),
     full("simulation, 10,000 seeds", "cargo run --locked --quiet --package floe-testkit --bin simulate -- --seeds 10000"),
 ];
 
@@ -54,7 +61,7 @@ pub(super) fn all() -> anyhow::Result<Vec<Step>> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let mut steps: Vec<Step> = ROWS
         .iter()
-        .map(|row| Step { name: row.name.into(), command: words(row.command), needs: words(row.needs), when: row.when })
+        .map(|row| Step { name: row.name.into(), command: words(row.command), needs: words(row.needs), when: row.when, beside: row.beside })
         .collect();
     for (parent, kind) in SUITES {
         let mut folders: Vec<_> = match std::fs::read_dir(root().join(parent)) {
@@ -78,7 +85,7 @@ fn suite(name: String, script: &str, text: &str) -> Step {
     let needs = head().find_map(|line| line.strip_prefix("needs:")).unwrap_or_default();
     let when = if head().any(|line| line == "full") { When::Full } else { When::Always };
     let needs = needs.split_whitespace().map(str::to_owned).collect();
-    Step { name, command: vec!["bash".into(), script.into()], needs, when }
+    Step { name, command: vec!["bash".into(), script.into()], needs, when, beside: false }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::metadata::CLUSTER_OPERATIONS;
 use crate::broker::Broker;
+use crate::peer::Peer;
 use floe_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use floe_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 use floe_protocol::{ErrorCode, message};
@@ -10,7 +11,7 @@ use floe_protocol::{ErrorCode, message};
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
-pub(super) fn handle(broker: &Broker, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+pub(super) fn handle(broker: &Broker, peer: &Peer, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     let refusal = match request.endpoint_type {
         BROKERS => None,
         CONTROLLERS => Some((ErrorCode::MismatchedEndpointType, "this is a broker")),
@@ -20,7 +21,7 @@ pub(super) fn handle(broker: &Broker, request: &DescribeClusterRequest) -> Descr
         let error_message = Some(why.into());
         return message!(DescribeClusterResponse { error_code: code.code(), error_message, endpoint_type: request.endpoint_type });
     }
-    let endpoint = broker.endpoint();
+    let endpoint = broker.endpoint(peer);
     let this =
         message!(DescribeClusterBroker { broker_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
     let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };

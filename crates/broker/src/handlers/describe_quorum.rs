@@ -2,6 +2,7 @@
 //! is the catalog, its offsets are the catalog's versions, and its only voter is this broker.
 
 use crate::broker::Broker;
+use crate::peer::Peer;
 use floe_protocol::messages::describe_quorum_request::TopicData as Asked;
 use floe_protocol::messages::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
 use floe_protocol::messages::{DescribeQuorumRequest, DescribeQuorumResponse};
@@ -9,7 +10,7 @@ use floe_protocol::{ErrorCode, message};
 
 const METADATA: &str = "__cluster_metadata";
 
-pub(super) fn handle(broker: &Broker, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+pub(super) fn handle(broker: &Broker, peer: &Peer, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
     if !asks_for_metadata(&request) {
         return message!(DescribeQuorumResponse { error_message: None, topics: request.topics.into_iter().map(unknown).collect() });
     }
@@ -24,8 +25,8 @@ pub(super) fn handle(broker: &Broker, request: DescribeQuorumRequest) -> Describ
         high_watermark: end,
         current_voters: vec![voter],
     });
-    let endpoint = broker.endpoint();
-    let listener = message!(Listener { name: "PLAINTEXT".into(), host: endpoint.host, port: broker.advertised.port });
+    let endpoint = broker.endpoint(peer);
+    let listener = message!(Listener { name: peer.door.name.as_str().into(), host: endpoint.host, port: peer.door.advertised.port });
     message!(DescribeQuorumResponse {
         error_message: None,
         topics: vec![message!(TopicData { topic_name: METADATA.into(), partitions: vec![partition] })],

@@ -10,6 +10,7 @@ pub(crate) mod session;
 
 use super::Handled;
 use crate::broker::Broker;
+use crate::peer::Peer;
 use floe_log::Registration;
 use floe_protocol::fetch::{FetchResponse, FetchTopic};
 use floe_protocol::messages::FetchRequest;
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 const TOPIC_IDS: i16 = 13;
 
 /// Serves one fetch, waiting as long as the client wants to wait.
-pub(super) async fn handle(broker: &Broker, version: i16, request: FetchRequest) -> Handled {
+pub(super) async fn handle(broker: &Broker, version: i16, peer: &Peer, request: FetchRequest) -> Handled {
     let by_id = version >= TOPIC_IDS;
     let opening = Opening {
         session_id: request.session_id,
@@ -52,7 +53,7 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: FetchRequest)
     let deadline = broker.env.monotonic() + max_wait;
     let plan = Plan::new(broker, terms, &runs);
     let pass = long_poll(broker, &plan, min_bytes, deadline).await;
-    respond(broker, &context, &runs, plan, pass)
+    respond(broker, peer, &context, &runs, plan, pass)
 }
 
 /// Reads until there is enough, something is wrong, or the time is over.
@@ -81,7 +82,7 @@ async fn long_poll(broker: &Broker, plan: &Plan, min_bytes: usize, deadline: Dur
     }
 }
 
-fn respond(broker: &Broker, context: &Context, asked: &[Run], plan: Plan, pass: Pass) -> Handled {
+fn respond(broker: &Broker, peer: &Peer, context: &Context, asked: &[Run], plan: Plan, pass: Pass) -> Handled {
     broker.metrics.fetched(pass.bytes as u64);
     let mut answers = pass.answers.into_iter();
     let topics: Vec<_> = plan
@@ -102,7 +103,7 @@ fn respond(broker: &Broker, context: &Context, asked: &[Run], plan: Plan, pass: 
         },
     };
     let named = topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.current_leader.is_some());
-    let node_endpoints = if named { vec![broker.endpoint()] } else { Vec::new() };
+    let node_endpoints = if named { vec![broker.endpoint(peer)] } else { Vec::new() };
     let response = FetchResponse { session_id, topics, node_endpoints, ..FetchResponse::default() };
-    Handled { response: response.into(), held: pass.held }
+    Handled { reply: response.into(), held: pass.held }
 }

@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::errors::{self, NO_TRANSACTIONS, Refusal};
+use crate::peer::Peer;
 use floe_protocol::messages::find_coordinator_response::Coordinator;
 use floe_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse, StrBytes};
 use floe_protocol::{ErrorCode, message};
@@ -15,7 +16,7 @@ const BATCHED: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
-pub(super) async fn handle(broker: &Broker, version: i16, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+pub(super) async fn handle(broker: &Broker, version: i16, peer: &Peer, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let keys = if version < BATCHED { vec![request.key] } else { request.coordinator_keys };
     let refusal = match request.key_type {
         GROUP => {
@@ -25,18 +26,18 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: FindCoordinat
         TRANSACTION => Some(Refusal::new(ErrorCode::ClusterAuthorizationFailed, NO_TRANSACTIONS)),
         _ => Some(Refusal::new(ErrorCode::InvalidRequest, "no such type of coordinator")),
     };
-    let coordinators = keys.into_iter().map(|key| coordinator(broker, key, refusal.as_ref())).collect();
+    let coordinators = keys.into_iter().map(|key| coordinator(broker, peer, key, refusal.as_ref())).collect();
     message!(FindCoordinatorResponse { coordinators })
 }
 
-fn coordinator(broker: &Broker, key: StrBytes, refusal: Option<&Refusal>) -> Coordinator {
+fn coordinator(broker: &Broker, peer: &Peer, key: StrBytes, refusal: Option<&Refusal>) -> Coordinator {
     match refusal {
         Some(Refusal { code, message }) => {
             let error_message = Some(message.as_str().into());
             message!(Coordinator { key, node_id: -1, port: -1, error_code: code.code(), error_message })
         }
         None => {
-            let endpoint = broker.endpoint();
+            let endpoint = broker.endpoint(peer);
             message!(Coordinator { key, node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port })
         }
     }
@@ -50,16 +51,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn groups_are_found_here_and_everything_else_is_refused_with_a_reason_for_each_key() {
         let broker = World::new(1).broker().await;
+        let peer = Peer::for_tests();
         let ask = |key_type: i8| message!(FindCoordinatorRequest { key_type, coordinator_keys: vec!["a".into(), "b".into()] });
         let shown = |response: FindCoordinatorResponse| -> Vec<_> {
             response.coordinators.iter().map(|c| (c.key.to_string(), c.error_code, c.node_id, c.port)).collect()
         };
-        let found = shown(handle(&broker, 6, ask(GROUP)).await);
+        let found = shown(handle(&broker, 6, &peer, ask(GROUP)).await);
         assert_eq!(found, [("a".into(), 0, 0, 9092), ("b".into(), 0, 0, 9092)]);
-        let refused = shown(handle(&broker, 6, ask(TRANSACTION)).await);
+        let refused = shown(handle(&broker, 6, &peer, ask(TRANSACTION)).await);
         assert_eq!(refused, [("a".into(), 31, -1, -1), ("b".into(), 31, -1, -1)]);
-        assert_eq!(shown(handle(&broker, 6, ask(2)).await)[0].1, 42);
-        let one = handle(&broker, 2, message!(FindCoordinatorRequest { key: "g".into() })).await;
+        assert_eq!(shown(handle(&broker, 6, &peer, ask(2)).await)[0].1, 42);
+        let one = handle(&broker, 2, &peer, message!(FindCoordinatorRequest { key: "g".into() })).await;
         assert_eq!(shown(one), [("g".into(), 0, 0, 9092)]);
     }
 }

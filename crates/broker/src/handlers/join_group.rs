@@ -2,18 +2,18 @@
 
 use crate::broker::Broker;
 use crate::errors;
+use crate::peer::Peer;
 use floe_coordinator::{GroupError, Join, Joined, JoinedMember, Name, Reply, Request};
 use floe_protocol::messages::join_group_response::JoinGroupResponseMember;
 use floe_protocol::messages::{JoinGroupRequest, JoinGroupResponse, StrBytes};
 use floe_protocol::{ErrorCode, RequestHeader, message};
-use std::net::IpAddr;
 
 /// First versions with: a rebalance timeout of its own, ids given ahead of joining, and `skip_assignment`.
 const REBALANCE_TIMEOUT: i16 = 1;
 const MEMBER_ID_REQUIRED: i16 = 4;
 const SKIP_ASSIGNMENT: i16 = 9;
 
-pub(super) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr, request: JoinGroupRequest) -> JoinGroupResponse {
+pub(super) async fn handle(broker: &Broker, header: &RequestHeader, peer: &Peer, request: JoinGroupRequest) -> JoinGroupResponse {
     let (member, join) = (request.member_id.clone(), to_join(broker, header, peer, request));
     let group = join.group.clone();
     match broker.groups.call(&group, Request::Join(join)).await {
@@ -26,7 +26,7 @@ pub(super) async fn handle(broker: &Broker, header: &RequestHeader, peer: IpAddr
     }
 }
 
-fn to_join(broker: &Broker, header: &RequestHeader, peer: IpAddr, request: JoinGroupRequest) -> Join {
+fn to_join(broker: &Broker, header: &RequestHeader, peer: &Peer, request: JoinGroupRequest) -> Join {
     let version = header.version;
     Join {
         group: name(&request.group_id),
@@ -34,7 +34,7 @@ fn to_join(broker: &Broker, header: &RequestHeader, peer: IpAddr, request: JoinG
         instance: request.group_instance_id.as_ref().map(name),
         client_id: header.client_id.as_ref().map_or_else(|| "".into(), name),
         // As Java prints an address without a name.
-        client_host: format!("/{peer}").into(),
+        client_host: format!("/{}", peer.ip).into(),
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms: if version < REBALANCE_TIMEOUT { request.session_timeout_ms } else { request.rebalance_timeout_ms },
         protocol_type: name(&request.protocol_type),

@@ -3,16 +3,23 @@
 //! A topic that is created here is in the catalog and takes records before the answer leaves, so the answer is the
 //! topic, not "try again".
 
+mod kept;
+
+pub(crate) use kept::KeptAnswers;
+
+use super::{Handled, Reply, encode};
 use crate::broker::{Broker, is_internal};
 use crate::errors;
+use crate::peer::Peer;
 use floe_formats::Topic;
 use floe_log::{NewTopic, TopicError};
 use floe_metadata::View;
 use floe_protocol::messages::metadata_request::MetadataRequestTopic;
 use floe_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use floe_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes, Uuid, topic_id, uuid};
-use floe_protocol::{ErrorCode, message};
+use floe_protocol::{ErrorCode, RequestHeader, message};
 use floe_types::{PartitionId, check_topic_name};
+use kept::{Asked, At};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,23 +48,41 @@ pub(super) const fn bits(mut operations: &[i32]) -> i32 {
     bits
 }
 
-pub(super) async fn handle(broker: &Broker, version: i16, request: MetadataRequest) -> MetadataResponse {
-    let wants_operations = request.include_topic_authorized_operations;
-    let mut topics = match request.topics {
-        None => all(broker),
-        Some(topics) if topics.is_empty() && version < EMPTY_IS_NONE => all(broker),
-        Some(topics) => {
+pub(super) async fn handle(broker: &Broker, header: &RequestHeader, peer: &Peer, request: MetadataRequest) -> Handled {
+    let version = header.version;
+    let asked = Asked::new(version, peer, request.include_topic_authorized_operations, request.include_cluster_authorized_operations);
+    match request.topics {
+        Some(topics) if !topics.is_empty() || version >= EMPTY_IS_NONE => {
             let create = broker.settings().auto_create_topics && (version < CREATION_FLAG || request.allow_auto_topic_creation);
-            named(broker, version, topics, create).await
+            let topics = named(broker, version, topics, create).await;
+            respond(broker, peer, &asked, topics).into()
         }
-    };
-    if wants_operations {
+        _ => all(broker, header, peer, asked),
+    }
+}
+
+/// From what is kept, if nothing has changed since.
+fn all(broker: &Broker, header: &RequestHeader, peer: &Peer, asked: Asked) -> Handled {
+    let at = At::now(broker);
+    if let Some(frame) = broker.kept_metadata.get(at, &asked, header.correlation_id) {
+        return Handled { reply: Reply::Encoded(Ok(frame)), held: Vec::new() };
+    }
+    let topics = broker.view().topics().map(|topic| describe(broker, topic)).collect();
+    let encoded = encode(&broker.metrics, header, respond(broker, peer, &asked, topics).into());
+    if let Ok(frame) = &encoded {
+        broker.kept_metadata.keep(at, asked, frame.clone());
+    }
+    Handled { reply: Reply::Encoded(encoded), held: Vec::new() }
+}
+
+fn respond(broker: &Broker, peer: &Peer, asked: &Asked, mut topics: Vec<MetadataResponseTopic>) -> MetadataResponse {
+    if asked.topic_operations {
         topics.iter_mut().filter(|topic| topic.error_code == 0).for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
     }
-    let endpoint = broker.endpoint();
+    let endpoint = broker.endpoint(peer);
     let this =
         message!(MetadataResponseBroker { node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
-    let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };
+    let operations = if asked.cluster_operations { CLUSTER_OPERATIONS } else { i32::MIN };
     message!(MetadataResponse {
         brokers: vec![this],
         cluster_id: Some(broker.cluster()),
@@ -65,10 +90,6 @@ pub(super) async fn handle(broker: &Broker, version: i16, request: MetadataReque
         topics,
         cluster_authorized_operations: operations,
     })
-}
-
-fn all(broker: &Broker) -> Vec<MetadataResponseTopic> {
-    broker.view().topics().map(|topic| describe(broker, topic)).collect()
 }
 
 async fn named(broker: &Broker, version: i16, asked: Vec<MetadataRequestTopic>, create: bool) -> Vec<MetadataResponseTopic> {

@@ -9,6 +9,7 @@ mod groups;
 mod handshake;
 mod hostile;
 mod idempotence;
+mod listeners;
 mod offsets;
 mod partitions;
 mod produce;

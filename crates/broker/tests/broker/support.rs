@@ -58,7 +58,12 @@ impl World {
     pub(crate) async fn start_with(&self, config: BrokerConfig, options: EngineOptions) -> TestBroker {
         let env = Env::real();
         let server = Server::bind(env.clone(), "127.0.0.1:0", None, config).await.expect("a free port");
-        let (addr, metrics) = (server.local_addr().expect("bound"), server.metrics().clone());
+        self.start_on(env, server, options).await
+    }
+
+    /// With listeners of the test's own; the client dials the first.
+    pub(crate) async fn start_on(&self, env: Env, server: Server, options: EngineOptions) -> TestBroker {
+        let (addr, metrics) = (server.local_addrs().expect("bound")[0].1, server.metrics().clone());
         let store = Store::new(env.clone(), self.backend.clone(), StoreOptions::default());
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(self.folder.path().to_path_buf()));
         let engine = Engine::open(env.clone(), store, disk, options).await.expect("the engine opens");
@@ -84,7 +89,12 @@ impl TestBroker {
     }
 
     pub(crate) async fn client(&self) -> Client {
-        let stream = net::connect(&self.addr.to_string()).await.expect("the broker listens");
+        self.client_of(self.addr).await
+    }
+
+    /// A client that comes in by another listener than the first.
+    pub(crate) async fn client_of(&self, addr: SocketAddr) -> Client {
+        let stream = net::connect(&addr.to_string()).await.expect("the broker listens");
         Client { stream, correlation: 0, env: self.env.clone() }
     }
 

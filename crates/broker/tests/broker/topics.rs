@@ -4,13 +4,16 @@ use crate::support::{Client, TestBroker, batch, values};
 use floe_broker::BrokerConfig;
 use floe_broker::topic_config::TOPIC_SETTINGS;
 use floe_protocol::message;
+use floe_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use floe_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use floe_protocol::messages::create_topics_response::CreatableTopicResult;
 use floe_protocol::messages::delete_topics_request::DeleteTopicState;
 use floe_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use floe_protocol::messages::metadata_request::MetadataRequestTopic;
 use floe_protocol::messages::metadata_response::MetadataResponseTopic;
-use floe_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest, Uuid};
+use floe_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest, Uuid,
+};
 
 fn topic(name: &str, partitions: i32, replicas: i16) -> CreatableTopic {
     message!(CreatableTopic { name: name.into(), num_partitions: partitions, replication_factor: replicas })
@@ -310,4 +313,47 @@ async fn the_brokers_settings_are_described_and_unknown_resources_refused() {
         let response = client.call(4, &describe(kind, name, None)).await;
         assert_eq!(response.results[0].error_code, code, "{kind} {name}");
     }
+}
+
+/// Names and partitions of all topics, as one version tells them.
+async fn all_topics(client: &mut Client, version: i16) -> Vec<(String, usize)> {
+    let topics = if version == 0 { Some(Vec::new()) } else { None };
+    let answer = client.call(version, &message!(MetadataRequest { topics })).await;
+    let told = answer.topics.iter().map(|topic| (topic.name.clone().unwrap_or_default().to_string(), topic.partitions.len()));
+    assert!(
+        answer
+            .topics
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .all(|partition| partition.leader_id == answer.controller_id || version == 0)
+    );
+    told.collect()
+}
+
+#[tokio::test]
+async fn the_answer_for_all_topics_follows_every_change() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    let mut other = broker.client().await;
+    let versions = [0, 1, 8, 9, 12, 13];
+    for expected in [1, 2] {
+        client.create_topic(&format!("t{expected}"), expected, &[]).await;
+        let want: Vec<_> = (1..=expected).map(|n| (format!("t{n}"), usize::try_from(n).unwrap())).collect();
+        // Twice, and by two connections whose requests have other ids: most of these are kept answers.
+        for version in versions.into_iter().chain(versions) {
+            assert_eq!(all_topics(&mut client, version).await, want);
+            assert_eq!(all_topics(&mut other, version).await, want);
+        }
+    }
+    let more = message!(CreatePartitionsTopic { name: "t1".into(), count: 5, assignments: None });
+    let grown = client.call(3, &message!(CreatePartitionsRequest { topics: vec![more], timeout_ms: 10_000 })).await;
+    assert_eq!(grown.results[0].error_code, 0);
+    assert_eq!(all_topics(&mut client, 12).await, [("t1".to_owned(), 5), ("t2".to_owned(), 2)]);
+    let gone = client.call(5, &message!(DeleteTopicsRequest { topic_names: vec!["t2".into()], timeout_ms: 10_000 })).await;
+    assert_eq!(gone.responses[0].error_code, 0);
+    assert_eq!(all_topics(&mut other, 12).await, [("t1".to_owned(), 5)]);
+    let operations = message!(MetadataRequest { topics: None, include_topic_authorized_operations: true });
+    assert!(client.call(12, &operations).await.topics[0].topic_authorized_operations > 0);
+    assert!(client.call(12, &message!(MetadataRequest { topics: None })).await.topics[0].topic_authorized_operations < 0);
+    broker.stop().await;
 }

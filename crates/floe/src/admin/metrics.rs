@@ -41,6 +41,12 @@ impl Collector for EngineCollector {
             None,
             status.disk_stalled_ms,
         )?;
+        gauge(
+            "log_stopped",
+            "Settling, merging, compaction, retention or deletion of a partition, stopped because of damage",
+            None,
+            status.stopped as u64,
+        )?;
         gauge("log_cache", "Blocks of the store held in memory", Some(Unit::Bytes), status.cached_bytes)?;
         gauge("log_cache_ahead", "Of those, blocks read ahead of consumers", Some(Unit::Bytes), status.cached_ahead_bytes)?;
         gauge("log_disk_cache", "Blocks of the store held on the disk", Some(Unit::Bytes), status.disk_cached_bytes)?;

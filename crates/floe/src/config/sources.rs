@@ -126,9 +126,10 @@ fn flatten(table: &toml::Table, prefix: &str, name: &str, values: &mut BTreeMap<
             }
             Value::String(text) => text.clone(),
             Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
             Value::Boolean(truth) => truth.to_string(),
-            Value::Float(_) | Value::Datetime(_) | Value::Array(_) => {
-                return Err(Refused(format!("{name}: {key}: must be text, a whole number, true or false")));
+            Value::Datetime(_) | Value::Array(_) => {
+                return Err(Refused(format!("{name}: {key}: must be text, a number, true or false")));
             }
         };
         if values.insert(key.clone(), text).is_some() {

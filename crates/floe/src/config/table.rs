@@ -145,11 +145,10 @@ own! {
         c => c.server.data.as_ref().map(|path| path.display().to_string()), v => c.server.data, text(v).map(|v| v.map(Into::into));
     "store", "Object store: file:///path, s3://bucket/prefix or memory://. Default: the folder store in the data directory.",
         c => c.server.store.as_ref().map(ToString::to_string), v => c.server.store, read(v).map(Some);
-    "listen", "Address of the Kafka listener. A loopback address, unless insecure is set.",
-        c => Some(c.server.listen.clone()), v => c.server.listen, super::host_and_port(v).map(|_| v.to_owned());
-    "advertise", "Address that clients are told to dial. Default: the one that was bound.",
-        c => c.server.advertise.as_ref().map(|a| if a.host.contains(':') { format!("[{}]:{}", a.host, a.port) } else { format!("{}:{}", a.host, a.port) }),
-        v => c.server.advertise, read(v).map(Some);
+    "listen", "Addresses of the Kafka listeners: [NAME=]HOST:PORT, separated by commas. Loopback addresses, unless insecure is set.",
+        c => Some(c.server.listen.to_string()), v => c.server.listen, read(v);
+    "advertise", "What clients of a listener are told to dial: [NAME=]HOST:PORT, separated by commas. Default: the address that was bound.",
+        c => c.server.advertise.as_ref().map(ToString::to_string), v => c.server.advertise, read(v).map(Some);
     "admin", "Address of /metrics, /healthz, /readyz and /status. A loopback address, unless insecure is set.",
         c => Some(c.server.admin.clone()), v => c.server.admin, super::host_and_port(v).map(|_| v.to_owned());
     "insecure", "Allow listeners that others can reach, without encryption and authentication.",
@@ -176,9 +175,9 @@ own! {
         c => Some(c.engine.block_codec.to_string()), v => c.engine.block_codec, read(v);
     "floe.upload.window", "Uploads under way at once.",
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
-    "floe.index.every.slots", "Objects with records between two indexes: bounds how many are read when a broker takes over.",
+    "floe.index.every.slots", "Objects with records between two indexes, sixteen times as many where an index is large: bounds how many are read when a broker takes over.",
         c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
-    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory.",
+    "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory, compressed.",
         c => show_bytes(c.engine.settle_bytes), v => c.engine.settle_bytes, bytes(v);
     "floe.settle.age.ms", "Age at which less than that is merged, too.",
         c => show_time(c.engine.settle_age), v => c.engine.settle_age, millis(v).map(Into::into);
@@ -202,12 +201,18 @@ own! {
         c => c.disk_cache_bytes.and_then(show_bytes), v => c.disk_cache_bytes, bytes(v).map(Some);
     "floe.drain.timeout.ms", "Time that a drain may take after SIGTERM before the broker gives up on it.",
         c => Some(c.server.drain_timeout.to_string()), v => c.server.drain_timeout, millis(v);
-    "floe.idle.exit.ms", "Time without client traffic after which the broker drains and ends with code 0. 0: never.",
+    "floe.idle.exit.ms", "Time without client traffic, such as 15min, after which the broker drains and ends with code 0. 0: never.",
         c => Some(c.server.idle_exit.to_string()), v => c.server.idle_exit, millis(v);
     "floe.idle.exit.polls", "Whether fetches that find nothing are traffic: false lets a broker end under consumers that only wait; they reconnect when it is back.",
         c => Some(c.server.idle_exit_polls.to_string()), v => c.server.idle_exit_polls, boolean(v);
-    "price.gib.month", "What the store asks for a GiB in a month, in any currency: floe du reckons with it.",
-        c => Some(c.server.price_gib_month.to_string()), v => c.server.price_gib_month, read(v);
+    "price.gib.month", "What the store asks for a GiB in a month, in any currency: floe du reckons with it. Default: S3 Standard, us-east-1, in dollars.",
+        c => Some(c.server.prices.gib_month.to_string()), v => c.server.prices.gib_month, read(v);
+    "price.prefixes", "The same for objects whose keys begin otherwise, such as those that a rule of the bucket moves to a cheaper storage class: PREFIX=PRICE, separated by commas, such as topic/=0.0125. The longest prefix counts.",
+        c => c.server.prices.prefixes.shown(), v => c.server.prices.prefixes, read(v);
+    "price.put.thousand", "What the store asks for a thousand requests that write or list.",
+        c => Some(c.server.prices.put_thousand.to_string()), v => c.server.prices.put_thousand, read(v);
+    "price.get.thousand", "What the store asks for a thousand requests that read.",
+        c => Some(c.server.prices.get_thousand.to_string()), v => c.server.prices.get_thousand, read(v);
     "s3.endpoint", "URL of an S3-compatible server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS itself.",
         c => c.s3.endpoint.clone(), v => c.s3.endpoint, text(v);
     "s3.region", "Region. Default: AWS_REGION, or the AWS profile's.",
@@ -220,6 +225,18 @@ own! {
         _c => None, v => _c.s3.secret_access_key, text(v);
     "s3.session.token", "Token of temporary credentials. Never shown.",
         _c => None, v => _c.s3.session_token, text(v);
+    "s3.encryption", "How the store encrypts objects: AES256, aws:kms or aws:kms:dsse. Default: as the bucket says.",
+        c => c.s3.encryption.map(|v| v.to_string()), v => c.s3.encryption, read(v).map(Some);
+    "s3.kms.key.id", "Key of aws:kms and aws:kms:dsse, by id or ARN. Default: AWS's own key for S3.",
+        c => c.s3.kms_key_id.clone(), v => c.s3.kms_key_id, text(v);
+    "s3.bucket.key", "Whether S3 asks KMS once for many objects. Default: as the bucket says.",
+        c => c.s3.bucket_key.map(|v| v.to_string()), v => c.s3.bucket_key, boolean(v).map(Some);
+    "s3.storage.class", "Class of every object: STANDARD, INTELLIGENT_TIERING, STANDARD_IA, ONEZONE_IA, GLACIER_IR, REDUCED_REDUNDANCY or EXPRESS_ONEZONE. Default: the bucket's.",
+        c => c.s3.storage_class.map(|v| v.to_string()), v => c.s3.storage_class, read(v).map(Some);
+    "s3.request.payer", "Whether requests say that their sender pays for them, as some buckets demand.",
+        c => Some(c.s3.request_payer.to_string()), v => c.s3.request_payer, boolean(v);
+    "s3.ca.bundle", "File of certificates (PEM) that are trusted beside the system's. Default: AWS_CA_BUNDLE.",
+        c => c.s3.ca_bundle.as_ref().map(|path| path.display().to_string()), v => c.s3.ca_bundle, text(v).map(|v| v.map(Into::into));
     "s3.connect.timeout.ms", "Time to connect to the store.",
         c => Some(c.s3.connect_timeout.to_string()), v => c.s3.connect_timeout, millis(v);
     "s3.request.timeout.ms", "A backstop for one request with its body.",

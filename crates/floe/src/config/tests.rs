@@ -51,10 +51,20 @@ fn bad_units_are_refused_with_the_key() {
         ("listen", "9092", "not host:port"),
         ("floe.durability", "replicated", "needs a cluster"),
         ("log.format", "xml", "neither text nor json"),
+        ("s3.storage.class", "DEEP_ARCHIVE", "is not one of STANDARD"),
+        ("s3.encryption", "rot13", "is not one of AES256"),
         ("message.max.bytes", "lots", "a size such as"),
     ] {
         let said = refusal(&Layers { command_line: pairs(&[(key, value)]), ..Layers::default() });
         assert!(said.starts_with(&format!("command line: {key}: ")) && said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn times_are_given_as_people_write_them() {
+    for (text, ms) in [("15min", 900_000), ("15m", 900_000), ("900s", 900_000), ("900000", 900_000)] {
+        let config = load(&Layers { command_line: pairs(&[("floe.idle.exit.ms", text)]), ..Layers::default() }).unwrap();
+        assert_eq!(config.server.idle_exit.0, ms, "{text}");
     }
 }
 
@@ -88,6 +98,24 @@ fn a_listener_that_others_reach_needs_the_word_insecure() {
 }
 
 #[test]
+fn each_listener_is_checked_and_may_have_an_address_for_its_clients() {
+    let load_with = |of: &[(&str, &str)]| {
+        load(&Layers { command_line: pairs(&[&[("insecure", "true")], of].concat()), ..Layers::default() })
+            .map_err(|error| error.to_string())
+    };
+    let both = [("listen", "internal=10.0.0.1:9092,external=0.0.0.0:9094"), ("advertise", "external=kafka.example:443")];
+    let config = load_with(&both).unwrap();
+    assert_eq!(config.server.listen.to_string(), both[0].1);
+    assert_eq!(config.server.advertise.unwrap().to_string(), both[1].1);
+    let why = load_with(&[both[0]]).expect_err("external is everywhere");
+    assert_eq!(why, "advertise: must be set (HOST:PORT that clients can dial) for external, which listens on all addresses");
+    let why = load_with(&[("listen", "a=127.0.0.1:1"), ("advertise", "b=h:1")]).expect_err("no such listener");
+    assert_eq!(why, "advertise: there is no listener b");
+    let exposed = Layers { command_line: pairs(&[("listen", "127.0.0.1:1,b=10.0.0.1:2")]), ..Layers::default() };
+    assert!(refusal(&exposed).starts_with("listen: 10.0.0.1:2 is not a loopback address"));
+}
+
+#[test]
 fn a_file_may_use_dotted_keys_or_tables_and_units() {
     let text = "num.partitions = 3\n\"broker.id\" = 7\ninsecure = true\n[floe]\nflush.bytes = \"32MiB\"\n[s3]\nregion = \"eu-west-1\"\n";
     let config = load(&Layers { file: parse_file(text, "f").unwrap(), ..Layers::default() }).unwrap();
@@ -106,6 +134,9 @@ fn what_is_dumped_reads_back_to_the_same() {
         ("floe.flush.bytes", "3MiB"),
         ("floe.durability", "local"),
         ("s3.path.style", "true"),
+        ("s3.encryption", "aws:kms"),
+        ("s3.bucket.key", "false"),
+        ("s3.storage.class", "STANDARD_IA"),
         ("s3.access.key.id", "key"),
         ("s3.secret.access.key", "sesame"),
         ("log.message.timestamp.type", "LogAppendTime"),

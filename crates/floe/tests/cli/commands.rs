@@ -215,6 +215,30 @@ fn verify_says_clean_and_its_code_says_when_not() {
 }
 
 #[test]
+fn t30_a_consumer_is_told_of_damage_and_the_log_says_of_which_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    assert!(produce_to(&broker.kafka(), "a", "x\ny\n").status.success());
+    broker.drain();
+    let is_pack = |path: &String| path.contains("/slot/") && std::fs::metadata(path).is_ok_and(|m| m.len() > 100);
+    let slot = files(&folder.path().join("store")).into_iter().find(is_pack).expect("a drain flushes");
+    let mut bytes = std::fs::read(&slot).unwrap();
+    bytes[70] ^= 1;
+    std::fs::write(&slot, bytes).unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    assert!(produce_to(&broker.kafka(), "a", "new\n").status.success(), "the partition takes records all the same");
+    let consume = |from: &str| run(&["consume", "a", "--from", from, "--count", "1", "--bootstrap", &broker.kafka()]);
+    let refused = consume("beginning");
+    assert!(!refused.status.success() && stderr(&refused).contains("CORRUPT_MESSAGE"), "{}", stderr(&refused));
+    let behind = consume("offset:2");
+    assert!(stdout(&behind).contains("new"), "{}", stderr(&behind));
+    broker.signal("TERM");
+    let (_, _, log) = broker.wait();
+    let line = log.lines().find(|line| line.contains("records cannot be read")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("offsets 0..2 of partition") && line.contains("/slot/") && line.contains("topic=\"a\""), "{line}");
+}
+
+#[test]
 fn what_topics_take_and_what_nobody_needs_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(folder.path(), &[]);
@@ -226,7 +250,8 @@ fn what_topics_take_and_what_nobody_needs_is_shown() {
     let topics: Vec<&Value> = used["topics"].as_object().expect("by id").values().collect();
     assert!(topics.iter().any(|topic| topic["name"] == "kept" && topic["shared_bytes"].as_u64() > Some(50)), "{used}");
     assert!(used["month"].as_f64() > Some(0.1), "{used}");
-    assert!(good(&["du", "--store", &store]).contains(" kept "), "a table for people");
+    let shown = good(&["du", "--store", &store]);
+    assert!(shown.contains(" kept ") && shown.contains("A MONTH") && shown.contains("READ ONCE"), "a table for people: {shown}");
     let none: Value = serde_json::from_str(&good(&["gc", "--dry-run", "--store", &store, "--json"])).unwrap();
     assert_eq!(none["unneeded"].as_array().map(Vec::len), Some(0), "{none}");
     // What a broker whose upload came too late has left behind the stop.
@@ -239,6 +264,58 @@ fn what_topics_take_and_what_nobody_needs_is_shown() {
     assert!(shown.contains("behind the stop") && shown.contains("1 objects"), "{shown}");
     let refused = run(&["gc", "--store", &store]);
     assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+}
+
+#[test]
+fn what_a_topic_costs_follows_the_price_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &[]);
+    assert!(produce_to(&broker.kafka(), "large", &"many words, many more than the other has\n".repeat(2_000)).status.success());
+    assert!(produce_to(&broker.kafka(), "small", "few words\n").status.success());
+    broker.drain();
+    let store = format!("file://{}", folder.path().join("store").display());
+    let prices = folder.path().join("prices.toml");
+    let du = |table: &str| -> Value {
+        std::fs::write(&prices, table).unwrap();
+        serde_json::from_str(&good(&["du", "--store", &store, "--json", "--config", &prices.display().to_string()])).unwrap()
+    };
+    let topic =
+        |used: &Value, name: &str| used["topics"].as_object().unwrap().values().find(|topic| topic["name"] == name).unwrap().clone();
+    let gib = f64::from(1 << 30);
+    let bytes = |topic: &Value| topic["own_bytes"].as_f64().unwrap() + topic["shared_bytes"].as_f64().unwrap();
+    let near = |found: &Value, expected: f64| (found.as_f64().unwrap() - expected).abs() <= 1e-9 * expected.abs();
+
+    let used = du("price.gib.month = 2.5\nprice.put.thousand = 1000\nprice.get.thousand = 2000\n");
+    let (large, small) = (topic(&used, "large"), topic(&used, "small"));
+    for topic in [&large, &small] {
+        assert!(bytes(topic) > 0.0 && near(&topic["month"], bytes(topic) / gib * 2.5), "{topic}");
+        let objects = topic["objects"].as_f64().unwrap() + topic["shared_objects"].as_f64().unwrap();
+        assert!(objects > 0.0 && near(&topic["written"], objects), "{topic}");
+        assert!(topic["reads"].as_u64() >= Some(2) && near(&topic["read_once"], 2.0 * topic["reads"].as_f64().unwrap()), "{topic}");
+    }
+    assert!(bytes(&large) > bytes(&small) && large["month"].as_f64() > small["month"].as_f64());
+    assert!(near(&used["month"], used["bytes"].as_f64().unwrap() / gib * 2.5), "{used}");
+    assert!(near(&used["written"], used["objects"].as_f64().unwrap()), "{used}");
+
+    // By prefix: the records lie in slots, which are the chain's.
+    let used = du("[price]\ngib.month = 0\nprefixes = \"chain/=7, topic/=1\"\n");
+    let large = topic(&used, "large");
+    assert!(near(&large["month"], bytes(&large) / gib * 7.0), "{large}");
+    assert!(used["month"].as_f64() > large["month"].as_f64(), "indexes and the like are the chain's as well: {used}");
+    let used = du("[price]\ngib.month = 3\nprefixes = \"chain/=0\"\n");
+    assert!(topic(&used, "large")["month"].as_f64() == Some(0.0) && used["month"].as_f64() > Some(0.0), "{used}");
+
+    for (setting, says) in [
+        ("price.prefixes=chain", "price.prefixes: \"chain\" is not PREFIX=PRICE"),
+        ("price.prefixes=chains/=1", "price.prefixes: no key begins with \"chains/\""),
+        ("price.prefixes=chain/=dear", "price.prefixes: chain/: \"dear\" is not a number"),
+        ("price.put.thousand=-1", "price.put.thousand: \"-1\" is no price"),
+        ("price.get.thousands=1", "did you mean price.get.thousand?"),
+    ] {
+        let refused = run(&["du", "--store", &store, "-o", setting]);
+        assert_eq!(refused.status.code(), Some(code::REFUSED), "{setting}");
+        assert!(stderr(&refused).contains(says), "{setting}: {}", stderr(&refused));
+    }
 }
 
 #[test]

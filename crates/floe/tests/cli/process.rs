@@ -74,7 +74,8 @@ impl Broker {
         Ok(Broker { child, out, ready })
     }
 
-    fn word_after(&self, word: &str) -> String {
+    /// What the ready line says behind a word.
+    pub(crate) fn word_after(&self, word: &str) -> String {
         let rest = self.ready.split_once(word).unwrap_or_else(|| panic!("no {word:?} in {:?}", self.ready)).1;
         rest.split([',', '\n']).next().unwrap_or_default().trim().to_owned()
     }

@@ -138,3 +138,18 @@ fn produce(broker: &Broker, topic: &str, lines: &str) {
     let output = crate::commands::produce_to(&broker.kafka(), topic, lines);
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+#[test]
+fn several_listeners_serve_the_same_log_and_tell_their_own_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &["--listen", "127.0.0.1:0", "--listen", "other=127.0.0.1:0"]);
+    let other = broker.word_after("other ");
+    good(&["topic", "create", "t", "-b", &broker.kafka()]);
+    assert!(good(&["topic", "list", "-b", &other, "--json"]).contains("\"t\""));
+    // Produced and consumed by what the leader's address is said to be there.
+    let input = folder.path().join("input");
+    std::fs::write(&input, "by the other door\n").unwrap();
+    good(&["produce", "t", "-b", &other, "--file", &input.display().to_string()]);
+    assert_eq!(good(&["consume", "t", "-b", &broker.kafka(), "--from", "beginning", "-e"]), "by the other door\n");
+    broker.drain();
+}

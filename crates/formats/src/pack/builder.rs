@@ -187,6 +187,29 @@ impl PackBuilder {
         Ok(())
     }
 
+    /// Lets the segment that was added last go on with batches that follow it; only their blocks are kept in memory,
+    /// compressed.
+    ///
+    /// # Errors
+    /// As [`PackBuilder::extend_segment`], but for the end, which moves.
+    pub fn continue_segment(&mut self, batches: &[BatchSlice]) -> Result<(), FormatError> {
+        let segment = self.segments.last().ok_or(FormatError::Unencodable { what: "pack segment", problem: "it was not begun" })?;
+        let end_offset = check_batches(segment.end_offset, batches)?;
+        let blocks = self.append(batches)?;
+        self.count(batches, blocks);
+        if let Some(segment) = self.segments.last_mut() {
+            segment.end_offset = end_offset;
+        }
+        Ok(())
+    }
+
+    /// Sets what the segment that was added last says beside its batches: known once all of it was read.
+    pub fn tell_of_segment(&mut self, events: Vec<PartitionEvent>, producers: Vec<ProducerUpdate>) {
+        if let Some(segment) = self.segments.last_mut() {
+            (segment.events, segment.producers) = (events, producers);
+        }
+    }
+
     /// Counts batches that were appended in the last segment.
     fn count(&mut self, batches: &[BatchSlice], blocks: Vec<Block>) {
         let Some(segment) = self.segments.last_mut() else { return };

@@ -2,16 +2,18 @@
 
 use crate::samples;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, PackFooter, Replica, Seal, Stop, WalFileHeader,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, Mark, Replica, PackFooter, Seal, Stop,
+    WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
+    etcd::{BrokerEntry, CatalogEntry, CleanerEntry, ClusterEntry, CounterEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry},
 };
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 13] = [
+const ROOTS: [&TypeDoc; 24] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -20,11 +22,22 @@ const ROOTS: [&TypeDoc; 13] = [
     End::DOC,
     Index::DOC,
     Manifest::DOC,
+    ManifestPage::DOC,
     DiskIdentity::DOC,
     Seal::DOC,
     Replica::DOC,
     WalFileHeader::DOC,
     EntryHeader::DOC,
+    Mark::DOC,
+    ClusterEntry::DOC,
+    BrokerEntry::DOC,
+    IncarnationEntry::DOC,
+    Life::DOC,
+    OwnerEntry::DOC,
+    CatalogEntry::DOC,
+    CounterEntry::DOC,
+    CleanerEntry::DOC,
+    MarkEntry::DOC,
 ];
 
 /// Tables of `doc` and of all that it holds, each once.

@@ -18,6 +18,7 @@ fn any_key() -> impl Strategy<Value = Key> {
     prop_oneof![
         Just(Key::Cluster),
         number().prop_map(|version| Key::Catalog { version }),
+        number().prop_map(|number| Key::Mark { number }),
         (incarnation(), any::<u32>()).prop_map(|(incarnation, g)| Key::Claim { incarnation, generation: Generation(g) }),
         (incarnation(), number()).prop_map(|(incarnation, n)| Key::Slot { incarnation, slot: SlotNumber(n) }),
         (incarnation(), incarnation(), any::<u32>()).prop_map(|(incarnation, by, number)| Key::Recovery { incarnation, by, number }),
@@ -25,6 +26,11 @@ fn any_key() -> impl Strategy<Value = Key> {
         (incarnation(), number()).prop_map(|(incarnation, number)| Key::Index { incarnation, number }),
         (strategies::partition(), number()).prop_map(|(partition, version)| Key::Manifest { partition, version }),
         (strategies::partition(), 0..=i32::MAX, any::<u128>()).prop_map(|(partition, epoch, id)| Key::OwnPack {
+            partition,
+            epoch,
+            ulid: Ulid(id)
+        }),
+        (strategies::partition(), 0..=i32::MAX, any::<u128>()).prop_map(|(partition, epoch, id)| Key::Page {
             partition,
             epoch,
             ulid: Ulid(id)
@@ -38,6 +44,7 @@ fn keys_look_as_documented() {
     let spelled = [
         (keys::cluster(), "cluster"),
         (keys::catalog(1), "catalog/fffffffffffffffe"),
+        (keys::mark(1), "mark/fffffffffffffffe"),
         (keys::claim(Incarnation(7), Generation(2)), "chain/fffffffffffffff8/claim/fffffffffffffffd"),
         (keys::slot(Incarnation(7), SlotNumber(26)), "chain/fffffffffffffff8/slot/000000000000001a"),
         (keys::recovery(Incarnation(7), Incarnation(8), 1), "chain/fffffffffffffff8/recovery/0000000000000008-0000000000000001"),
@@ -47,6 +54,10 @@ fn keys_look_as_documented() {
         (
             keys::own_pack(partition, 7, Ulid(0xabc)),
             "topic/01920000-0000-7000-8000-000000000001/0000000000000003/pack/0000000000000007-00000000000000000000000000000abc",
+        ),
+        (
+            keys::page(partition, 7, Ulid(0xabc)),
+            "topic/01920000-0000-7000-8000-000000000001/0000000000000003/page/0000000000000007-00000000000000000000000000000abc",
         ),
     ];
     for (key, expected) in spelled {
@@ -147,6 +158,7 @@ proptest! {
             (keys::chain_prefix(i), keys::chains_prefix()),
             (keys::manifest(partition, n), keys::manifests_prefix(partition)),
             (keys::own_pack(partition, 7, Ulid(n.into())), keys::own_packs_prefix(partition)),
+            (keys::page(partition, 7, Ulid(n.into())), keys::pages_prefix(partition)),
             (keys::partition_prefix(partition), keys::topic_prefix(partition.topic)),
             (keys::topic_prefix(partition.topic), keys::topics_prefix()),
         ];

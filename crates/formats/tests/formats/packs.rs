@@ -6,8 +6,8 @@ use crate::{
 };
 use bytes::Bytes;
 use floe_formats::{
-    Block, BlockCodec, FormatError, PackBuilder, PackKind, PackRef, PackTail, TRAILER_LEN, decode_footer, decode_tail, open_block,
-    verify_pack,
+    Block, BlockCodec, FormatError, PackBuilder, PackKind, PackRef, PackTail, SegmentMeta, TRAILER_LEN, decode_footer, decode_tail,
+    open_block, verify_pack,
 };
 use floe_records::Batches;
 use floe_types::{ErrorKind, Incarnation, SlotNumber};
@@ -74,6 +74,27 @@ fn t38_a_segment_that_was_begun_stands_for_its_range_whatever_batches_it_gets() 
     assert_eq!(verify_pack(&whole(&built)).map(|(_, footer)| footer), Ok(built.footer.clone()));
     let alone = PackBuilder::new(WRITER, PackKind::Shared, Incarnation(7), None).extend_segment(&[]);
     assert_eq!(alone.map_err(|error| error.kind()), Err(ErrorKind::Bug), "none was begun");
+}
+
+#[test]
+fn a_segment_that_goes_on_is_the_same_as_one_that_came_at_once() {
+    let batches = [slice(3, 7, 2, b"aa"), slice(5, 7, 1, b"bb"), slice(9, 7, 3, b"cc")];
+    let small = || builder().block_target(1);
+    let mut once = small();
+    once.add_segment(meta(0, 3), batches.to_vec()).expect("in order");
+    let (mut steps, whole_meta) = (small(), meta(0, 3));
+    let [first, rest @ ..] = &batches;
+    let bare = SegmentMeta { events: vec![], producers: vec![], ..whole_meta.clone() };
+    steps.add_segment(bare, vec![first.clone()]).expect("one batch");
+    for batch in rest {
+        steps.continue_segment(std::slice::from_ref(batch)).expect("it follows");
+    }
+    let refused = steps.continue_segment(&batches[..1]).map_err(|error| error.kind());
+    assert_eq!(refused, Err(ErrorKind::Bug), "it does not follow");
+    steps.tell_of_segment(whole_meta.events, whole_meta.producers);
+    let built = |pack: PackBuilder| whole(&pack.finish(None, SlotNumber(0)).expect("small"));
+    assert_eq!(built(steps), built(once));
+    assert_eq!(small().continue_segment(&batches).map_err(|error| error.kind()), Err(ErrorKind::Bug), "none was begun");
 }
 
 #[test]

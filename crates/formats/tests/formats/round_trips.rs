@@ -46,6 +46,10 @@ proptest! {
         reads_back(&writer, &object)?;
     }
     #[test]
+    fn a_manifest_page_reads_back(writer in strategies::writer(), object in strategies::manifest_page()) {
+        reads_back(&writer, &object)?;
+    }
+    #[test]
     fn a_disk_identity_reads_back(writer in strategies::writer(), object in strategies::disk_identity()) {
         reads_back(&writer, &object)?;
     }

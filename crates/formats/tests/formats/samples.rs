@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use floe_formats::{
     BatchSlice, BlockCodec, BuiltPack, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity,
-    End, EntryHeader, EpochStart, FormatError, Index, Manifest, Mode, Object, PackBuilder, PackKind, PackRef, PartitionEvent,
-    PartitionIndex, ProducerBatch, ProducerUpdate, Replica, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind,
-    WalPosition, Writer, decode, encode, verify_pack, wal_entry,
+    End, EntryHeader, EpochStart, FormatError, Index, Manifest, ManifestPage, Mark, Replica, Mode, Object, PackBuilder, PackKind, PackRef,
+    PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader,
+    WalKind, WalPosition, Writer, decode, encode, verify_pack, wal_entry,
 };
 use floe_records::BatchHeader;
 use floe_types::{
@@ -74,13 +74,16 @@ pub(crate) fn all() -> Vec<Sample> {
         object("claim-local-v1", Claim { wal: WalKind::Local, previous_end: None, generation: Generation(0), ..claim() }),
         object("stop-v1", Stop { by: Incarnation(8) }),
         object("end-v1", end()),
+        object("mark-v1", Mark { number: 3, nonce: WriteId(0xab) }),
         object("index-v1", index()),
         earlier("catalog-delta-v1", CatalogVersion { version: 12, body: CatalogBody::Delta(changes()) }),
         earlier("catalog-checkpoint-v1", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(catalog_state()) }),
         object("catalog-delta-v2", CatalogVersion { version: 12, body: CatalogBody::Delta([changes(), broker_changes()].concat()) }),
         object("catalog-checkpoint-v2", CatalogVersion { version: 13, body: CatalogBody::Checkpoint(altered_state()) }),
         earlier("manifest-v1", Manifest { compacted: 0, ..manifest() }),
-        object("manifest-v2", manifest()),
+        earlier("manifest-v2", manifest()),
+        object("manifest-v3", paged_manifest()),
+        object("manifest-page-v1", page()),
         object("disk-identity-v1", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)) }),
         object("seal-v1", Seal { incarnation: Incarnation(7), by: Incarnation(8) }),
         object(
@@ -227,7 +230,20 @@ pub(crate) fn manifest() -> Manifest {
         segments: vec![segment_ref(own(1), 0..12), segment_ref(own(2), 12..20)],
         snapshot: PartitionIndex { segments: vec![], end: 20, ..partition_index(0) },
         compacted: 15,
+        pages: vec![],
     }
+}
+
+pub(crate) fn paged_manifest() -> Manifest {
+    let mut manifest = manifest();
+    manifest.segments.remove(0);
+    Manifest { pages: vec![page().to_ref()], ..manifest }
+}
+
+pub(crate) fn page() -> ManifestPage {
+    let own = |n: u128| PackRef::Own { partition: partition(0), epoch: 6, ulid: Ulid(0x0191_0000_0000_0000_0000_0000_0000_0000 + n) };
+    let segments = vec![segment_ref(own(1), 0..5), SegmentRef { max_timestamp: NOW - 5, ..segment_ref(own(2), 5..12) }];
+    ManifestPage { partition: partition(0), epoch: 6, ulid: Ulid(0x0191_0000_0000_0000_0000_0000_0000_0003), segments }
 }
 
 /// A v2 batch of `records` records whose bytes are `payload`: stamped, with the right CRC.

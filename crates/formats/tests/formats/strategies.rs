@@ -4,8 +4,8 @@ use crate::samples;
 use bytes::Bytes;
 use floe_formats::{
     BatchSlice, BlockCodec, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity, End,
-    EntryHeader, EpochStart, Index, Manifest, Mode, PackRef, PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Replica, Seal,
-    SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer,
+    EntryHeader, EpochStart, Index, Manifest, ManifestPage, Mode, PackRef, PageRef, PartitionEvent, PartitionIndex, ProducerBatch,
+    ProducerUpdate, Replica, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer,
 };
 use floe_types::{BrokerId, ClusterId, DiskId, Generation, Incarnation, Lsn, Offset, PartitionId, SlotNumber, TopicId, WriteId};
 use proptest::{collection::btree_map, collection::vec, option, prelude::*};
@@ -170,8 +170,9 @@ pub(crate) fn end() -> impl Strategy<Value = End> {
     })
 }
 
-pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
-    let ends = vec((segment_ref(), any::<Offset>()), 0..5).prop_map(|mut segments| {
+/// Segments that follow one another.
+fn run_of_segments(least: usize) -> impl Strategy<Value = Vec<SegmentRef>> {
+    vec((segment_ref(), any::<Offset>()), least..7).prop_map(|mut segments| {
         segments.sort_by_key(|(_, end)| *end);
         let mut base_offset = Offset::MIN;
         segments
@@ -182,9 +183,34 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
                 segment
             })
             .collect()
+    })
+}
+
+pub(crate) fn manifest_page() -> impl Strategy<Value = ManifestPage> {
+    (partition(), 0..=i32::MAX, any::<u128>(), run_of_segments(1)).prop_map(|(partition, epoch, ulid, segments)| ManifestPage {
+        partition,
+        epoch,
+        ulid: Ulid(ulid),
+        segments,
+    })
+}
+
+/// A page of each of these segments that holds something.
+fn pages(segments: Vec<SegmentRef>, epoch: i32) -> Vec<PageRef> {
+    let page = |segment: SegmentRef| {
+        let ulid = Ulid(u128::from(segment.bytes));
+        ManifestPage { partition: samples::partition(0), epoch, ulid, segments: vec![segment] }.to_ref()
+    };
+    segments.into_iter().filter(|segment| segment.base_offset < segment.end_offset).map(page).collect()
+}
+
+pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
+    let placed = (run_of_segments(0), any::<prop::sample::Index>()).prop_map(|(mut segments, at)| {
+        let inline = segments.split_off(at.index(segments.len() + 1));
+        (segments, inline)
     });
-    (partition(), any::<u64>(), any::<i32>(), incarnation(), any::<i64>(), (ends, partition_index(), any::<i64>())).prop_map(
-        |(partition, version, epoch, by, log_start, (segments, snapshot, compacted))| Manifest {
+    (partition(), any::<u64>(), any::<i32>(), incarnation(), any::<i64>(), (placed, partition_index(), any::<i64>())).prop_map(
+        |(partition, version, epoch, by, log_start, ((older, segments), snapshot, compacted))| Manifest {
             partition,
             version,
             epoch,
@@ -193,6 +219,7 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             segments,
             snapshot,
             compacted,
+            pages: pages(older, epoch),
         },
     )
 }

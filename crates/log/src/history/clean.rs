@@ -17,7 +17,7 @@ use floe_formats::keys::{self, Key};
 use floe_formats::{End, Index, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
 use floe_metadata::Catalog;
 use floe_objstore::{Created, ObjectInfo, Payload, StoreError};
-use floe_types::{Incarnation, SlotNumber};
+use floe_types::{ErrorKind, Incarnation, SlotNumber};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -37,6 +37,18 @@ enum CleanError {
     Read(#[from] ReadError),
     #[error("{key}: {source}")]
     Format { key: String, source: floe_formats::FormatError },
+}
+
+impl CleanError {
+    /// What cannot be read stays, and holds up nothing else.
+    fn is_damage(&self) -> bool {
+        let kind = match self {
+            Self::Store(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Format { source, .. } => source.kind(),
+        };
+        kind == ErrorKind::Corrupt
+    }
 }
 
 pub(crate) struct Cleaner {
@@ -76,7 +88,7 @@ impl Cleaner {
     async fn pass(&mut self) -> Result<(), CleanError> {
         self.sweep_topics().await?;
         let shared = self.shared.clone();
-        let folders = shared.store.list_folders(&keys::chains_prefix()).await?;
+        let folders = shared.merging.list_folders(&keys::chains_prefix()).await?;
         let earlier = folders.iter().filter_map(|name| keys::parse_chain_folder(name).ok()).filter(|i| *i < shared.incarnation);
         let unclean: BTreeSet<Incarnation> = earlier.filter(|i| !self.clean.contains(i)).collect();
         if unclean.is_empty() {
@@ -89,8 +101,15 @@ impl Cleaner {
             return Ok(());
         }
         for incarnation in unclean {
-            if self.clean_chain(incarnation, &stands).await? {
-                self.clean.insert(incarnation);
+            match self.clean_chain(incarnation, &stands).await {
+                Ok(true) => {
+                    self.clean.insert(incarnation);
+                }
+                Ok(false) => {}
+                Err(error) if error.is_damage() => {
+                    tracing::error!(incarnation = incarnation.0, %error, "what is left of this chain stays: it is damaged");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -99,10 +118,10 @@ impl Cleaner {
     /// Everything of topics that the catalog lists as deleted (R21).
     async fn sweep_topics(&self) -> Result<(), CleanError> {
         let view = self.catalog.view();
-        for name in self.shared.store.list_folders(&keys::topics_prefix()).await? {
+        for name in self.shared.merging.list_folders(&keys::topics_prefix()).await? {
             let Some(topic) = keys::parse_topic_folder(&name).ok().filter(|topic| view.is_deleted(*topic)) else { continue };
             loop {
-                let page = self.shared.store.list(&keys::topic_prefix(topic), None, PAGE).await?;
+                let page = self.shared.merging.list(&keys::topic_prefix(topic), None, PAGE).await?;
                 for object in &page {
                     self.delete(&object.key).await?;
                 }
@@ -143,7 +162,7 @@ impl Cleaner {
 
     async fn newest_index(&self, incarnation: Incarnation) -> Result<Option<Index>, CleanError> {
         loop {
-            let listed = self.shared.store.list(&keys::indexes_prefix(incarnation), None, 1).await?;
+            let listed = self.shared.merging.list(&keys::indexes_prefix(incarnation), None, 1).await?;
             let Some(newest) = listed.first() else { return Ok(None) };
             // Gone since it was listed: another has written a newer one.
             if let Some(index) = self.read::<Index>(&newest.key).await? {
@@ -158,7 +177,7 @@ impl Cleaner {
         let mut next = front;
         loop {
             let after = next.0.checked_sub(1).map(|before| keys::slot(incarnation, SlotNumber(before)));
-            let page = self.shared.store.list(&keys::slots_prefix(incarnation), after.as_deref(), PAGE).await?;
+            let page = self.shared.merging.list(&keys::slots_prefix(incarnation), after.as_deref(), PAGE).await?;
             for object in &page {
                 let Ok((_, slot)) = keys::parse_slot(&object.key) else { return Ok(next) };
                 if slot >= end.stop {
@@ -186,8 +205,8 @@ impl Cleaner {
         let view = self.catalog.view();
         let footer = match self.footer(&stored.key()).await {
             Ok(footer) => footer,
-            Err(CleanError::Format { key, source }) => {
-                tracing::warn!(key, %source, "this stays, with all behind it: nobody knows what it holds");
+            Err(error) if error.is_damage() => {
+                tracing::error!(key = stored.key(), %error, "this stays, with all behind it: nobody knows what it holds");
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -214,7 +233,7 @@ impl Cleaner {
     }
 
     async fn footer(&self, key: &str) -> Result<PackFooter, CleanError> {
-        let store = &self.shared.store;
+        let store = &self.shared.merging;
         let format = |source| CleanError::Format { key: key.to_owned(), source };
         let (len, tail) = store.get_tail(key, TAIL).await?;
         match decode_tail(&tail, len).map_err(format)? {
@@ -228,10 +247,10 @@ impl Cleaner {
         let index = Index { number, front, covers: end.stop, ..end.index.clone() };
         let body = Payload::from(floe_formats::encode(&Chain::writer(&self.shared), &index));
         let key = keys::index(end.incarnation, number);
-        if self.shared.store.create(&key, &body).await? == Created::Lost {
+        if self.shared.merging.create(&key, &body).await? == Created::Lost {
             return Ok(false);
         }
-        let listed = self.shared.store.list(&keys::indexes_prefix(end.incarnation), None, 1).await?;
+        let listed = self.shared.merging.list(&keys::indexes_prefix(end.incarnation), None, 1).await?;
         Ok(listed.first().is_some_and(|newest| newest.key == key))
     }
 
@@ -239,7 +258,7 @@ impl Cleaner {
     async fn delete_slots(&self, end: &End, front: SlotNumber) -> Result<(), CleanError> {
         let mut after: Option<String> = None;
         loop {
-            let page = self.shared.store.list(&keys::slots_prefix(end.incarnation), after.as_deref(), PAGE).await?;
+            let page = self.shared.merging.list(&keys::slots_prefix(end.incarnation), after.as_deref(), PAGE).await?;
             for ObjectInfo { key, size } in &page {
                 let is_gone = |slot: SlotNumber| slot < front || slot > end.stop;
                 if *size > LARGEST_STOP && keys::parse_slot(key).is_ok_and(|(_, slot)| is_gone(slot)) {
@@ -256,7 +275,7 @@ impl Cleaner {
     /// All indexes but the newest.
     async fn delete_indexes(&self, incarnation: Incarnation) -> Result<(), CleanError> {
         loop {
-            let page = self.shared.store.list(&keys::indexes_prefix(incarnation), None, PAGE).await?;
+            let page = self.shared.merging.list(&keys::indexes_prefix(incarnation), None, PAGE).await?;
             for object in page.iter().skip(1) {
                 self.delete(&object.key).await?;
             }
@@ -268,7 +287,7 @@ impl Cleaner {
 
     /// Recovery packs: losers' at once, named ones as slots. True if none is left.
     async fn clean_recovery(&self, end: &End, stands: &Indexed) -> Result<bool, CleanError> {
-        let listed = self.shared.store.list(&keys::recoveries_prefix(end.incarnation), None, PAGE).await?;
+        let listed = self.shared.merging.list(&keys::recoveries_prefix(end.incarnation), None, PAGE).await?;
         // What lies behind a full page is looked at in another pass.
         let mut clean = listed.len() < PAGE;
         for object in listed {
@@ -285,7 +304,7 @@ impl Cleaner {
     }
 
     async fn read<T: Object>(&self, key: &str) -> Result<Option<T>, CleanError> {
-        match self.shared.store.get(key).await {
+        match self.shared.merging.get(key).await {
             Ok(bytes) => {
                 let format = |source| CleanError::Format { key: key.to_owned(), source };
                 Ok(Some(floe_formats::decode(&bytes).map_err(format)?.1))
@@ -296,7 +315,7 @@ impl Cleaner {
     }
 
     async fn delete(&self, key: &str) -> Result<(), CleanError> {
-        self.shared.store.delete(key).await?;
+        self.shared.merging.delete(key).await?;
         self.shared.history.deleted();
         Ok(())
     }

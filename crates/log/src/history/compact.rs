@@ -16,8 +16,10 @@ mod settings;
 pub(crate) use settings::Compaction;
 pub use settings::{DELETE_RETENTION_MS, MAX_COMPACTION_LAG_MS, MIN_CLEANABLE_RATIO, MIN_COMPACTION_LAG_MS, is_compacted};
 
+use super::pages::Walk;
 use super::publish::{self, Published, publish};
 use super::settle::Merged;
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::partition::{CompactionJob, NextCompaction, Partition};
@@ -32,6 +34,8 @@ use std::time::Duration;
 
 /// Packs that are rewritten together although no record goes: many small ones are worth fewer larger ones.
 const MANY_PACKS: usize = 8;
+/// Segments that are rewritten together, at most.
+const MOST_SEGMENTS: usize = 4096;
 /// Pause before another look where something waits for a flush, or for settling - and how often in a row.
 const SOON: Duration = Duration::from_secs(1);
 const MANY_SOON: u32 = 10;
@@ -51,6 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
                 match compact_due(&shared, &partition, &settings).await {
                     Ok(waiting) => waits |= waiting,
                     Err(_) if shared.ended.get().is_some() => return,
+                    Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Compaction, *damage, shared.env.monotonic()),
                     Err(error) => tracing::warn!(partition = %partition.id(), %error, "not compacted; trying again later"),
                 }
             }
@@ -67,17 +72,23 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 async fn compact_due(shared: &Arc<Shared>, partition: &Arc<Partition>, settings: &Compaction) -> Result<bool, ReadError> {
     loop {
         publish::check_running(shared)?;
+        if shared.stopped.waits(Work::Compaction, partition.id(), partition.offsets().log_start, shared.env.monotonic()) {
+            return Ok(false);
+        }
         match partition.next_compaction(settings, shared.env.now_ms()) {
             NextCompaction::Nothing => return Ok(false),
             NextCompaction::Waits => return Ok(true),
             NextCompaction::Unread => drop(partition.read_history().await?),
             NextCompaction::Job(job) => match pass(shared, partition, settings, &job).await {
-                Ok(true) => {}
+                Ok(true) => shared.stopped.over(Work::Compaction, partition.id()),
                 Ok(false) => return Ok(true),
                 // Others have dropped it meanwhile, by retention or in an earlier life.
                 Err(ReadError::Damaged(damage)) if damage.missing => {
-                    tracing::debug!(key = damage.key, "gone before it was compacted here");
                     partition.read_history().await?;
+                    if partition.places(&damage).await? {
+                        return Err(ReadError::Damaged(damage));
+                    }
+                    tracing::debug!(key = damage.key, "gone before it was compacted here");
                     return Ok(true);
                 }
                 Err(error) => return Err(error),
@@ -99,12 +110,13 @@ async fn pass(shared: &Arc<Shared>, partition: &Arc<Partition>, settings: &Compa
         log_start: partition.offsets().log_start,
     };
     let mut before = 0;
-    let groups = groups(&job.manifest.segments, upto, shared.options.settle_bytes);
-    for (number, group) in groups.iter().enumerate() {
-        let is_last = number + 1 == groups.len();
-        let merged = rewrite.rewrite(shared, partition, group, group_packs(group) >= MANY_PACKS).await?;
+    let mut groups = Groups::of(shared, job, upto);
+    let mut next = groups.next().await?;
+    while let Some(group) = next {
+        next = groups.next().await?;
+        let merged = rewrite.rewrite(shared, partition, &group, group_packs(&group) >= MANY_PACKS).await?;
         before += group.iter().map(|segment| segment.bytes).sum::<u64>();
-        let Some(merged) = with_mark(merged, is_last.then_some(upto)) else { continue };
+        let Some(merged) = with_mark(merged, next.is_none().then_some(upto)) else { continue };
         let merged = Merged { stale: mutated(Mutant::StaleCompaction).then(|| job.manifest.clone()), ..merged };
         match publish(shared, partition, Some(&merged)).await? {
             Published::Counts { dropped } => sweep::after_publishing(shared, partition, &dropped).await?,
@@ -128,8 +140,12 @@ async fn learn(shared: &Arc<Shared>, partition: &Partition, job: &CompactionJob)
     let most = (job.end - job.from).unsigned_abs();
     let mut keys = KeyMap::new(shared.env.random_u128(), most, shared.options.compaction_bytes);
     let mut upto = job.from;
-    for stored in job.manifest.segments.iter().filter(|segment| segment.end_offset > job.from && segment.base_offset < job.end) {
-        let mut blocks = shared.packs.blocks_of(partition.id(), stored).await?;
+    let mut walk = Walk::new(shared, job.manifest.clone(), job.from);
+    while let Some(stored) = walk.next().await?.filter(|segment| segment.base_offset < job.end) {
+        if stored.end_offset <= job.from {
+            continue;
+        }
+        let mut blocks = shared.packs.blocks_of(partition.id(), &stored).await?;
         while let Some(batches) = blocks.next(&shared.packs).await? {
             let from = job.from;
             let learned = shared.env.compute("learn keys", move || rewrite::learn(keys, batches, from)).await;
@@ -147,24 +163,47 @@ async fn learn(shared: &Arc<Shared>, partition: &Partition, job: &CompactionJob)
     Ok((keys, upto))
 }
 
-/// Whole packs that hold something below `upto`, as many at once as make `target` bytes.
-fn groups(segments: &[SegmentRef], upto: Offset, target: u64) -> Vec<&[SegmentRef]> {
-    let (mut groups, mut start, mut end, mut bytes) = (Vec::new(), 0, 0, 0);
-    for pack in segments.chunk_by(|a, b| a.pack == b.pack) {
-        if pack[0].base_offset >= upto {
-            break;
-        }
-        let more: u64 = pack.iter().map(|segment| segment.bytes).sum();
-        if start < end && bytes + more > target {
-            groups.push(&segments[start..end]);
-            (start, bytes) = (end, 0);
-        }
-        (end, bytes) = (end + pack.len(), bytes + more);
+/// Whole packs that hold something below `upto`, as many at once as make a pack of the size that is settled.
+struct Groups<'a> {
+    walk: Walk<'a>,
+    upto: Offset,
+    log_start: Offset,
+    target: u64,
+    /// The first segment of the next group.
+    waiting: Option<SegmentRef>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(shared: &'a Shared, job: &CompactionJob, upto: Offset) -> Self {
+        let log_start = job.manifest.log_start;
+        let walk = Walk::new(shared, job.manifest.clone(), log_start);
+        Self { walk, upto, log_start, target: shared.options.settle_bytes, waiting: None }
     }
-    if start < end {
-        groups.push(&segments[start..end]);
+
+    async fn next(&mut self) -> Result<Option<Vec<SegmentRef>>, ReadError> {
+        let (mut group, mut bytes): (Vec<SegmentRef>, u64) = (Vec::new(), 0);
+        loop {
+            let segment = match self.waiting.take() {
+                Some(waiting) => waiting,
+                None => match self.walk.next().await? {
+                    Some(segment) => segment,
+                    None => break,
+                },
+            };
+            if segment.end_offset <= self.log_start {
+                continue;
+            }
+            let is_of_last = group.last().is_some_and(|last| last.pack == segment.pack);
+            let is_full = !group.is_empty() && (bytes + segment.bytes > self.target || group.len() >= MOST_SEGMENTS);
+            if !is_of_last && (is_full || segment.base_offset >= self.upto) {
+                self.waiting = Some(segment);
+                break;
+            }
+            bytes += segment.bytes;
+            group.push(segment);
+        }
+        Ok((!group.is_empty()).then_some(group))
     }
-    groups
 }
 
 fn group_packs(group: &[SegmentRef]) -> usize {

@@ -1,7 +1,7 @@
 //! What is known of a partition's manifests: its list of own packs, as the newest version read, or counted, names them.
 
 use crate::ReadError;
-use floe_formats::{Manifest, SegmentRef, keys};
+use floe_formats::{Manifest, PageRef, SegmentRef, keys};
 use floe_objstore::{Store, StoreError};
 use floe_types::{Offset, PartitionId};
 use std::sync::Arc;
@@ -70,28 +70,45 @@ impl History {
         self.manifest().map_or(0, |manifest| manifest.version)
     }
 
-    /// The segments that it places, in offset order.
+    /// The segments that it names itself, in offset order: the newest.
     pub(crate) fn segments(&self) -> &[SegmentRef] {
         self.manifest().map_or(&[], |manifest| &manifest.segments)
     }
 
+    /// The pages that name the older ones, in offset order.
+    pub(crate) fn pages(&self) -> &[PageRef] {
+        self.manifest().map_or(&[], |manifest| &manifest.pages)
+    }
+
+    /// Whether it names this very page.
+    pub(crate) fn names(&self, page: &PageRef) -> bool {
+        self.pages().iter().any(|named| named.ulid == page.ulid)
+    }
+
     /// Where what it places ends; 0 if it places nothing.
     pub(crate) fn end(&self) -> Offset {
-        self.segments().last().map_or(0, |last| last.end_offset)
+        self.manifest().and_then(|manifest| manifest.end_offset()).unwrap_or(0)
     }
 
     /// Whether all of a segment lies where the manifest counts (R17).
     pub(crate) fn places(&self, segment: &SegmentRef) -> bool {
         let Some(manifest) = self.manifest() else { return false };
         // What lies below the manifest's log start was left out when its first pack was made.
-        let from = manifest.segments.first().map_or(Offset::MAX, |first| first.base_offset);
+        let from = manifest.base_offset().unwrap_or(Offset::MAX);
         from <= segment.base_offset.max(manifest.log_start) && segment.end_offset <= self.end()
     }
 
-    /// The segment that holds `offset`.
-    pub(crate) fn segment_at(&self, offset: Offset) -> Option<&SegmentRef> {
-        let segments = self.segments();
-        let after = segments.partition_point(|segment| segment.base_offset <= offset);
-        segments.get(after.checked_sub(1)?).filter(|segment| offset < segment.end_offset)
+    /// The page that holds `offset`, if a page does.
+    pub(crate) fn page_at(&self, offset: Offset) -> Option<&PageRef> {
+        self.manifest().and_then(|manifest| manifest.page_at(offset))
+    }
+}
+
+/// Of segments in offset order, those from the one on that holds `offset`; none if none does.
+pub(crate) fn from_offset(segments: &[SegmentRef], offset: Offset) -> &[SegmentRef] {
+    let from = segments.partition_point(|segment| segment.end_offset <= offset);
+    match segments.get(from..) {
+        Some(rest) if rest.first().is_some_and(|first| first.base_offset <= offset) => rest,
+        _ => &[],
     }
 }

@@ -3,26 +3,32 @@
 //! recoverer finds them merged with or without an index that says so (R6).
 //!
 //! It bounds the index, whatever the number of flushes, and lets the row's front move past partitions that are too small
-//! to be settled. A segment is merged again only with others of its size, so that each byte is rewritten a few times in
-//! the life of a partition that never gets large, and never more.
+//! to be settled. Segments of one size are merged when there are 32 of them, and are of the next size then: a byte is rewritten
+//! once for each factor of 32 between what a flush brings and what is settled, three times at most between a hundred bytes
+//! and the 4 MiB of one merge. A partition lists at most 31 segments of each size, and those that wait for company.
 
 use super::publish;
 use super::settle::{condensed, slice_of};
-use crate::ReadError;
-use crate::partition::Partition;
+use super::stopped::Work;
+use crate::partition::{Partition, Sizes};
 use crate::shared::Shared;
+use crate::{Damage, ReadError};
 use floe_formats::{BatchSlice, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef};
 use floe_types::{LeaderEpoch, Offset, PartitionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Segments of about one size that are merged into one. Fewer are merged where others of their packs are.
-const FAN_IN: usize = 64;
-/// The least that is worth it when others are merged.
-const LEAST: usize = 8;
+/// A merge begins when one in so many of all listed segments is due: those of one flush are read together.
+const WORTH_A_MERGE: usize = 8;
+/// Checks after which what is due is merged however little it is: it holds the row's front back for all others.
+const MOST_CHECKS: u32 = 60;
 /// Bytes of one merged pack, at most: the slots behind it wait for it.
 const MOST_BYTES: u64 = 4 << 20;
+
+/// Partitions that are found damaged before the next check: one pack may have held many of them.
+const DAMAGES_AT_ONCE: u32 = 64;
 
 /// A merged pack for the row's next slot.
 #[derive(Debug)]
@@ -32,17 +38,30 @@ pub(crate) struct Merge {
     pub(crate) certain: oneshot::Sender<()>,
 }
 
+/// Since when, on the monotonic clock, something is due that was not worth a merge.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Option<Duration>);
+
 /// What is to be merged: runs of segments that follow one another, by partition.
 type Job = BTreeMap<PartitionId, Vec<SegmentRef>>;
 
 /// Merges as long as the lines list too much. One pack at a time, and one in memory.
-pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>) -> Result<(), ReadError> {
-    while let Some(job) = next_job(shared) {
+pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge>, waiting: &mut Waiting) -> Result<(), ReadError> {
+    let mut damages = 0;
+    while damages < DAMAGES_AT_ONCE
+        && let Some(job) = next_job(shared, waiting)
+    {
         publish::check_running(shared)?;
         let segments = match gather(shared, &job).await {
             Ok(segments) => segments,
             // Settled and deleted by an owner before this one. Look where it is, and merge at the next check.
-            Err(ReadError::Damaged(damage)) if damage.missing => return find_again(shared, &job, &damage.key).await,
+            Err(ReadError::Damaged(damage)) if damage.missing && !is_lost(shared, &job, &damage).await? => return Ok(()),
+            // The others are merged without it.
+            Err(ReadError::Damaged(damage)) => {
+                shared.stopped.stop(Work::Merging, *damage, shared.env.monotonic());
+                damages += 1;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let (certain, told) = oneshot::channel();
@@ -51,37 +70,58 @@ pub(crate) async fn remerge_due(shared: &Arc<Shared>, slots: &mpsc::Sender<Merge
             return Ok(());
         }
         shared.history.remerged(merged, bytes);
+        job.keys().for_each(|id| shared.stopped.over(Work::Merging, *id));
         shared.history.want_index();
     }
     Ok(())
 }
 
-async fn find_again(shared: &Shared, job: &Job, gone: &str) -> Result<(), ReadError> {
+/// Looks where the records are of all partitions that had some in a pack which is gone. Whether those that were asked for
+/// should be there still.
+async fn is_lost(shared: &Shared, job: &Job, damage: &Damage) -> Result<bool, ReadError> {
+    let mut lost = false;
     for (id, run) in job {
-        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == gone), shared.partition(*id)) {
-            partition.read_history().await?;
+        if let (true, Some(partition)) = (run.iter().any(|source| source.pack.key() == damage.key), shared.partition(*id)) {
+            match look_again(&partition, damage).await {
+                Ok(places) => lost |= *id == damage.partition && places,
+                Err(ReadError::Damaged(manifest)) => shared.stopped.stop(Work::Merging, *manifest, shared.env.monotonic()),
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok(())
+    Ok(lost)
 }
 
-/// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little.
-fn next_job(shared: &Shared) -> Option<Job> {
-    let counted = |partition: Arc<Partition>| (partition.unsettled_count(), partition);
-    let mut partitions: Vec<_> = shared.partitions().into_iter().map(counted).filter(|(count, _)| *count > 0).collect();
-    let listed: usize = partitions.iter().map(|(count, _)| count).sum();
-    if listed < shared.options.merge_segments.max(partitions.len() * FAN_IN / 2) {
+async fn look_again(partition: &Partition, damage: &Damage) -> Result<bool, ReadError> {
+    partition.read_history().await?;
+    partition.places(damage).await
+}
+
+/// The partitions whose segments are to be merged now, up to a pack's bytes; None while the lines list little, or little of it
+/// is due, and not for long.
+fn next_job(shared: &Shared, waiting: &mut Waiting) -> Option<Job> {
+    let sizes = Sizes { bits: shared.options.merge_size_bits, most_bytes: shared.options.pack_bytes.min(MOST_BYTES) };
+    let (mut listed, mut due, mut partitions) = (0, 0, Vec::new());
+    let now = shared.env.monotonic();
+    let waits = |partition: &Partition| shared.stopped.waits(Work::Merging, partition.id(), partition.offsets().log_start, now);
+    for partition in shared.partitions().into_iter().filter(|partition| !waits(partition)) {
+        let (count, of_run) = partition.unsettled_count(sizes);
+        (listed, due) = (listed + count, due + of_run);
+        partitions.extend((of_run > 0).then_some(partition));
+    }
+    waiting.0 = if due == 0 { None } else { Some(waiting.0.unwrap_or(now)) };
+    let most_time = shared.options.settle_check.saturating_mul(MOST_CHECKS);
+    let is_late = waiting.0.is_some_and(|since| now.saturating_sub(since) >= most_time);
+    if listed < shared.options.merge_segments || (due * WORTH_A_MERGE < listed && !is_late) {
         return None;
     }
-    // Where most are to be merged each byte goes furthest, and the row's front is held back most.
-    partitions.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    let most_bytes = shared.options.pack_bytes.min(MOST_BYTES);
+    waiting.0 = None;
     let (mut job, mut bytes) = (Job::new(), 0);
-    for (_, partition) in &partitions {
-        let Some(run) = partition.run_to_merge(LEAST, most_bytes) else { continue };
+    for partition in &partitions {
+        let Some(run) = partition.run_to_merge(sizes) else { continue };
         bytes += run.iter().map(|segment| segment.bytes).sum::<u64>();
         job.insert(partition.id(), run);
-        if bytes >= most_bytes {
+        if bytes >= sizes.most_bytes {
             break;
         }
     }

@@ -5,9 +5,11 @@
 //! greatest timestamp, so that one from the future is kept, and keeps what follows it (T25). A segment whose records
 //! have no timestamps is as old as this broker has known it.
 
+use super::stopped::Work;
+use crate::ReadError;
 use crate::partition::Partition;
 use crate::shared::Shared;
-use floe_formats::{SegmentRef, Topic};
+use floe_formats::{PageRef, SegmentRef, Topic};
 use floe_types::{Offset, PartitionId};
 use std::sync::Arc;
 
@@ -48,31 +50,67 @@ pub(crate) struct Known {
     pub(crate) at_ms: i64,
 }
 
-/// How far the log may begin later: the end of the last segment, counted from the first, that is to go. `known`: for
-/// segments without timestamps.
-pub(crate) fn expired<'a>(
-    segments: impl Iterator<Item = &'a SegmentRef> + Clone,
+/// How far the log may begin later, as its segments are looked at one after the other from the first on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiry {
     retention: Retention,
     now_ms: i64,
+    /// For segments without timestamps.
     known: Option<Known>,
-) -> Option<Offset> {
-    let mut size = segments.clone().fold(0_u64, |sum, segment| sum.saturating_add(segment.bytes));
-    let mut start = None;
-    for segment in segments {
+    /// Bytes of this segment and of all that follow.
+    size: u64,
+    start: Option<Offset>,
+}
+
+impl Expiry {
+    /// `size`: bytes of all segments.
+    pub(crate) fn new(retention: Retention, now_ms: i64, known: Option<Known>, size: u64) -> Self {
+        Self { retention, now_ms, known, size, start: None }
+    }
+
+    /// Whether the next segment is to go.
+    pub(crate) fn takes(&self, segment: &SegmentRef) -> bool {
         let written_ms = match segment.max_timestamp {
             0.. => Some(segment.max_timestamp),
-            _ => known.filter(|known| segment.end_offset <= known.end).map(|known| known.at_ms),
+            _ => self.known.filter(|known| segment.end_offset <= known.end).map(|known| known.at_ms),
         };
-        let old = retention.ms.zip(written_ms).is_some_and(|(ms, written)| now_ms.saturating_sub(written) > ms);
-        let left = size.saturating_sub(segment.bytes);
-        let surplus = retention.bytes.is_some_and(|bytes| left >= bytes);
-        if !old && !surplus {
-            break;
-        }
-        size = left;
-        start = Some(segment.end_offset);
+        self.lets_go(written_ms, segment.bytes)
     }
-    start
+
+    fn lets_go(&self, written_ms: Option<i64>, bytes: u64) -> bool {
+        let old = self.retention.ms.zip(written_ms).is_some_and(|(ms, written)| self.now_ms.saturating_sub(written) > ms);
+        let left = self.size.saturating_sub(bytes);
+        old || self.retention.bytes.is_some_and(|most| left >= most)
+    }
+
+    /// The same, and goes on to the one behind if it is.
+    pub(crate) fn take(&mut self, segment: &SegmentRef) -> bool {
+        let taken = self.takes(segment);
+        if taken {
+            self.pass(segment.bytes, segment.end_offset);
+        }
+        taken
+    }
+
+    /// The same for all that a page names, where nobody can tell what that is: it goes when the newest of it is to go.
+    pub(crate) fn take_page(&mut self, page: &PageRef) -> bool {
+        let written_ms = (page.min_timestamp >= 0).then_some(page.max_timestamp);
+        let taken = self.lets_go(written_ms, page.bytes);
+        if taken {
+            self.pass(page.bytes, page.end_offset);
+        }
+        taken
+    }
+
+    fn pass(&mut self, bytes: u64, end: Offset) {
+        self.size = self.size.saturating_sub(bytes);
+        self.start = Some(end);
+    }
+
+    /// The end of the last one that is to go.
+    pub(crate) fn start(&self) -> Option<Offset> {
+        self.start
+    }
 }
 
 /// Looks through all partitions at every check, for as long as the incarnation lives.
@@ -97,13 +135,25 @@ pub(crate) async fn run(shared: Arc<Shared>, topics: Arc<floe_metadata::Catalog>
 }
 
 async fn check(shared: &Shared, partition: &Arc<Partition>, retention: Retention) {
-    if let Err(error) = partition.ensure_newest().await {
-        return tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest");
+    if shared.stopped.waits(Work::Retention, partition.id(), partition.offsets().log_start, shared.env.monotonic()) {
+        return;
     }
-    if let Some(start) = partition.expired(retention, shared.env.now_ms()) {
-        tracing::debug!(partition = %partition.id(), start, "retention moves the log start");
-        partition.raise_log_start(start);
+    match expired(shared, partition, retention).await {
+        Ok(start) => {
+            shared.stopped.over(Work::Retention, partition.id());
+            if let Some(start) = start {
+                tracing::debug!(partition = %partition.id(), start, "retention moves the log start");
+                partition.raise_log_start(start);
+            }
+        }
+        Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Retention, *damage, shared.env.monotonic()),
+        Err(error) => tracing::debug!(partition = %partition.id(), %error, "retention waits for the manifest, or a page of it"),
     }
+}
+
+async fn expired(shared: &Shared, partition: &Partition, retention: Retention) -> Result<Option<Offset>, ReadError> {
+    partition.ensure_newest().await?;
+    partition.expired(retention, shared.env.now_ms()).await
 }
 
 #[cfg(test)]

@@ -1,19 +1,18 @@
 //! Settling: what a partition has in slots, merged into packs of its own that a new manifest version names. One task, one
-//! partition at a time; it holds one merge in memory, and no lock while it waits.
+//! partition at a time; it holds one merge in memory, compressed, and no lock while it waits.
 
+use super::own_pack::{OwnPack, Part};
 use super::publish::{self, Published, publish};
-use super::remerge::{Merge, remerge_due};
+use super::remerge::{Merge, Waiting, remerge_due};
+use super::stopped::Work;
 use super::sweep;
 use crate::ReadError;
 use crate::chain::{self, Chain};
 use crate::partition::Partition;
 use crate::shared::Shared;
-use floe_formats::{
-    BatchSlice, BuiltPack, FormatError, Manifest, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentMeta, SegmentRef,
-    Ulid,
-};
+use floe_formats::{BatchSlice, BuiltPack, Manifest, PackBuilder, PackKind, PackRef, PartitionEvent, ProducerUpdate, SegmentRef, Ulid};
 use floe_objstore::{Created, Payload};
-use floe_types::{LeaderEpoch, Offset, PartitionId, SlotNumber};
+use floe_types::Offset;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -47,6 +46,7 @@ pub(crate) struct Merged {
 
 /// Looks through all partitions at every check, for as long as the incarnation lives.
 pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
+    let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             biased;
@@ -55,14 +55,14 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
         }
         for partition in shared.partitions() {
             // What it leaves is taken at the next check.
-            if let Err(error) = settle_due(&shared, &partition).await {
-                if shared.ended.get().is_some() {
-                    return;
-                }
-                tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later");
+            match settle_due(&shared, &partition).await {
+                Ok(()) => {}
+                Err(_) if shared.ended.get().is_some() => return,
+                Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Settling, *damage, shared.env.monotonic()),
+                Err(error) => tracing::warn!(partition = %partition.id(), %error, "not settled; trying again later"),
             }
         }
-        if let Err(error) = remerge_due(&shared, &slots).await {
+        if let Err(error) = remerge_due(&shared, &slots, &mut waiting).await {
             if shared.ended.get().is_some() {
                 return;
             }
@@ -71,9 +71,26 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
     }
 }
 
+/// Where a page that the log start cuts is damaged, nobody knows which packs lie below it: those stay, and the rest goes on.
+async fn look_at_oldest(shared: &Shared, partition: &Partition) -> Result<(), ReadError> {
+    let (id, now) = (partition.id(), shared.env.monotonic());
+    let is_wanted = partition.has_passed_records() || shared.stopped.is_stopped(Work::Deleting, id);
+    if !is_wanted || shared.stopped.waits(Work::Deleting, id, partition.offsets().log_start, now) {
+        return Ok(());
+    }
+    match partition.look_at_oldest().await {
+        Ok(()) => shared.stopped.over(Work::Deleting, id),
+        Err(ReadError::Damaged(damage)) => shared.stopped.stop(Work::Deleting, *damage, now),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// Settles one partition as far as it is due.
 async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
-    while let Some(job) = partition.settle_job() {
+    loop {
+        look_at_oldest(shared, partition).await?;
+        let Some(job) = partition.settle_job() else { break };
         publish::check_running(shared)?;
         // What is built on has to be the newest that there is, or was counted.
         if !partition.knows_newest() {
@@ -84,8 +101,11 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
             Ok(merged) => merged,
             // A source is gone: an owner before this one has published, and deleted it. Look again at the next check.
             Err(ReadError::Damaged(damage)) if damage.missing => {
-                tracing::debug!(key = damage.key, "gone before it was settled here");
                 partition.read_history().await?;
+                if partition.places(&damage).await? {
+                    return Err(ReadError::Damaged(damage));
+                }
+                tracing::debug!(key = damage.key, "gone before it was settled here");
                 break;
             }
             Err(error) => return Err(error),
@@ -93,6 +113,9 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
         match publish(shared, partition, merged.as_ref()).await? {
             Published::Counts { dropped } => {
                 shared.history.want_index();
+                if merged.is_some() {
+                    shared.stopped.over(Work::Settling, partition.id());
+                }
                 sweep::after_publishing(shared, partition, &dropped).await?;
             }
             Published::Outdated => break,
@@ -103,20 +126,18 @@ async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<
 
 /// Merges a job's sources into an own pack, and uploads it. None if none of it is wanted any more.
 async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> Result<Option<Merged>, ReadError> {
-    let id = partition.id();
-    let mut parts = Vec::new();
+    let format = |source| ReadError::Format { what: format!("an own pack of {}", partition.id()), source };
+    let builder = PackBuilder::new(Chain::writer(shared), PackKind::Own, shared.incarnation, None).compression(shared.options.block_codec);
+    let mut pack = OwnPack::new(builder, partition.id(), job.log_start);
     for source in &job.sources {
         let part = read(shared, partition, job, source).await?;
-        parts.extend((!part.batches.is_empty()).then_some(part));
+        if !part.batches.is_empty() {
+            let added = shared.env.compute("build an own pack", move || pack.with(part)).await;
+            pack = added.map_err(|failed| ReadError::Broken(failed.to_string()))?.map_err(format)?;
+        }
     }
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    let pack = PackBuilder::new(Chain::writer(shared), PackKind::Own, shared.incarnation, None).compression(shared.options.block_codec);
-    let log_start = job.log_start;
-    let built = shared.env.compute("build an own pack", move || build(pack, id, log_start, parts)).await;
-    let built = built.map_err(|failed| ReadError::Broken(failed.to_string()))?;
-    let pack = built.map_err(|source| ReadError::Format { what: format!("an own pack of {id}"), source })?;
+    let built = shared.env.compute("close an own pack", move || pack.finish()).await;
+    let Some(pack) = built.map_err(|failed| ReadError::Broken(failed.to_string()))?.map_err(format)? else { return Ok(None) };
     let segments = upload(shared, partition, &pack).await?;
     let mut producers = BTreeMap::new();
     for update in pack.footer.segments.iter().flat_map(|segment| &segment.producers) {
@@ -128,7 +149,7 @@ async fn merge(shared: &Arc<Shared>, partition: &Arc<Partition>, job: &Job) -> R
 /// Stores an own pack under a name of its own; its segments as a manifest is to name them.
 pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &BuiltPack) -> Result<Vec<SegmentRef>, ReadError> {
     let stored = PackRef::Own { partition: partition.id(), epoch: partition.leader_epoch(), ulid: new_ulid(shared) };
-    let created = chain::create_for_sure(shared, &stored.key(), &Payload::from(pack.payload.clone())).await;
+    let created = chain::create_for_sure(&shared.merging, &stored.key(), &Payload::from(pack.payload.clone())).await;
     publish::check_running(shared)?;
     if created == Created::Lost {
         return Err(ReadError::Broken(format!("{} is another's: a name was used twice", stored.key())));
@@ -137,17 +158,9 @@ pub(super) async fn upload(shared: &Arc<Shared>, partition: &Partition, pack: &B
     Ok(pack.segment_refs(stored).map(|(_, segment)| segment).collect())
 }
 
-fn new_ulid(shared: &Shared) -> Ulid {
+pub(super) fn new_ulid(shared: &Shared) -> Ulid {
     let ms = u128::from(shared.env.now_ms().unsigned_abs() & ((1 << 48) - 1));
     Ulid(ms << ULID_RANDOM_BITS | shared.env.random_u128() >> (128 - ULID_RANDOM_BITS))
-}
-
-/// What one source segment brings.
-struct Part {
-    epoch: LeaderEpoch,
-    batches: Vec<BatchSlice>,
-    events: Vec<PartitionEvent>,
-    producers: Vec<ProducerUpdate>,
 }
 
 async fn read(shared: &Shared, partition: &Partition, job: &Job, source: &SegmentRef) -> Result<Part, ReadError> {
@@ -172,30 +185,6 @@ pub(super) fn slice_of(bytes: bytes::Bytes) -> Result<BatchSlice, ReadError> {
         records: u32::try_from(header.record_count).unwrap_or(0),
         bytes,
     })
-}
-
-/// One pack of all parts, a segment for each leader epoch.
-fn build(mut pack: PackBuilder, id: PartitionId, log_start: Offset, parts: Vec<Part>) -> Result<BuiltPack, FormatError> {
-    let mut parts = parts.into_iter().peekable();
-    while let Some(Part { epoch, mut batches, mut events, producers: updates }) = parts.next() {
-        let mut producers = BTreeMap::new();
-        updates.iter().for_each(|update| crate::partition::merge(&mut producers, update));
-        while let Some(part) = parts.next_if(|part| part.epoch == epoch) {
-            batches.extend(part.batches);
-            events.extend(part.events);
-            part.producers.iter().for_each(|update| crate::partition::merge(&mut producers, update));
-        }
-        let meta = SegmentMeta {
-            partition: id,
-            epoch,
-            base_offset: batches.first().map_or(0, |batch| batch.base_offset),
-            log_start,
-            events: condensed(events),
-            producers: producers.into_values().collect(),
-        };
-        pack.add_segment(meta, batches)?;
-    }
-    pack.finish(None, SlotNumber(0))
 }
 
 /// Of the log starts, and of the words that allow compaction, only the last counts; an epoch's start is told once.

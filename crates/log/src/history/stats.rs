@@ -44,6 +44,7 @@ pub(crate) struct HistoryCounts {
     remerged_segments: AtomicU64,
     remerged_bytes: AtomicU64,
     deleted_objects: AtomicU64,
+    pages: AtomicU64,
 }
 
 impl HistoryCounts {
@@ -127,6 +128,15 @@ impl HistoryCounts {
 
     pub(crate) fn remerged_segments(&self) -> u64 {
         self.remerged_segments.load(Relaxed)
+    }
+
+    /// A page of a manifest was written.
+    pub(crate) fn paged(&self) {
+        self.pages.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages.load(Relaxed)
     }
 
     pub(crate) fn deleted(&self) {

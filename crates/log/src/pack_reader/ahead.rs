@@ -5,6 +5,8 @@ use super::fetch::{AHEAD_RUN, opened_len, runs};
 use super::streams::{Plan, Reading};
 use super::{Inner, find};
 use floe_formats::SegmentRef;
+use floe_objstore::Store;
+use floe_types::Offset;
 use futures::stream::{self, StreamExt};
 use std::sync::Arc;
 
@@ -13,23 +15,23 @@ const FOOTERS_AT_ONCE: usize = 4;
 
 impl Inner {
     /// Begins to fetch what the stream is about to read, if it is time for that. `segments`: from the one being read on.
-    pub(super) fn read_ahead(self: &Arc<Self>, reading: Reading, behind: i64, segments: &[SegmentRef]) {
+    pub(super) fn read_ahead(self: &Arc<Self>, store: &Store, (reading, behind): (Reading, Offset), segments: &[SegmentRef]) {
         let Some(plan) = self.streams.plan(&reading, behind) else { return };
-        let (this, segments) = (self.clone(), segments.to_vec());
+        let (this, store, segments) = (self.clone(), store.clone(), segments.to_vec());
         let task = async move {
-            this.walk(&reading, plan, segments).await;
+            this.walk(&store, (&reading, plan), segments).await;
             this.streams.walked(&reading);
         };
         self.env.spawn("read ahead", task).detach_to_group();
     }
 
-    async fn walk(self: &Arc<Self>, reading: &Reading, plan: Plan, segments: Vec<SegmentRef>) {
+    async fn walk(self: &Arc<Self>, store: &Store, (reading, plan): (&Reading, Plan), segments: Vec<SegmentRef>) {
         let mut room = plan.bytes;
         let mut footers = Vec::with_capacity(segments.len());
         for segment in segments.into_iter().filter(|segment| segment.end_offset > plan.from) {
-            let this = self.clone();
+            let (this, store) = (self.clone(), store.clone());
             footers.push(async move {
-                let footer = this.footer(&this.store, &segment).await;
+                let footer = this.footer(&store, &segment).await;
                 (segment, footer)
             });
         }
@@ -45,7 +47,7 @@ impl Inner {
                 if room == 0 || !self.fetcher.has_room_ahead(bytes) {
                     return;
                 }
-                self.fetcher.ahead(&pack, run);
+                self.fetcher.ahead(store, &pack, run);
                 self.streams.planned(reading, run.last().map_or(plan.from, |last| last.end_offset), bytes);
                 room = room.saturating_sub(bytes);
             }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Stored bytes of one request ahead of a reader: large enough that a GB takes few of them.
-pub(super) const AHEAD_RUN: u64 = 8 << 20;
+pub(crate) const AHEAD_RUN: u64 = 8 << 20;
 /// Stored bytes of one request that a reader waits for: more go side by side.
 const AWAITED_RUN: u64 = 4 << 20;
 /// Runs longer than this when opened are opened where they hold up no other task.
@@ -34,7 +34,6 @@ pub(super) type Opened = BTreeMap<u64, Result<Bytes, PackError>>;
 #[derive(Debug)]
 pub(super) struct Fetcher {
     env: Env,
-    store: Store,
     blocks: Blocks<Key, Bytes>,
     disk: Option<DiskCache>,
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -69,9 +68,9 @@ enum Source {
 }
 
 impl Fetcher {
-    pub(super) fn new(env: Env, store: Store, budget: u64, disk: Option<DiskCache>) -> Arc<Self> {
+    pub(super) fn new(env: Env, budget: u64, disk: Option<DiskCache>) -> Arc<Self> {
         let blocks = Blocks::new(budget, |block: &Bytes| block.len() as u64);
-        Arc::new(Self { env, store, blocks, disk, flights: Mutex::default(), ahead_in_flight: AtomicU64::new(0) })
+        Arc::new(Self { env, blocks, disk, flights: Mutex::default(), ahead_in_flight: AtomicU64::new(0) })
     }
 
     pub(super) fn stats(&self) -> (BlockStats, Option<DiskCacheStats>) {
@@ -89,7 +88,7 @@ impl Fetcher {
     }
 
     /// Asks for blocks: those that are nowhere are on their way afterwards. See [`Fetcher::wait`].
-    pub(super) fn ask(self: &Arc<Self>, pack: &Arc<str>, blocks: &[Block]) -> Asked {
+    pub(super) fn ask(self: &Arc<Self>, store: &Store, pack: &Arc<str>, blocks: &[Block]) -> Asked {
         let mut found: BTreeMap<u64, Source> = BTreeMap::new();
         let mut begun = Vec::new();
         {
@@ -111,7 +110,7 @@ impl Fetcher {
                 begun.push(landing);
             }
         }
-        self.fly(begun);
+        self.fly(store, begun);
         // By position, which is the order of the blocks.
         Asked { pack: pack.clone(), sources: found.into_iter().collect() }
     }
@@ -136,7 +135,7 @@ impl Fetcher {
     }
 
     /// Begins to fetch a run that nobody waits for yet, as far as it is not here or coming.
-    pub(super) fn ahead(self: &Arc<Self>, pack: &Arc<str>, run: &[Block]) {
+    pub(super) fn ahead(self: &Arc<Self>, store: &Store, pack: &Arc<str>, run: &[Block]) {
         let mut begun = Vec::new();
         {
             let mut flights = self.flights.lock();
@@ -147,7 +146,7 @@ impl Fetcher {
                 begun.push(self.begin(&mut flights, pack, run, true));
             }
         }
-        self.fly(begun);
+        self.fly(store, begun);
     }
 
     /// Puts a run on the board.
@@ -163,10 +162,11 @@ impl Fetcher {
     }
 
     /// Not under the lock: a process that ends drops what is spawned at once, and landing takes the lock.
-    fn fly(&self, begun: Vec<Landing>) {
+    fn fly(&self, store: &Store, begun: Vec<Landing>) {
         for landing in begun {
+            let store = store.clone();
             let task = async move {
-                let opened = landing.fetcher.fetch(&landing.pack, &landing.run).await;
+                let opened = landing.fetcher.fetch(&store, &landing.pack, &landing.run).await;
                 landing.land(opened);
             };
             self.env.spawn("fetch", task).detach_to_group();
@@ -174,7 +174,7 @@ impl Fetcher {
     }
 
     /// A run of blocks: from the disk what is there, the rest by one request for each stretch of neighbours.
-    pub(super) async fn fetch(&self, pack: &Arc<str>, run: &[Block]) -> Opened {
+    pub(super) async fn fetch(&self, store: &Store, pack: &Arc<str>, run: &[Block]) -> Opened {
         let mut opened = Opened::new();
         let mut missing = Vec::new();
         for block in run {
@@ -185,7 +185,7 @@ impl Fetcher {
         }
         let mut requests = Vec::new();
         for stretch in runs(&missing, u64::MAX, u64::MAX) {
-            requests.push(self.read_store(pack, stretch));
+            requests.push(self.read_store(store, pack, stretch));
         }
         for stretch in join_all(requests).await {
             opened.extend(stretch);
@@ -203,9 +203,9 @@ impl Fetcher {
     }
 
     /// Neighbours, by one request; what cannot be had that way, each by its own.
-    async fn read_store(&self, pack: &Arc<str>, stretch: &[Block]) -> Opened {
+    async fn read_store(&self, store: &Store, pack: &Arc<str>, stretch: &[Block]) -> Opened {
         let range = stretch.first().map_or(0, |block| block.position)..stretch.last().map_or(0, |block| block.range().end);
-        let fetched = self.store.get_range_hedged(pack, range.clone()).await.map_err(PackError::from);
+        let fetched = store.get_range_hedged(pack, range.clone()).await.map_err(PackError::from);
         let opened = match fetched {
             Ok(bytes) => self.open(pack, stretch, range.start, bytes).await,
             // The object is cut somewhere: what lies before that is whole.
@@ -216,17 +216,11 @@ impl Fetcher {
         for (block, (position, opened)) in stretch.iter().zip(opened) {
             let opened = match opened {
                 Some(bytes) => Ok(bytes),
-                None => self.alone(pack, block).await,
+                None => alone(store, pack, block).await,
             };
             all.insert(position, opened);
         }
         all
-    }
-
-    /// One block, once more.
-    async fn alone(&self, pack: &Arc<str>, block: &Block) -> Result<Bytes, PackError> {
-        let bytes = self.store.get_range(pack, block.range()).await?;
-        Ok(floe_formats::open_block(block, &bytes)?)
     }
 
     /// Verifies and decompresses the blocks of a stretch; None for those that are not sound.
@@ -281,6 +275,12 @@ impl Drop for Landing {
 fn ending(pack: &Arc<str>) -> PackError {
     let reason = "the fetch was ended".to_owned();
     PackError::Store(StoreError::Unavailable { op: Op::GetRange, key: pack.to_string(), attempts: 0, reason })
+}
+
+/// One block, once more.
+async fn alone(store: &Store, pack: &str, block: &Block) -> Result<Bytes, PackError> {
+    let bytes = store.get_range(pack, block.range()).await?;
+    Ok(floe_formats::open_block(block, &bytes)?)
 }
 
 fn disk_key(pack: &Arc<str>, block: &Block) -> String {

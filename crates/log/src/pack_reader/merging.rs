@@ -18,7 +18,7 @@ impl PackReader {
     pub(crate) async fn blocks_of(&self, partition: PartitionId, stored: &SegmentRef) -> Result<BlockRuns, ReadError> {
         let pack: Arc<str> = stored.pack.key().into();
         let of_segment = |error| damaged(error, &pack, partition, (stored.base_offset, stored.end_offset));
-        let footer = self.0.footer(&self.0.merging, stored).await.map_err(of_segment)?;
+        let footer = self.0.footer_to_merge(stored).await.map_err(of_segment)?;
         let segment = find(&footer, partition, stored).map_err(of_segment)?.clone();
         Ok(BlockRuns { pack, segment, read: 0 })
     }
@@ -28,7 +28,7 @@ impl PackReader {
         let Some((partition, first)) = wanted.first() else { return Ok(Vec::new()) };
         let pack: Arc<str> = first.pack.key().into();
         let of_first = |error| damaged(error, &pack, *partition, (first.base_offset, first.end_offset));
-        let footer = self.0.footer(&self.0.merging, first).await.map_err(of_first)?;
+        let footer = self.0.footer_to_merge(first).await.map_err(of_first)?;
         let mut segments = Vec::with_capacity(wanted.len());
         for (partition, stored) in wanted {
             let of_segment = |error| damaged(error, &pack, *partition, (stored.base_offset, stored.end_offset));
@@ -38,7 +38,7 @@ impl PackReader {
         let blocks: Vec<Block> = segments.iter().flat_map(|segment| segment.blocks.iter().cloned()).collect();
         let mut reads = Vec::new();
         for run in runs(&blocks, AHEAD_RUN, u64::MAX) {
-            reads.push(self.0.merger.fetch(&pack, run));
+            reads.push(self.0.merger.fetch(&self.0.merging, &pack, run));
         }
         let fetched: Vec<Opened> = stream::iter(reads).buffered(PARALLEL).collect().await;
         let mut opened: Opened = fetched.into_iter().flatten().collect();
@@ -67,7 +67,7 @@ impl BlockRuns {
     pub(crate) async fn next(&mut self, packs: &PackReader) -> Result<Option<Vec<Bytes>>, ReadError> {
         let rest = self.segment.blocks.get(self.read..).unwrap_or_default();
         let Some(run) = runs(rest, AHEAD_RUN, OPENED_RUN).next() else { return Ok(None) };
-        let mut opened = packs.0.merger.fetch(&self.pack, run).await;
+        let mut opened = packs.0.merger.fetch(&packs.0.merging, &self.pack, run).await;
         let batches = batches(&mut opened, &self.pack, self.segment.partition, run)?;
         self.read += run.len();
         Ok(Some(batches))
@@ -75,7 +75,7 @@ impl BlockRuns {
 }
 
 /// The batches of these blocks, in their order.
-fn batches(opened: &mut Opened, pack: &str, partition: PartitionId, blocks: &[Block]) -> Result<Vec<Bytes>, ReadError> {
+pub(super) fn batches(opened: &mut Opened, pack: &str, partition: PartitionId, blocks: &[Block]) -> Result<Vec<Bytes>, ReadError> {
     let mut all = Vec::new();
     for block in blocks {
         let not_read = || Err(PackError::Damaged("a block was not read".to_owned()));

@@ -87,7 +87,9 @@ impl Partition {
             return NextCompaction::Waits;
         }
         let allowed = end.min(state.allowance.certain);
-        let ends = state.history.segments().iter().map(|segment| segment.end_offset);
+        // Where only a page tells where segments end, as far as a whole page.
+        let pages = state.history.pages().iter().map(|page| page.end_offset);
+        let ends = pages.chain(state.history.segments().iter().map(|segment| segment.end_offset));
         let Some(end_now) = ends.take_while(|end| *end <= allowed).last().filter(|end| *end > from) else {
             self.allow(&mut state, end);
             return NextCompaction::Waits;
@@ -124,17 +126,20 @@ impl State {
     fn cleanable_end(&self, settings: &Compaction, now_ms: i64, least_bytes: u64) -> Option<Offset> {
         let compacted = self.compacted();
         let (mut clean, mut dirty, mut end, mut waits_since) = (0_u64, 0_u64, None, None);
-        for segment in self.placed() {
-            if segment.end_offset <= compacted {
-                clean = clean.saturating_add(segment.bytes);
+        // A page is taken as a whole: it is clean when all of it is, and may be compacted when its newest segment may.
+        let pages = self.pages().map(|page| (page.end_offset, page.bytes, page.max_timestamp, page.min_timestamp));
+        let segments = self.placed_behind_pages().map(|one| (one.end_offset, one.bytes, one.max_timestamp, one.max_timestamp));
+        for (end_offset, bytes, newest, oldest) in pages.chain(segments) {
+            if end_offset <= compacted {
+                clean = clean.saturating_add(bytes);
                 continue;
             }
-            if settings.min_lag_ms > 0 && segment.max_timestamp > now_ms.saturating_sub(settings.min_lag_ms) {
+            if settings.min_lag_ms > 0 && newest > now_ms.saturating_sub(settings.min_lag_ms) {
                 break;
             }
-            dirty = dirty.saturating_add(segment.bytes);
-            waits_since = waits_since.or((segment.max_timestamp >= 0).then_some(segment.max_timestamp));
-            end = Some(segment.end_offset);
+            dirty = dirty.saturating_add(bytes);
+            waits_since = waits_since.or((oldest >= 0).then_some(oldest));
+            end = Some(end_offset);
         }
         let too_long = waits_since.is_some_and(|since| now_ms.saturating_sub(since) > settings.max_lag_ms);
         let enough = dirty >= least_bytes && dirty as f64 >= settings.ratio * clean.saturating_add(dirty) as f64;

@@ -131,12 +131,6 @@ impl Line {
             PartitionEvent::Compaction { .. } => {}
         }
     }
-
-    /// The segment that holds `offset`.
-    pub(crate) fn segment_at(&self, offset: Offset) -> Option<&SegmentRef> {
-        let after = self.segments.partition_point(|segment| segment.base_offset <= offset);
-        self.segments.get(after.checked_sub(1)?).filter(|segment| offset < segment.end_offset)
-    }
 }
 
 fn contradiction(end: Offset, stored: &SegmentRef) -> String {

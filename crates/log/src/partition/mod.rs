@@ -27,6 +27,7 @@ pub(crate) use flush::PlannedSegment;
 pub(crate) use line::Line;
 pub(crate) use producers::{merge, update_of};
 pub use read::{ReadRequest, ReadResult};
+pub(crate) use remerge::Sizes;
 pub(crate) use tail::{Evicted, Released};
 
 use crate::history::manifest::History;
@@ -40,6 +41,7 @@ use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
 use log_start::Raising;
 use parking_lot::Mutex;
 use producers::Producers;
+use retain::Oldest;
 use std::sync::Arc;
 use std::time::Duration;
 use tail::Tail;
@@ -96,6 +98,8 @@ struct State {
     /// Records in slots below this offset are wanted in own packs, however few they are.
     settle_before: Offset,
     known: Option<Known>,
+    /// Where the log start lies in the page that it cuts, as far as somebody has looked.
+    oldest: Option<Oldest>,
     swept: bool,
     /// Since when, on the monotonic clock, there is something to settle.
     unsettled_since: Option<Duration>,
@@ -142,6 +146,7 @@ impl Partition {
             allowance: Allowance::default(),
             settle_before: 0,
             known: None,
+            oldest: None,
             swept: false,
             unsettled_since: None,
             dirty: false,
@@ -216,7 +221,7 @@ impl Partition {
         let state = self.state.lock();
         PartitionSizes {
             wal_bytes: state.tail.unflushed_wal_bytes(),
-            stored_bytes: state.placed().map(|segment| segment.bytes).sum(),
+            stored_bytes: state.stored_bytes(),
             records_not_stored: (state.committed - state.line.end).max(0),
         }
     }

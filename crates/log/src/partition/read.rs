@@ -1,10 +1,12 @@
 //! Reading: the tail from memory, what memory let go from the WAL, everything older from packs. Only committed records
 //! are seen, batches come out as they went in, and a batch is never cut.
 
+use super::history::Place;
 use super::{Closed, Partition, State};
 use crate::ReadError;
 use bytes::Bytes;
-use floe_formats::SegmentRef;
+use floe_formats::{ManifestPage, PageRef, SegmentRef};
+use floe_objstore::Store;
 use floe_types::{Lsn, Offset};
 use floe_wal::WalError;
 
@@ -37,6 +39,8 @@ enum Source {
     Wal(Lsn, Lsn),
     /// The segment that holds it, and some that follow.
     Pack(Vec<SegmentRef>),
+    /// In a segment that a page names.
+    Page(PageRef),
     /// In a pack that only a manifest names which nobody has read yet, perhaps the newest.
     Unread,
 }
@@ -51,18 +55,31 @@ impl Partition {
     /// An offset outside `log_start..=committed`, a partition that has ended, a store that does not answer, or stored
     /// bytes that are damaged.
     pub async fn read(&self, request: ReadRequest) -> Result<ReadResult, ReadError> {
+        self.read_by(&self.shared.replay, request).await
+    }
+
+    /// The same for what has to be known before anything is served, such as the state of groups: it does not stand in line
+    /// with consumers.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub async fn read_at_start(&self, request: ReadRequest) -> Result<ReadResult, ReadError> {
+        self.read_by(&self.shared.recovery, request).await
+    }
+
+    async fn read_by(&self, store: &Store, request: ReadRequest) -> Result<ReadResult, ReadError> {
         let mut result = ReadResult::default();
         let mut offset = request.offset;
-        let mut moves = 0;
+        let (mut moves, mut opened) = (0, None);
         loop {
             let room = request.max_bytes.saturating_sub(result.bytes);
             let force = request.at_least_one && result.batches.is_empty();
             if room == 0 && !force {
                 // The offsets are wanted even where nothing fits.
-                self.source(offset, &mut result, 0, false)?;
+                self.source(offset, &mut result, (0, false), None)?;
                 return Ok(result);
             }
-            let batches = match self.source(offset, &mut result, room, force) {
+            let batches = match self.source(offset, &mut result, (room, force), opened.as_deref()) {
                 Ok(Source::Nothing) => return Ok(result),
                 Ok(Source::Memory(batches)) => batches,
                 Ok(Source::Wal(start, end)) => match self.read_wal(start, end).await {
@@ -74,7 +91,7 @@ impl Partition {
                     }
                     Err(error) => return Err(error),
                 },
-                Ok(Source::Pack(segments)) => match self.shared.packs.read(self.id, &segments, offset, room).await {
+                Ok(Source::Pack(segments)) => match self.shared.packs.read(store, (self.id, &segments), offset, room).await {
                     // Compaction has left nothing of the segment from here on.
                     Ok(batches) if batches.is_empty() => {
                         offset = segments.first().map_or(offset, |segment| segment.end_offset);
@@ -84,14 +101,26 @@ impl Partition {
                     // Given first; whoever goes on meets the error.
                     Err(_) if !result.batches.is_empty() => return Ok(result),
                     // What was looked up may be an old view (R17): damage only if the newest still names that pack.
-                    Err(ReadError::Damaged(damage)) if damage.missing && moves < MOVES && self.has_moved(offset, &segments).await? => {
+                    Err(ReadError::Damaged(damage))
+                        if damage.missing && moves < MOVES && self.has_moved(store, offset, &segments).await? =>
+                    {
                         moves += 1;
                         continue;
                     }
                     Err(error) => return Err(error),
                 },
+                Ok(Source::Page(page)) => match self.open_page(store, &page).await {
+                    Ok(found) if found.is_some() || moves < MOVES => {
+                        moves += u32::from(found.is_none());
+                        opened = found;
+                        continue;
+                    }
+                    _ if !result.batches.is_empty() => return Ok(result),
+                    Ok(_) => return Err(ReadError::Broken(format!("where offset {offset} lies changes faster than it can be read"))),
+                    Err(error) => return Err(error),
+                },
                 Ok(Source::Unread) => {
-                    self.learn_history().await?;
+                    self.learn_history(store).await?;
                     continue;
                 }
                 Err(e) if result.batches.is_empty() => return Err(e),
@@ -103,7 +132,13 @@ impl Partition {
         }
     }
 
-    fn source(&self, offset: Offset, result: &mut ReadResult, room: usize, force: bool) -> Result<Source, ReadError> {
+    fn source(
+        &self,
+        offset: Offset,
+        result: &mut ReadResult,
+        (room, force): (usize, bool),
+        opened: Option<&ManifestPage>,
+    ) -> Result<Source, ReadError> {
         let state = self.state.lock();
         state.check_readable()?;
         (result.committed, result.log_start) = (state.committed, state.line.log_start);
@@ -114,12 +149,13 @@ impl Partition {
             return Ok(Source::Nothing);
         }
         if state.tail.start().is_some_and(|start| start <= offset) {
-            return Ok(state.read_tail(offset, room, force));
+            return Ok(state.read_tail(offset, (room, force), opened));
         }
-        match state.placed_from(offset, SEGMENTS_AHEAD) {
-            segments if !segments.is_empty() => Ok(Source::Pack(segments)),
-            _ if !state.history_is_newest => Ok(Source::Unread),
-            _ => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
+        match state.placed_from(offset, SEGMENTS_AHEAD, opened) {
+            Place::Segments(segments) => Ok(Source::Pack(segments)),
+            Place::Page(page) => Ok(Source::Page(page)),
+            Place::Nowhere if !state.history_is_newest => Ok(Source::Unread),
+            Place::Nowhere => Err(ReadError::Broken(format!("no segment holds offset {offset}"))),
         }
     }
 
@@ -132,7 +168,7 @@ impl Partition {
 }
 
 impl State {
-    fn check_readable(&self) -> Result<(), ReadError> {
+    pub(super) fn check_readable(&self) -> Result<(), ReadError> {
         match &self.closed {
             None => Ok(()),
             Some(Closed::Ended(ended)) => Err(ReadError::Ended(ended.clone())),
@@ -141,17 +177,18 @@ impl State {
         }
     }
 
-    fn read_tail(&self, offset: Offset, room: usize, force: bool) -> Source {
+    fn read_tail(&self, offset: Offset, (room, force): (usize, bool), opened: Option<&ManifestPage>) -> Source {
         let (mut batches, mut bytes) = (Vec::new(), 0);
         for batch in self.tail.at_or_after(offset).take_while(|batch| batch.end_offset <= self.committed) {
             let Some(stored) = &batch.bytes else {
                 if !batches.is_empty() {
                     break;
                 }
-                return match (self.placed_at(batch.base_offset), batch.wal) {
-                    (Some(segment), _) => Source::Pack(vec![segment.clone()]),
-                    (None, Some((start, end))) => Source::Wal(start, end),
-                    (None, None) => Source::Nothing,
+                return match (self.placed_from(batch.base_offset, 1, opened), batch.wal) {
+                    (Place::Segments(segments), _) => Source::Pack(segments),
+                    (_, Some((start, end))) => Source::Wal(start, end),
+                    (Place::Page(page), None) => Source::Page(page),
+                    (Place::Nowhere, None) => Source::Nothing,
                 };
             };
             if bytes + stored.len() > room && !(force && batches.is_empty()) {

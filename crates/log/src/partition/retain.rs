@@ -1,20 +1,127 @@
-//! What retention may take of this partition.
+//! What retention may take of this partition, and where its oldest records lie.
 
-use super::Partition;
-use crate::history::retention::{Known, Retention, expired};
+use super::{Partition, State};
+use crate::ReadError;
+use crate::history::pages::Walk;
+use crate::history::retention::{Expiry, Known, Retention};
+use floe_formats::{Manifest, PageRef, SegmentRef, Ulid};
 use floe_types::Offset;
+use std::sync::Arc;
+
+/// The segment that the log start lies in, as the page names it that the log start cuts.
+#[derive(Debug)]
+pub(super) struct Oldest {
+    page: Ulid,
+    pub(super) segment: SegmentRef,
+    /// Bytes of the page's segments before.
+    passed_bytes: u64,
+}
 
 impl Partition {
-    /// How far the log may begin later by these settings, if at all. The manifest has to be known.
-    pub(crate) fn expired(&self, retention: Retention, now_ms: i64) -> Option<Offset> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let start = expired(state.placed(), retention, now_ms, state.known);
-        // Segments without timestamps go by when they were known: one mark, set anew when it has served.
-        let served = state.known.is_none_or(|known| known.end <= start.unwrap_or(state.line.log_start));
-        if served {
-            state.known = Some(Known { end: state.line.end, at_ms: now_ms });
+    /// How far the log may begin later by these settings, if at all. The manifest has to be known. A page that cannot be read
+    /// goes as a whole, when the newest of it is to go.
+    ///
+    /// # Errors
+    /// A page that cannot be read, and is not to go.
+    pub(crate) async fn expired(&self, retention: Retention, now_ms: i64) -> Result<Option<Offset>, ReadError> {
+        match self.look_at_oldest().await {
+            // It is met again below.
+            Ok(()) | Err(ReadError::Damaged(_)) => {}
+            Err(error) => return Err(error),
         }
-        start.filter(|start| *start > state.line.log_start)
+        let (mut expiry, manifest, from, listed) = {
+            let mut state = self.state.lock();
+            let mut expiry = Expiry::new(retention, now_ms, state.known, state.stored_bytes());
+            let paged = state.pages().next().is_some();
+            if !paged {
+                let _kept = state.placed_behind_pages().map(|segment| expiry.take(segment)).find(|taken| !taken);
+            }
+            let stays = state.oldest().is_some_and(|oldest| !expiry.takes(&oldest.segment));
+            let (false, true, Some(manifest)) = (stays, paged, state.history.manifest().cloned()) else {
+                return Ok(state.expired_up_to(expiry.start(), now_ms));
+            };
+            let settled = state.history.end();
+            let behind = state.line.segments.iter().filter(|segment| segment.end_offset > settled);
+            (expiry, manifest, state.line.log_start, behind.cloned().collect::<Vec<_>>())
+        };
+        let all = self.take_settled(&mut expiry, manifest, from).await?;
+        if all {
+            let above = listed.iter().filter(|segment| segment.end_offset > from);
+            let _kept = above.map(|segment| expiry.take(segment)).find(|taken| !taken);
+        }
+        Ok(self.state.lock().expired_up_to(expiry.start(), now_ms))
+    }
+
+    /// Looks at what a manifest places above `from`, up to the first that stays. Whether all of it is to go.
+    async fn take_settled(&self, expiry: &mut Expiry, manifest: Arc<Manifest>, from: Offset) -> Result<bool, ReadError> {
+        let mut walk = Walk::new(&self.shared, manifest, from);
+        loop {
+            let stays = match walk.next().await {
+                Ok(None) => return Ok(true),
+                Ok(Some(segment)) => segment.end_offset > from && !expiry.take(&segment),
+                Err(ReadError::Damaged(damage)) => match walk.pass_over() {
+                    // Gone with a manifest that is the newest no more: the rest is looked at at the next check.
+                    _ if damage.missing && !self.places(&damage).await? => true,
+                    Some(page) if expiry.take_page(&page) => false,
+                    _ if expiry.start().is_none() => return Err(ReadError::Damaged(damage)),
+                    _ => true,
+                },
+                Err(error) => return Err(error),
+            };
+            if stays {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Sees to it that it is known where the log start lies, if that is in a page.
+    ///
+    /// # Errors
+    /// A page that cannot be read.
+    pub(crate) async fn look_at_oldest(&self) -> Result<(), ReadError> {
+        let (page, log_start) = {
+            let state = self.state.lock();
+            match (state.cut_page(), state.oldest()) {
+                (Some(page), None) => (*page, state.line.log_start),
+                _ => return Ok(()),
+            }
+        };
+        let Some(opened) = self.open_page(&self.shared.merging, &page).await? else { return Ok(()) };
+        let at = opened.segments.partition_point(|segment| segment.end_offset <= log_start);
+        let Some(segment) = opened.segments.get(at).cloned() else { return Ok(()) };
+        let passed_bytes = opened.segments.iter().take(at).map(|segment| segment.bytes).sum();
+        self.state.lock().oldest = Some(Oldest { page: page.ulid, segment, passed_bytes });
+        Ok(())
+    }
+}
+
+impl State {
+    fn expired_up_to(&mut self, start: Option<Offset>, now_ms: i64) -> Option<Offset> {
+        // Segments without timestamps go by when they were known: one mark, set anew when it has served.
+        let served = self.known.is_none_or(|known| known.end <= start.unwrap_or(self.line.log_start));
+        if served {
+            self.known = Some(Known { end: self.line.end, at_ms: now_ms });
+        }
+        start.filter(|start| *start > self.line.log_start)
+    }
+
+    /// The page that the log start lies in.
+    fn cut_page(&self) -> Option<&PageRef> {
+        self.pages().next().filter(|page| page.base_offset <= self.line.log_start)
+    }
+
+    /// Where the log start lies in a page, if that is known.
+    pub(super) fn oldest(&self) -> Option<&Oldest> {
+        let (page, oldest) = (self.cut_page()?, self.oldest.as_ref()?);
+        let holds = oldest.segment.base_offset <= self.line.log_start && self.line.log_start < oldest.segment.end_offset;
+        (holds && oldest.page == page.ulid).then_some(oldest)
+    }
+
+    /// Bytes of all segments above the log start; what lies below in a page counts until somebody has looked into it.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        let pages: u64 = self.pages().map(|page| page.bytes).sum();
+        let passed = self.oldest().map_or(0, |oldest| oldest.passed_bytes);
+        let behind: u64 = self.placed_behind_pages().map(|segment| segment.bytes).sum();
+        pages.saturating_sub(passed).saturating_add(behind)
     }
 }

@@ -1,8 +1,10 @@
 //! What of a partition is due to be settled.
 
 use super::{Partition, State};
+use crate::history::pages::{Draft, Opened};
 use crate::history::publish;
 use crate::history::settle::{Job, Merged};
+use crate::history::stopped::Work;
 use crate::shared::Shared;
 use floe_formats::{Manifest, SegmentRef};
 use floe_types::Offset;
@@ -32,6 +34,12 @@ impl Partition {
         self.state.lock().swept = true;
     }
 
+    /// Whether the log start has moved since the manifest was made.
+    pub(crate) fn has_passed_records(&self) -> bool {
+        let state = self.state.lock();
+        state.history.manifest().is_some_and(|manifest| manifest.log_start < state.line.log_start)
+    }
+
     /// What is to be settled next; without sources where only the log start has to be told. None where nothing is due:
     /// that takes enough in slots, or a part of it for long enough, or an own pack that is wholly deleted.
     pub(crate) fn settle_job(&self) -> Option<Job> {
@@ -41,20 +49,23 @@ impl Partition {
         }
         let log_start = state.line.log_start;
         let from = state.history.end().max(log_start);
-        let sources = if state.merge_is_due(&self.shared) { state.sources(self.shared.options.settle_bytes) } else { Vec::new() };
+        // Where settling has stopped, a later log start is told all the same.
+        let stopped = self.shared.stopped.waits(Work::Settling, self.id, log_start, self.shared.env.monotonic());
+        let sources =
+            if !stopped && state.merge_is_due(&self.shared) { state.sources(self.shared.options.settle_bytes) } else { Vec::new() };
         if sources.is_empty() && !state.drops_a_pack() {
             return None;
         }
         Some(Job { from, log_start, sources })
     }
 
-    /// The next version of the manifest on top of `before`. None if what was merged does not fit it.
-    pub(crate) fn next_manifest(&self, before: Option<&Manifest>, merged: Option<&Merged>) -> Option<Manifest> {
+    /// The next version of the manifest on top of `before`, of which `opened` is opened. None if what was merged does not fit it.
+    pub(crate) fn next_manifest(&self, before: Option<&Manifest>, opened: Opened, merged: Option<&Merged>) -> Option<Draft> {
         let state = {
             let state = self.state.lock();
             state.closed.is_none().then(|| floe_formats::PartitionIndex { segments: Vec::new(), ..state.line.to_index() })?
         };
-        publish::next(before, merged, state, self.shared.incarnation)
+        publish::next(before, opened, merged, state, self.shared.incarnation)
     }
 }
 
@@ -89,6 +100,14 @@ impl State {
 
     /// Whether the manifest names a pack that lies wholly below the log start.
     fn drops_a_pack(&self) -> bool {
-        self.history.segments().first().is_some_and(|first| first.end_offset <= self.line.log_start)
+        let log_start = self.line.log_start;
+        match (self.history.pages().first(), self.history.manifest()) {
+            (Some(first), Some(manifest)) => {
+                // In a page that is cut, packs end where the one begins that the log start lies in.
+                let passed = self.oldest().is_some_and(|oldest| oldest.segment.base_offset > manifest.log_start.max(first.base_offset));
+                first.end_offset <= log_start || passed
+            }
+            _ => self.history.segments().first().is_some_and(|first| first.end_offset <= log_start),
+        }
     }
 }

@@ -4,7 +4,7 @@
 use super::Partition;
 use crate::{ReadError, ReadRequest};
 use bytes::Bytes;
-use floe_formats::SegmentRef;
+use floe_formats::{ManifestPage, PageRef, SegmentRef};
 use floe_types::Offset;
 
 /// Most bytes that a batch may have uncompressed when its records are looked at.
@@ -16,6 +16,10 @@ const ENOUGH: usize = 64 << 10;
 enum Candidate {
     /// In this segment, at this offset or later.
     In(SegmentRef, Offset),
+    /// In a segment that this page names.
+    Page(PageRef),
+    /// Not in the page that was opened, but perhaps from here on.
+    Behind(Offset),
     At(Offset),
 }
 
@@ -48,11 +52,19 @@ impl Partition {
 
     /// Where to look for a record of `timestamp` or later, and how many bytes of it: the footer of one segment tells its block.
     async fn first_block_by_time(&self, log_start: Offset, timestamp: i64) -> Result<Option<(Offset, usize)>, ReadError> {
-        let mut from = log_start;
+        let (mut from, mut opened) = (log_start, None);
         loop {
-            let (segment, at) = match self.candidate(from, |max| max >= timestamp) {
+            let (segment, at) = match self.candidate(from, opened.as_deref(), |max| max >= timestamp) {
                 None => return Ok(None),
                 Some(Candidate::At(offset)) => return Ok(Some((offset, ENOUGH))),
+                Some(Candidate::Page(page)) => {
+                    opened = self.open_page(&self.shared.replay, &page).await?;
+                    continue;
+                }
+                Some(Candidate::Behind(offset)) => {
+                    from = offset;
+                    continue;
+                }
                 Some(Candidate::In(segment, at)) => (segment, at),
             };
             match self.shared.packs.offset_by_time(self.id, &segment, (at, timestamp)).await {
@@ -72,7 +84,7 @@ impl Partition {
     /// As [`Partition::read`].
     pub async fn offset_of_max_timestamp(&self) -> Result<Option<(Offset, i64)>, ReadError> {
         self.ensure_history().await?;
-        let whole = self.max_timestamp();
+        let whole = self.max_timestamp().await?;
         // Of the segment that the log start cuts, only what is left counts.
         let cut = self.max_timestamp_of_cut_segment(whole).await?;
         match cut.max(whole).filter(|timestamp| *timestamp >= 0) {
@@ -84,13 +96,10 @@ impl Partition {
     /// The greatest timestamp of the records from the log start up to the end of its segment, if that can be greater
     /// than `known`.
     async fn max_timestamp_of_cut_segment(&self, known: Option<i64>) -> Result<Option<i64>, ReadError> {
-        let cut = {
-            let state = self.state.lock();
-            let log_start = state.line.log_start;
-            let cut = state.placed_at(log_start).filter(|segment| segment.base_offset < log_start);
-            cut.filter(|segment| known.is_none_or(|known| segment.max_timestamp > known)).map(|segment| (log_start, segment.end_offset))
-        };
-        let Some((log_start, end)) = cut else { return Ok(None) };
+        let log_start = self.offsets().log_start;
+        let cut = self.locate(&self.shared.replay, log_start).await?.filter(|segment| segment.base_offset < log_start);
+        let cut = cut.filter(|segment| known.is_none_or(|known| segment.max_timestamp > known)).map(|segment| segment.end_offset);
+        let Some(end) = cut else { return Ok(None) };
         let (mut offset, mut greatest) = (log_start, None);
         while offset < end {
             let batches = self.read_some(offset, ENOUGH).await?;
@@ -115,10 +124,17 @@ impl Partition {
     }
 
     /// The first segment or batch, from `from` on, whose greatest timestamp satisfies `wanted`.
-    fn candidate(&self, from: Offset, wanted: impl Fn(i64) -> bool) -> Option<Candidate> {
+    fn candidate(&self, from: Offset, opened: Option<&ManifestPage>, wanted: impl Fn(i64) -> bool) -> Option<Candidate> {
         let state = self.state.lock();
         let from = from.max(state.line.log_start);
-        if let Some(segment) = state.placed().find(|segment| segment.end_offset > from && wanted(segment.max_timestamp)) {
+        if let Some(page) = state.pages().find(|page| page.end_offset > from && wanted(page.max_timestamp)) {
+            let Some(opened) = opened.filter(|opened| opened.ulid == page.ulid) else { return Some(Candidate::Page(*page)) };
+            let segment = opened.segments.iter().find(|segment| segment.end_offset > from && wanted(segment.max_timestamp));
+            return Some(
+                segment.map_or(Candidate::Behind(page.end_offset), |segment| Candidate::In(segment.clone(), segment.base_offset.max(from))),
+            );
+        }
+        if let Some(segment) = state.placed_behind_pages().find(|segment| segment.end_offset > from && wanted(segment.max_timestamp)) {
             return Some(Candidate::In(segment.clone(), segment.base_offset.max(from)));
         }
         let tail = state.tail.at_or_after(state.line.end.max(from));
@@ -128,11 +144,22 @@ impl Partition {
     }
 
     /// The greatest timestamp of segments and batches that lie wholly above the log start.
-    fn max_timestamp(&self) -> Option<i64> {
-        let state = self.state.lock();
-        let segments = state.placed().filter(|segment| segment.base_offset >= state.line.log_start).map(|segment| segment.max_timestamp);
-        let tail =
-            state.tail.at_or_after(state.line.end).take_while(|batch| batch.end_offset <= state.committed).map(|batch| batch.max_timestamp);
-        segments.chain(tail).max()
+    async fn max_timestamp(&self) -> Result<Option<i64>, ReadError> {
+        let (whole, cut, log_start) = {
+            let state = self.state.lock();
+            let log_start = state.line.log_start;
+            let pages = state.pages().filter(|page| page.base_offset >= log_start).map(|page| page.max_timestamp);
+            let segments = state.placed_behind_pages().filter(|segment| segment.base_offset >= log_start);
+            let tail = state.tail.at_or_after(state.line.end).take_while(|batch| batch.end_offset <= state.committed);
+            let whole = pages.chain(segments.map(|segment| segment.max_timestamp)).chain(tail.map(|batch| batch.max_timestamp)).max();
+            let cut = state.pages().find(|page| page.base_offset < log_start).copied();
+            (whole, cut.filter(|cut| whole.is_none_or(|whole| cut.max_timestamp > whole)), log_start)
+        };
+        let opened = match cut {
+            Some(cut) => self.open_page(&self.shared.replay, &cut).await?,
+            None => None,
+        };
+        let of_cut = opened.iter().flat_map(|page| &page.segments).filter(|segment| segment.base_offset >= log_start);
+        Ok(whole.max(of_cut.map(|segment| segment.max_timestamp).max()))
     }
 }

@@ -12,16 +12,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Lines = BTreeMap<PartitionId, Line>;
 
-pub(super) fn check(report: &mut Report, found: Found, view: &View) {
+/// Says what is wrong, and which slots are missing from rows that are not known to have moved past them.
+pub(super) fn check(report: &mut Report, found: Found, view: &View) -> BTreeMap<Incarnation, Vec<SlotNumber>> {
     let Found { chains, mut placed, .. } = found;
     let newest = chains.keys().next_back().copied();
     let mut partitions = BTreeSet::new();
+    let mut missing = BTreeMap::new();
     for (incarnation, chain) in &chains {
         if chain.claims == 0 {
             report.problem(keys::chain_prefix(*incarnation), "a chain without a claim");
         }
         let base = chain.base.and_then(|base| chains.get(&base)).and_then(|base| base.end.as_ref());
         let stop = check_row(report, *incarnation, chain);
+        missing.insert(*incarnation, chain.missing_slots());
         let (mut lines, is_whole) = rebuild(chain, *incarnation, base, stop);
         lines.retain(|partition, _| !view.is_deleted(partition.topic));
         for line in lines.values().filter(|_| is_whole) {
@@ -43,12 +46,14 @@ pub(super) fn check(report: &mut Report, found: Found, view: &View) {
         // A chain that nobody has ended, and that is not the newest, is being recovered: what it inherits counts still.
         if newest == Some(*incarnation) {
             let opened = opened(chain, *incarnation, base, stop);
-            let served = opened.values().filter(|line| line.broken.is_none() && !view.is_deleted(line.partition.topic));
-            served.for_each(|line| placed.check(report, line));
+            // A line that a gap has broken, too: whether its other records are there is worth knowing.
+            opened.values().filter(|line| !view.is_deleted(line.partition.topic)).for_each(|line| placed.check(report, line));
         }
     }
     placed.orphans(report);
     report.partitions = partitions.len() as u64;
+    missing.retain(|_, slots| !slots.is_empty());
+    missing
 }
 
 /// The row has no hole before its first stop; what lies behind the stop is void.
@@ -84,6 +89,14 @@ fn check_row(report: &mut Report, incarnation: Incarnation, chain: &ChainObjects
 impl ChainObjects {
     fn front(&self) -> SlotNumber {
         self.indexes.values().next_back().map_or(SlotNumber(0), |index| index.front)
+    }
+
+    /// Slots that are final, not deleted, and not there. Behind what the newest index covers, or `end` names, a hole is an upload
+    /// that has not landed.
+    fn missing_slots(&self) -> Vec<SlotNumber> {
+        let covered = self.indexes.values().next_back().map_or(SlotNumber(0), |index| index.covers);
+        let end = self.end.as_ref().map_or(covered, |end| end.stop.next());
+        (self.front().0..end.0).map(SlotNumber).filter(|slot| !self.slots.contains_key(slot)).collect()
     }
 
     /// What whoever opens the chain begins with: its `end`'s index, or its newest one.
@@ -133,22 +146,22 @@ fn lines_of(index: &Index) -> Lines {
     index.partitions.iter().map(|line| (line.partition, Line::from_index(line.clone()))).collect()
 }
 
-/// Takes in the slots from `from` up to the stop, or the first hole. False if one of them cannot be read, or is missing
-/// before the stop.
+/// Takes in the slots from `from` up to the stop, or the first hole; one that cannot be read is passed over, and breaks the lines
+/// of what it held. False if there was one, or one is missing before the stop.
 fn apply_row(lines: &mut Lines, chain: &ChainObjects, incarnation: Incarnation, from: SlotNumber, stop: Option<SlotNumber>) -> bool {
-    let mut next = from;
+    let (mut next, mut is_whole) = (from, true);
     for (slot, held) in chain.slots.range(from..).take_while(|(slot, _)| stop.is_none_or(|stop| **slot < stop)) {
         if *slot != next {
             break;
         }
         match held {
             Slot::Pack(pack) => apply(lines, PackRef::Slot { incarnation, slot: *slot }, pack),
-            Slot::Unreadable => return false,
+            Slot::Unreadable => is_whole = false,
             Slot::Stop => {}
         }
         next = slot.next();
     }
-    stop.is_none_or(|stop| next >= stop)
+    is_whole && stop.is_none_or(|stop| next >= stop)
 }
 
 fn apply(lines: &mut Lines, stored: PackRef, pack: &Pack) {

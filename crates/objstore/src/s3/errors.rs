@@ -6,7 +6,7 @@
 
 use crate::{BackendError, credentials::NoCredentials};
 use object_store::client::{HttpError, HttpErrorKind};
-use std::error::Error as _;
+use std::error::Error;
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,11 @@ const SHOWN: usize = 400;
 
 pub(super) fn classify(during: During, error: &object_store::Error) -> BackendError {
     let text = error.to_string();
-    let shown: String = text.chars().take(SHOWN).collect();
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    // A refused connection or a certificate that nobody trusts stands at the end of the chain only.
+    if let Some(cause) = last_source(error).map(ToString::to_string).filter(|cause| !text.contains(cause.as_str())) {
+        shown.extend(": ".chars().chain(cause.chars().take(SHOWN)));
+    }
     let ambiguous = |shown| match during {
         During::Create | During::Delete => BackendError::Unknown(shown),
         During::Read | During::List => BackendError::Transient(shown),
@@ -50,6 +54,14 @@ pub(super) fn classify(during: During, error: &object_store::Error) -> BackendEr
         Some(_) => ambiguous(shown),
         None => without_status(error, &text, shown, ambiguous),
     }
+}
+
+fn last_source(error: &object_store::Error) -> Option<&dyn Error> {
+    let mut last = error.source()?;
+    while let Some(inner) = last.source() {
+        last = inner;
+    }
+    Some(last)
 }
 
 fn without_status(error: &object_store::Error, text: &str, shown: String, ambiguous: impl Fn(String) -> BackendError) -> BackendError {

@@ -5,12 +5,21 @@ use aws_credential_types::provider::ProvideCredentials;
 use floe_env::Env;
 use floe_types::Millis;
 use object_store::{
-    BackoffConfig, ClientOptions, RetryConfig, StaticCredentialProvider,
-    aws::{AmazonS3, AmazonS3Builder, AwsCredential, AwsCredentialProvider, S3ConditionalPut},
+    BackoffConfig, Certificate, ClientOptions, RetryConfig, StaticCredentialProvider,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider, S3ConditionalPut},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 use url::Url;
+
+/// Bytes of a file of certificates; all of Mozilla's are 220 KiB.
+const MAX_CA_BUNDLE: u64 = 4 << 20;
 
 /// Settings of an S3 store. What is not set comes from where the AWS tools look: environment, profile, instance.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +38,70 @@ pub struct S3Options {
     pub connect_timeout: Millis,
     /// A backstop for one request with its body; the limit that scales with size is the store's.
     pub request_timeout: Millis,
+    /// How the store encrypts what is put there. Not set: as the bucket says.
+    pub encryption: Option<Encryption>,
+    /// The key of `aws:kms` and `aws:kms:dsse`, by id or ARN; AWS's own key if not set.
+    pub kms_key_id: Option<String>,
+    /// Whether S3 asks KMS once for many objects; as the bucket says if not set.
+    pub bucket_key: Option<bool>,
+    /// Class of every object; the bucket's default if not set. Only classes that are read without restoring.
+    pub storage_class: Option<StorageClass>,
+    /// Whether requests say that their sender pays for them, as buckets that are set so demand.
+    pub request_payer: bool,
+    /// File of certificates (PEM) that are trusted beside the system's; `AWS_CA_BUNDLE` if not set.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// A word of S3's, as it is written in settings and sent.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $(#[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("{text:?} is not one of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// Server-side encryption.
+    Encryption { S3 = "AES256", Kms = "aws:kms", DoubleKms = "aws:kms:dsse", }
+}
+
+words! {
+    /// The storage classes whose objects are read at once.
+    StorageClass {
+        Standard = "STANDARD",
+        IntelligentTiering = "INTELLIGENT_TIERING",
+        StandardIa = "STANDARD_IA",
+        OneZoneIa = "ONEZONE_IA",
+        GlacierIr = "GLACIER_IR",
+        ReducedRedundancy = "REDUCED_REDUNDANCY",
+        ExpressOneZone = "EXPRESS_ONEZONE",
+    }
 }
 
 impl Default for S3Options {
@@ -42,6 +115,12 @@ impl Default for S3Options {
             session_token: None,
             connect_timeout: Millis(500),
             request_timeout: Millis(60_000),
+            encryption: None,
+            kms_key_id: None,
+            bucket_key: None,
+            storage_class: None,
+            request_payer: false,
+            ca_bundle: None,
         }
     }
 }
@@ -58,6 +137,12 @@ impl fmt::Debug for S3Options {
             .field("session_token", &self.session_token.as_ref().map(|_| "..."))
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
+            .field("encryption", &self.encryption)
+            .field("kms_key_id", &self.kms_key_id)
+            .field("bucket_key", &self.bucket_key)
+            .field("storage_class", &self.storage_class)
+            .field("request_payer", &self.request_payer)
+            .field("ca_bundle", &self.ca_bundle)
             .finish()
     }
 }
@@ -68,6 +153,7 @@ pub(super) struct Resolved {
     pub(super) region: String,
     pub(super) path_style: bool,
     pub(super) tls: bool,
+    ca_bundle: Option<PathBuf>,
     credentials: AwsCredentialProvider,
 }
 
@@ -75,10 +161,15 @@ impl S3Options {
     pub(super) async fn client(&self, env: &Env, bucket: &str, name: &str) -> Result<AmazonS3, OpenError> {
         let resolved = self.resolve(env, bucket, name, &|variable| std::env::var(variable).ok().filter(|v| !v.is_empty())).await?;
         // `allow_http` belongs in here: set on the builder it is overwritten by `with_client_options`.
-        let client = ClientOptions::new()
+        let mut client = ClientOptions::new()
             .with_allow_http(!resolved.tls)
             .with_connect_timeout(self.connect_timeout.into())
             .with_timeout(self.request_timeout.into());
+        if let Some(file) = &resolved.ca_bundle {
+            for certificate in certificates(file).map_err(|reason| setting(name, "ca_bundle", &reason))? {
+                client = client.with_root_certificate(certificate);
+            }
+        }
         let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -89,8 +180,12 @@ impl S3Options {
             // Without TLS only the signature protects the body on its way.
             .with_unsigned_payload(resolved.tls)
             .with_credentials(resolved.credentials)
+            .with_request_payer(self.request_payer)
             .with_client_options(client)
             .with_retry(retry);
+        for (key, value) in self.encryption_of_objects(name)? {
+            builder = builder.with_config(key, value);
+        }
         if let Some(endpoint) = resolved.endpoint {
             builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
         }
@@ -125,7 +220,7 @@ impl S3Options {
                 Arc::new(CachedCredentials::new(env.clone(), provider))
             }
         };
-        let setting = |setting, reason: &str| OpenError::Setting { url: name.to_owned(), setting, reason: reason.to_owned() };
+        let setting = |key, reason: &str| setting(name, key, reason);
         let endpoint = match endpoint {
             Some(text) => Some(parse_endpoint(&text).map_err(|reason| setting("endpoint", &reason))?),
             None => None,
@@ -147,7 +242,26 @@ impl S3Options {
             }
             other => other,
         };
-        Ok(Resolved { endpoint, region, path_style, tls, credentials })
+        let ca_bundle = self.ca_bundle.clone().or_else(|| variable("AWS_CA_BUNDLE").map(PathBuf::from));
+        Ok(Resolved { endpoint, region, path_style, tls, ca_bundle, credentials })
+    }
+
+    /// What the client is told about encryption, by the names that it gives to its settings: it exports no type for these.
+    fn encryption_of_objects(&self, name: &str) -> Result<Vec<(AmazonS3ConfigKey, String)>, OpenError> {
+        let by_kms = matches!(self.encryption, Some(Encryption::Kms | Encryption::DoubleKms));
+        if self.kms_key_id.is_some() && !by_kms {
+            return Err(setting(name, "kms_key_id", "needs the encryption aws:kms or aws:kms:dsse"));
+        }
+        if self.bucket_key.is_some() && !by_kms {
+            return Err(setting(name, "bucket_key", "needs the encryption aws:kms or aws:kms:dsse"));
+        }
+        let said = [
+            ("aws_server_side_encryption", self.encryption.map(|encryption| encryption.to_string())),
+            ("aws_sse_kms_key_id", self.kms_key_id.clone()),
+            ("aws_sse_bucket_key_enabled", self.bucket_key.map(|enabled| enabled.to_string())),
+        ];
+        let key = |key: &str| key.parse().expect("the client's own name");
+        Ok(said.into_iter().filter_map(|(name, value)| Some((key(name), value?))).collect())
     }
 
     /// Keys from the settings or the environment need no provider, which saves its start-up time.
@@ -165,6 +279,23 @@ impl S3Options {
         };
         Ok(Some(AwsCredential { key_id, secret_key, token }))
     }
+}
+
+fn setting(name: &str, setting: &'static str, reason: &str) -> OpenError {
+    OpenError::Setting { url: name.to_owned(), setting, reason: reason.to_owned() }
+}
+
+/// What a file of certificates holds: at least one.
+fn certificates(file: &Path) -> Result<Vec<Certificate>, String> {
+    let wrong = |why: String| format!("{}: {why}", file.display());
+    let size = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?.len();
+    if size > MAX_CA_BUNDLE {
+        return Err(wrong(format!("{size} bytes are more than a file of certificates has")));
+    }
+    #[expect(clippy::disallowed_methods, reason = "an operator's file, read once at the start, not in the data directory")]
+    let bytes = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&bytes).map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() { Err(wrong("no certificate (PEM) in it".into())) } else { Ok(found) }
 }
 
 fn parse_endpoint(text: &str) -> Result<Url, String> {

@@ -6,10 +6,16 @@ use floe_env::net::{self, Listener};
 use floe_types::{ErrorKind, Millis};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
 /// What the server does with a request it has read: answers, or hangs up where `None`.
 type Answer = Option<String>;
+
+/// A connection, with TLS or without.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
 struct Server {
     url: String,
@@ -20,16 +26,29 @@ struct Server {
 
 impl Server {
     async fn start(env: &Env) -> Self {
+        Self::start_with(env, None).await
+    }
+
+    async fn start_with(env: &Env, tls: Option<TlsAcceptor>) -> Self {
         let listener = net::listen("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let (answers, requests) = (Arc::new(Mutex::default()), Arc::new(Mutex::default()));
-        let task = env.spawn("stub", Self::serve(listener, Arc::clone(&answers), Arc::clone(&requests)));
+        let task = env.spawn("stub", Self::serve(listener, tls, Arc::clone(&answers), Arc::clone(&requests)));
         Self { url, answers, requests, _task: task }
     }
 
-    async fn serve(listener: Listener, answers: Arc<Mutex<VecDeque<Answer>>>, requests: Arc<Mutex<Vec<String>>>) {
+    async fn serve(listener: Listener, tls: Option<TlsAcceptor>, answers: Arc<Mutex<VecDeque<Answer>>>, requests: Arc<Mutex<Vec<String>>>) {
         loop {
-            let Ok((mut socket, _)) = listener.accept().await else { return };
+            let Ok((socket, _)) = listener.accept().await else { return };
+            let mut socket: Box<dyn Socket> = match &tls {
+                None => Box::new(socket),
+                Some(tls) => match tls.accept(socket).await {
+                    Ok(socket) => Box::new(socket),
+                    // The client trusts another.
+                    Err(_) => continue,
+                },
+            };
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 match socket.read_u8().await {
@@ -302,6 +321,59 @@ async fn settings_come_before_the_environment_and_contradictions_are_named() {
 }
 
 #[tokio::test]
+async fn encryption_class_and_payer_are_said_with_every_object() {
+    let env = Env::real();
+    let server = Server::start(&env).await;
+    let options = S3Options {
+        encryption: Some(Encryption::Kms),
+        kms_key_id: Some("a-key".into()),
+        bucket_key: Some(true),
+        storage_class: Some(StorageClass::IntelligentTiering),
+        request_payer: true,
+        ..options(&server.url)
+    };
+    let backend = S3Backend::open(&env, "bucket", "", &options).await.unwrap();
+    server.script([answer("200 OK", "etag: \"e\"\r\n", ""), answer("200 OK", "etag: \"e\"\r\n", "body")]);
+    backend.create("a", Bytes::from_static(b"body").into()).await.unwrap();
+    let request = server.requests.lock()[0].clone();
+    for header in [
+        "if-none-match: *",
+        "x-amz-server-side-encryption: aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id: a-key",
+        "x-amz-server-side-encryption-bucket-key-enabled: true",
+        "x-amz-storage-class: intelligent_tiering",
+        "x-amz-request-payer: requester",
+    ] {
+        assert!(request.contains(&format!("\r\n{header}\r\n")), "{header}: {request}");
+    }
+    // Reading needs the payer only.
+    let _ = backend.get("a").await;
+    let request = server.requests.lock()[1].clone();
+    assert!(request.contains("\r\nx-amz-request-payer: requester\r\n"), "{request}");
+    assert!(!request.contains("encryption"), "{request}");
+}
+
+#[tokio::test]
+async fn what_contradicts_in_encryption_or_is_no_certificate_is_named() {
+    let env = Env::real();
+    let refused = async |options: S3Options| S3Backend::open(&env, "bucket", "", &options).await.expect_err("refused").to_string();
+    let error = refused(S3Options { kms_key_id: Some("k".into()), ..options("https://h") }).await;
+    assert!(error.contains("kms_key_id") && error.contains("aws:kms"), "{error}");
+    let error = refused(S3Options { bucket_key: Some(true), encryption: Some(Encryption::S3), ..options("https://h") }).await;
+    assert!(error.contains("bucket_key"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let error = refused(S3Options { ca_bundle: Some(file.clone()), ..options("https://h") }).await;
+    assert!(error.contains("ca_bundle") && error.contains("ca.pem") && error.contains("No such file"), "{error}");
+    #[expect(clippy::disallowed_methods, reason = "an operator's file")]
+    std::fs::write(&file, "nothing").unwrap();
+    let error = refused(S3Options { ca_bundle: Some(file), ..options("https://h") }).await;
+    assert!(error.contains("no certificate"), "{error}");
+    let why = "GLACIER".parse::<StorageClass>().expect_err("needs restoring");
+    assert!(why.starts_with("\"GLACIER\" is not one of STANDARD, "), "{why}");
+}
+
+#[tokio::test]
 async fn aws_itself_needs_a_region_and_is_asked_by_bucket_name() {
     let env = Env::real();
     let keys = |name: &str| matches!(name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY").then(|| "x".to_owned());
@@ -312,4 +384,42 @@ async fn aws_itself_needs_a_region_and_is_asked_by_bucket_name() {
     assert!(!plain.path_style && plain.tls && plain.endpoint.is_none());
     assert!(options.resolve(&env, "bucket.with.dots", "s3://b", &keys).await.unwrap().path_style);
     assert_eq!(Duration::from(options.connect_timeout), Duration::from_millis(500));
+}
+
+/// A certificate for 127.0.0.1 that nobody but its own bundle trusts, and a server's end that has it.
+fn certified() -> (String, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = versions.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    (made.cert.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_store_whose_certificate_a_bundle_has_is_spoken_to_and_no_other() {
+    let env = Env::real();
+    let (pem, tls) = certified();
+    let (stranger, _) = certified();
+    let server = Server::start_with(&env, Some(tls)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = |name: &str, text: String| {
+        let file = folder.path().join(name);
+        #[expect(clippy::disallowed_methods, reason = "an operator's file")]
+        std::fs::write(&file, text).unwrap();
+        Some(file)
+    };
+    let open = async |ca_bundle| S3Backend::open(&env, "bucket", "p", &S3Options { ca_bundle, ..options(&server.url) }).await.unwrap();
+    // What is trusted may stand anywhere in the file.
+    let trusting = open(bundle("both.pem", format!("{stranger}{pem}"))).await;
+    server.script([answer("200 OK", "", "bytes")]);
+    assert_eq!(trusting.get("a").await.unwrap(), "bytes");
+    assert_eq!(server.requests.lock().len(), 1);
+    for untrusting in [open(None).await, open(bundle("other.pem", stranger)).await] {
+        let error = untrusting.get("a").await.unwrap_err();
+        assert_eq!(is(&error), Is::Transient, "{error:?}");
+        let told = format!("{error:?}").to_lowercase();
+        assert!(told.contains("certificate"), "{told}");
+    }
+    assert_eq!(server.requests.lock().len(), 1, "nothing was told to a stranger");
 }

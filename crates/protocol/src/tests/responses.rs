@@ -185,3 +185,13 @@ fn a_client_speaks_the_highest_version_that_both_know() {
     broker.api_keys.clear();
     assert_eq!(client::choose_version(Api::Produce, &broker), None);
 }
+
+#[test]
+fn an_answer_that_was_kept_differs_from_a_new_one_in_nothing() {
+    for (api, version) in served() {
+        let of = |id| encode_response(&RequestHeader { correlation_id: id, ..header(api, version) }, samples::response(api)).unwrap();
+        let again = of(7).with_correlation_id(-2);
+        assert_eq!((again.to_bytes(), again.len()), (of(-2).to_bytes(), of(-2).len()), "{api} {version}");
+        assert!(again.chunks().iter().all(|chunk| !chunk.is_empty()), "{api} {version}");
+    }
+}

@@ -44,7 +44,7 @@ pub(super) fn compress(raw: &[u8]) -> Vec<u8> {
 pub(super) fn decompress(stored: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
     let mut reader = Reader { rest: stored };
     let frame = reader.frame()?;
-    let expected = frame.content_len.and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
+    let expected = frame.content_len.and_then(|len| usize::try_from(len).ok()).unwrap_or(stored.len().saturating_mul(2));
     let mut output = Output::new(limit, expected.min(stored.len().saturating_mul(MAX_RATIO)));
     loop {
         let len = reader.u32()?;

@@ -129,6 +129,7 @@ impl World {
         self.coverage.works("settled packs", status.settled_packs);
         self.coverage.works("merged segments", status.remerged_segments);
         self.coverage.works("compacted bytes", status.compacted_bytes);
+        self.coverage.works("manifest pages", status.manifest_pages);
         self.coverage.works("deleted objects", status.deleted_objects);
     }
 

@@ -365,7 +365,7 @@ impl World {
             return Err(format!("{left} is needed by nobody, and was not deleted"));
         }
         let view = floe_metadata::load(&store).await.map_err(|error| error.to_string())?;
-        let of_deleted = |key: &String| matches!(Key::parse(key), Ok(Key::Manifest { partition, .. } | Key::OwnPack { partition, .. }) if view.is_deleted(partition.topic));
+        let of_deleted = |key: &String| matches!(Key::parse(key), Ok(Key::Manifest { partition, .. } | Key::OwnPack { partition, .. } | Key::Page { partition, .. }) if view.is_deleted(partition.topic));
         match self.store.peek_keys(&keys::topics_prefix()).iter().find(|key| of_deleted(key)) {
             Some(left) => Err(format!("{left} is of a deleted topic, and was not deleted")),
             None => Ok(()),

@@ -361,6 +361,8 @@ fn options(env: &Env) -> EngineOptions {
         settle_age: Duration::from_millis(pick(&[5_000, 60_000])),
         settle_least_bytes: pick(&[1, 1_000, 1 << 20]),
         merge_segments: usize::try_from(pick(&[8, 40, 4096])).unwrap_or(8),
+        merge_size_bits: u32::try_from(pick(&[2, 3])).unwrap_or(2),
+        manifest_segments: usize::try_from(pick(&[2, 4, 128])).unwrap_or(2),
         compaction_bytes: pick(&[1_000, 50_000]),
         settle_check: Duration::from_millis(pick(&[500, 5_000])),
         retention_check: Duration::from_millis(pick(&[1_000, 20_000])),

@@ -1,8 +1,10 @@
 //! A start, and the first look at what is old: how many requests they take.
 
 use crate::support::*;
-use bytes::Bytes;
-use floe_formats::{BatchSlice, Manifest, PackBuilder, PackKind, PackRef, PartitionIndex, SegmentMeta, SegmentRef, Ulid, Writer, keys};
+use floe_formats::{
+    BatchSlice, Manifest, ManifestPage, PackBuilder, PackKind, PackRef, PageRef, PartitionIndex, SegmentMeta, SegmentRef, Ulid, Writer,
+    keys,
+};
 use floe_log::{EngineOptions, ReadRequest};
 use floe_testkit::store_faults::StoreOp;
 use floe_types::{Incarnation, Offset, PartitionId, SlotNumber, WriteId};
@@ -56,7 +58,8 @@ fn a_start_asks_as_much_of_a_partition_with_a_long_history_as_of_one_with_a_shor
 #[test]
 fn a_cold_offset_and_a_cold_time_take_three_requests() {
     run(async {
-        let (room, id) = filled(72, 600).await;
+        // No more than a manifest names itself.
+        let (room, id) = filled(72, 260).await;
         for (wanted, by_time) in [(3, false), (251, false), (3, true), (251, true)] {
             // Nothing happens by itself while we look.
             let broker = room.start(EngineOptions { settle_check: 100_000 * SECOND, ..many_packs() }).await;
@@ -78,22 +81,54 @@ fn a_cold_offset_and_a_cold_time_take_three_requests() {
     });
 }
 
-/// Settles a partition's batches of one record each as its owner of epoch 1 would: every batch in a pack of its own.
-fn settle_each(room: &Room, id: PartitionId, count: Offset) {
-    let writer = Writer { write_id: WriteId(7), incarnation: Incarnation(1), revision: 0 };
-    let mut segments: Vec<SegmentRef> = Vec::new();
-    for offset in 0..count {
-        let timestamp = 1_000_000 + 1_000 * offset;
-        let mut bytes = batch(&[(timestamp, VALUE)]).to_vec();
-        floe_records::stamp(&mut bytes, offset, 1);
-        let slice = BatchSlice { bytes: bytes.into(), base_offset: offset, end_offset: offset + 1, max_timestamp: timestamp, records: 1 };
-        let meta = SegmentMeta { partition: id, epoch: 1, base_offset: offset, log_start: 0, events: vec![], producers: vec![] };
-        let mut pack = PackBuilder::new(writer, PackKind::Own, Incarnation(1), None);
-        pack.add_segment(meta, vec![slice]).expect("in order");
-        let built = pack.finish(None, SlotNumber(0)).expect("small");
-        let stored = PackRef::Own { partition: id, epoch: 1, ulid: Ulid(offset.unsigned_abs().into()) };
-        room.store.plant(&stored.key(), built.payload.concat().into());
-        segments.extend(built.segment_refs(stored).map(|(_, segment)| segment));
+/// A record a second, from unix second 1,000 on.
+fn timestamp(offset: Offset) -> i64 {
+    1_000_000 + 1_000 * offset
+}
+
+fn writer() -> Writer {
+    Writer { write_id: WriteId(7), incarnation: Incarnation(1), revision: 0 }
+}
+
+/// An own pack of one record, stored.
+fn own_pack(room: &Room, id: PartitionId, offset: Offset) -> SegmentRef {
+    let mut bytes = batch(&[(timestamp(offset), VALUE)]).to_vec();
+    floe_records::stamp(&mut bytes, offset, 1);
+    let slice =
+        BatchSlice { bytes: bytes.into(), base_offset: offset, end_offset: offset + 1, max_timestamp: timestamp(offset), records: 1 };
+    let meta = SegmentMeta { partition: id, epoch: 1, base_offset: offset, log_start: 0, events: vec![], producers: vec![] };
+    let mut pack = PackBuilder::new(writer(), PackKind::Own, Incarnation(1), None);
+    pack.add_segment(meta, vec![slice]).expect("in order");
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    let stored = PackRef::Own { partition: id, epoch: 1, ulid: Ulid(offset.unsigned_abs().into()) };
+    room.store.plant(&stored.key(), built.payload.concat().into());
+    built.segment_refs(stored).map(|(_, segment)| segment).next().expect("one segment")
+}
+
+/// Settles a partition's records as its owner of epoch 1 would: every one in a pack of its own, which manifest 1 names by
+/// `pages`, or itself. Of the packs, only those of these offsets are there.
+fn settle_each(room: &Room, id: PartitionId, count: Offset, there: &[Offset], pages: bool) {
+    let like = own_pack(room, id, 0);
+    let named = |offset: Offset| match there.contains(&offset) {
+        true => own_pack(room, id, offset),
+        false => SegmentRef {
+            pack: PackRef::Own { partition: id, epoch: 1, ulid: Ulid(offset.unsigned_abs().into()) },
+            base_offset: offset,
+            end_offset: offset + 1,
+            max_timestamp: timestamp(offset),
+            ..like.clone()
+        },
+    };
+    let mut segments: Vec<SegmentRef> = (0..count).map(named).collect();
+    let mut paged = Vec::new();
+    if pages {
+        let newest = segments.split_off(segments.len() - 100);
+        for (run, name) in segments.chunks(4_096).zip(1_u128 << 64..) {
+            let page = ManifestPage { partition: id, epoch: 1, ulid: Ulid(name), segments: run.to_vec() };
+            room.store.plant(&page.to_ref().key(id), floe_formats::encode(&writer(), &page));
+            paged.push(page.to_ref());
+        }
+        segments = newest;
     }
     let snapshot = PartitionIndex {
         partition: id,
@@ -105,59 +140,111 @@ fn settle_each(room: &Room, id: PartitionId, count: Offset) {
         producers: vec![],
         manifest: None,
     };
-    let manifest = Manifest { partition: id, version: 1, epoch: 1, by: Incarnation(1), log_start: 0, segments, snapshot, compacted: 0 };
-    room.store.plant(&keys::manifest(id, 1), floe_formats::encode(&writer, &manifest));
+    let (by, compacted) = (Incarnation(1), 0);
+    let manifest = Manifest { partition: id, version: 1, epoch: 1, by, log_start: 0, segments, snapshot, compacted, pages: paged };
+    room.store.plant(&keys::manifest(id, 1), floe_formats::encode(&writer(), &manifest));
+}
+
+fn quiet() -> EngineOptions {
+    EngineOptions { settle_check: 100_000 * SECOND, ..many_packs() }
+}
+
+/// A partition of so many records, settled as [`settle_each`] does, which its present owner has gone on with.
+#[expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
+async fn long(seed: u64, count: Offset, there: &[Offset], pages: bool) -> (Room, PartitionId, Manifest) {
+    let room = Room::new(seed);
+    let broker = room.start(quiet()).await;
+    let id = broker.topic("t", &[]).await;
+    let records: Vec<(i64, &str)> = (0..1_000).map(|n| (timestamp(n), "x")).collect();
+    let thousand = batch(&records);
+    for end in (1..=count / 1_000).map(|thousands| thousands * 1_000) {
+        assert_eq!(append(&broker.partition(id), &thousand).await, Ok(end));
+    }
+    room.crash(broker).await;
+    settle_each(&room, id, count, there, pages);
+    // Its owner finds what is settled, lists none of it any more, and publishes on top of it.
+    let room = room.with_new_disk();
+    let broker = room.start(many_packs()).await;
+    for n in 1..=10 {
+        assert_eq!(append(&broker.partition(id), &batch(&[(timestamp(count + n), VALUE)])).await, Ok(count + n));
+    }
+    room.pass(20 * SECOND).await;
+    room.stop(broker).await;
+    let newest = room.store.peek(&room.store.peek_keys(&keys::manifests_prefix(id))[0]).expect("it is there");
+    let manifest: Manifest = floe_formats::decode(&newest).expect("sound").1;
+    assert!(manifest.version > 1, "published anew");
+    println!("{count} segments: a manifest of {} bytes, {} pages", newest.len(), manifest.pages.len());
+    assert!(newest.len() <= 32 << 10, "{}", newest.len());
+    let in_memory = manifest.pages.capacity() * size_of::<PageRef>() + manifest.segments.capacity() * size_of::<SegmentRef>();
+    assert!(in_memory <= 64 << 10, "{in_memory} bytes in memory");
+    (room, id, manifest)
+}
+
+/// Looks one offset up, or its time; requests that it took.
+async fn look_up(room: &Room, broker: &Broker, id: PartitionId, (wanted, by_time): (Offset, bool)) -> u64 {
+    let partition = broker.partition(id);
+    let before = room.store.counts().requests;
+    if by_time {
+        let found = partition.offset_for_time(timestamp(wanted) - 500).await.expect("readable");
+        assert_eq!(found, Some((wanted, timestamp(wanted))));
+    } else {
+        let read = partition.read(ReadRequest { offset: wanted, max_bytes: 1, at_least_one: true }).await.expect("readable");
+        assert_eq!(floe_records::BatchHeader::parse(&read.batches[0]).expect("sound").base_offset, wanted);
+    }
+    since(room, &before).values().sum()
+}
+
+/// A start, and look-ups, ask as little of so many segments as of few.
+async fn assert_cold(room: &Room, id: PartitionId, count: Offset, offsets: &[Offset]) {
+    for (wanted, by_time) in offsets.iter().copied().zip([false, true].into_iter().cycle()) {
+        let room = room.with_new_disk();
+        let before = room.store.counts().total_requests();
+        let broker = room.start(quiet()).await;
+        let asked = room.store.counts().total_requests() - before;
+        assert!(asked <= 40, "a start asks {asked} times");
+        room.pass(SECOND).await;
+        let most = if wanted >= count - 10 { 3 } else { 4 };
+        let asked = look_up(&room, &broker, id, (wanted, by_time)).await;
+        assert!(asked <= most, "manifest, page if it is old, footer, block: {asked} for {wanted}");
+        // Others, so that nobody is taken for a reader who goes on.
+        for other in offsets.iter().copied().filter(|other| *other != wanted) {
+            let asked = look_up(&room, &broker, id, (other, by_time)).await;
+            assert!(asked <= 3, "page, footer, block: {asked} for {other}");
+        }
+        room.crash(broker).await;
+    }
 }
 
 #[test]
 fn a_partition_with_a_hundred_thousand_segments_opens_and_is_searched_as_fast_as_one_with_few() {
     const SEGMENTS: Offset = 100_000;
-    run(async {
-        let room = Room::new(74);
-        let broker = room.start(EngineOptions { settle_check: 100_000 * SECOND, ..many_packs() }).await;
-        let id = broker.topic("t", &[]).await;
-        let partition = broker.partition(id);
-        for offset in 0..SEGMENTS {
-            let record: Bytes = batch(&[(1_000_000 + 1_000 * offset, VALUE)]);
-            partition.append(&record, &floe_records::BatchHeader::parse(&record).expect("well formed")).expect("appended");
-            if offset % 1_000 == 999 {
-                partition.committed(offset + 1).await.expect("committed");
-            }
+    let there = [3, 4_094, 4_097, 50_000, 77_777, SEGMENTS - 3];
+    run(async move {
+        // By an owner that knew no pages.
+        let (room, id, manifest) = long(74, SEGMENTS, &there, false).await;
+        assert!(manifest.pages.len() <= 40, "{}", manifest.pages.len());
+        assert_cold(&room, id, SEGMENTS, &there).await;
+    });
+}
+
+#[test]
+fn a_million_segments_take_no_more_memory_and_no_more_requests() {
+    const SEGMENTS: Offset = 1_000_000;
+    let there: Vec<Offset> = (2..SEGMENTS).step_by(4_096).chain([777_777, SEGMENTS - 3]).collect();
+    run(async move {
+        let (room, id, _) = long(76, SEGMENTS, &there, true).await;
+        assert_cold(&room, id, SEGMENTS, &[4_098, 777_777 / 4_096 * 4_096 + 2, 777_777, SEGMENTS - 3]).await;
+        let broker = room.with_new_disk().start(quiet()).await;
+        room.pass(SECOND).await;
+        let mut most_bytes = 0;
+        for wanted in there {
+            let asked = look_up(&room, &broker, id, (wanted, false)).await;
+            assert!(asked <= 4, "{asked} for {wanted}");
+            most_bytes = most_bytes.max(broker.engine.status().manifest_page_bytes);
         }
-        drop(partition);
+        println!("{most_bytes} bytes of pages in memory at most, all pages looked into");
+        assert!((1 << 20..=16 << 20).contains(&most_bytes), "{most_bytes}");
         room.crash(broker).await;
-        settle_each(&room, id, SEGMENTS);
-        // Its owner finds what is settled, and lists none of it any more.
-        let room = room.with_new_disk();
-        let broker = room.start(many_packs()).await;
-        assert_eq!(append(&broker.partition(id), &batch(&[(1, VALUE)])).await, Ok(SEGMENTS + 1));
-        room.pass(20 * SECOND).await;
-        room.stop(broker).await;
-        let manifest = room.store.peek(&room.store.peek_keys(&keys::manifests_prefix(id))[0]).expect("it is there");
-        let quiet = || EngineOptions { settle_check: 100_000 * SECOND, ..many_packs() };
-        for (wanted, by_time) in [(77_777, false), (77_777, true), (3, false)] {
-            let room = room.with_new_disk();
-            let before = room.store.counts().total_requests();
-            let broker = room.start(quiet()).await;
-            let asked = room.store.counts().total_requests() - before;
-            assert!(asked <= 40, "a start asks {asked} times");
-            room.pass(SECOND).await;
-            let partition = broker.partition(id);
-            let before = room.store.counts().requests;
-            if by_time {
-                let found = partition.offset_for_time(1_000_000 + 1_000 * wanted - 500).await.expect("readable");
-                assert_eq!(found, Some((wanted, 1_000_000 + 1_000 * wanted)));
-            } else {
-                let read = partition.read(ReadRequest { offset: wanted, max_bytes: 1, at_least_one: true }).await.expect("readable");
-                assert_eq!(floe_records::BatchHeader::parse(&read.batches[0]).expect("sound").base_offset, wanted);
-            }
-            let asked = since(&room, &before);
-            assert!(asked.values().sum::<u64>() <= 3, "manifest, footer, block: {asked:?}");
-            room.crash(broker).await;
-        }
-        println!("a manifest of {SEGMENTS} segments: {} bytes, {} in memory", manifest.len(), SEGMENTS as usize * size_of::<SegmentRef>());
-        assert!(manifest.len() <= 8 << 20, "{}", manifest.len());
-        assert!(SEGMENTS as usize * size_of::<SegmentRef>() <= 16 << 20);
     });
 }
 
@@ -165,7 +252,6 @@ fn a_partition_with_a_hundred_thousand_segments_opens_and_is_searched_as_fast_as
 fn t26_a_late_create_under_the_number_that_an_index_names_is_not_taken_for_what_it_named() {
     run(async {
         let (room, id) = filled(75, 300).await;
-        let quiet = || EngineOptions { settle_check: 100_000 * SECOND, ..many_packs() };
         let key = room.store.peek_keys(&keys::manifests_prefix(id)).remove(0);
         let (header, named) = floe_formats::decode::<Manifest>(&room.store.peek(&key).expect("it is there")).expect("a manifest");
         // A later version counts, the one that the index names was pruned, and that of a deposed owner has landed in its place.

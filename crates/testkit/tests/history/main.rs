@@ -5,6 +5,7 @@ mod clean;
 mod cold;
 mod compact;
 mod log_start;
+mod pages;
 mod remerge;
 mod settle;
 mod stop;

@@ -1,17 +1,10 @@
 //! One consumer, many consumers, slow ones; and the tail beside them.
 
-use crate::support::{VALUE, append, options, replay, run, value};
+use crate::support::{VALUE, append, options, replay, run, steady, value};
 use floe_log::{EngineOptions, ReadRequest};
-use floe_testkit::shaped::{LogNormal, Shape};
 use floe_testkit::store_faults::{FaultRule, StoreFault, StoreOp};
 use futures::future::join_all;
 use std::time::Duration;
-
-/// First byte after 30 ms, always; 80 MB/s on each connection.
-fn steady() -> Shape {
-    let constant = |ms| LogNormal::from_quantiles(Duration::from_millis(ms), Duration::from_millis(ms));
-    Shape { read: constant(30), create: constant(60), list: constant(40), delete: constant(30), bytes_per_second: 80_000_000 }
-}
 
 #[test]
 fn one_consumer_keeps_many_large_requests_under_way() {

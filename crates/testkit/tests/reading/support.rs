@@ -6,7 +6,7 @@ use floe_env::{Disk, Env};
 use floe_log::{Durability, Ended, Engine, EngineOptions, NewTopic, Partition, ReadRequest};
 use floe_objstore::{MemoryBackend, Store, StoreOptions};
 use floe_records::{BatchBuilder, BatchHeader, Codec};
-use floe_testkit::shaped::{Shape, Shaped};
+use floe_testkit::shaped::{LogNormal, Shape, Shaped};
 use floe_types::{Offset, PartitionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,12 @@ pub(crate) fn run(seed: u64, shape: Shape, test: impl AsyncFnOnce(&Room)) {
     });
 }
 
+/// First byte after 30 ms, always; 80 MB/s on each connection.
+pub(crate) fn steady() -> Shape {
+    let constant = |ms| LogNormal::from_quantiles(Duration::from_millis(ms), Duration::from_millis(ms));
+    Shape { read: constant(30), create: constant(60), list: constant(40), delete: constant(30), bytes_per_second: 80_000_000 }
+}
+
 /// Blocks as they come: what is read is what the store holds.
 pub(crate) fn options() -> EngineOptions {
     EngineOptions {
@@ -51,8 +57,12 @@ pub(crate) fn options() -> EngineOptions {
 
 impl Room {
     pub(crate) async fn start(&self, options: EngineOptions) -> Broker {
+        self.start_with(options, StoreOptions::default()).await
+    }
+
+    pub(crate) async fn start_with(&self, options: EngineOptions, store: StoreOptions) -> Broker {
         let env = self.env.process();
-        let store = Store::new(env.clone(), self.backend.clone(), StoreOptions::default());
+        let store = Store::new(env.clone(), self.backend.clone(), store);
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let engine = Engine::open(env.clone(), store.clone(), disk, options).await.expect("starts");
         Broker { env, engine, store }
@@ -65,12 +75,17 @@ impl Room {
         self.disk.process_died();
     }
 
+    /// Power loss.
+    pub(crate) async fn kill(&self, broker: Broker) {
+        broker.env.abort_all();
+        broker.env.tasks_ended().await;
+        self.disk.crash();
+    }
+
     /// Partitions with so many batches each, in packs of `per_pack`; and a broker that has read none of it.
     pub(crate) async fn history(&self, partitions: i32, batches: i64, per_pack: i64, options: EngineOptions) -> (Broker, Vec<PartitionId>) {
         let broker = self.start(options.clone()).await;
-        let topic = NewTopic { name: "history".into(), partitions, configs: BTreeMap::new() };
-        let topic = broker.engine.create_topic(topic).await.expect("created").id;
-        let ids: Vec<PartitionId> = (0..partitions).map(|index| PartitionId { topic, index }).collect();
+        let ids = broker.topic("history", partitions).await;
         let mut appended = 0;
         while appended < batches {
             for id in &ids {
@@ -98,6 +113,12 @@ impl Room {
 }
 
 impl Broker {
+    pub(crate) async fn topic(&self, name: &str, partitions: i32) -> Vec<PartitionId> {
+        let topic = NewTopic { name: name.into(), partitions, configs: BTreeMap::new() };
+        let topic = self.engine.create_topic(topic).await.expect("created").id;
+        (0..partitions).map(|index| PartitionId { topic, index }).collect()
+    }
+
     pub(crate) fn partition(&self, id: PartitionId) -> Arc<Partition> {
         self.engine.partition(id).expect("led here")
     }

@@ -8,8 +8,8 @@ use floe_log::{Damage, Durability, ReadError, ReadRequest};
 use floe_objstore::{Store, StoreOptions};
 use floe_types::{Incarnation, Offset, PartitionId};
 
-const RECORDS_OF_PACK: i64 = 12;
-const PACKS: i64 = 3;
+pub(crate) const RECORDS_OF_PACK: i64 = 12;
+pub(crate) const PACKS: i64 = 3;
 
 /// Three packs with segments of two partitions, each of several blocks; and a broker that has read none of them.
 async fn three_packs(room: &Room) -> (Broker, [PartitionId; 2], Vec<String>) {
@@ -32,7 +32,7 @@ async fn three_packs(room: &Room) -> (Broker, [PartitionId; 2], Vec<String>) {
     (room.start(Durability::Object).await, ids, packs)
 }
 
-fn footer(room: &Room, key: &str) -> Option<PackFooter> {
+pub(crate) fn footer(room: &Room, key: &str) -> Option<PackFooter> {
     let bytes = room.store.peek(key)?;
     match floe_formats::decode_tail(&bytes, bytes.len() as u64) {
         Ok(PackTail::Footer(_, footer)) => Some(footer),
@@ -50,7 +50,7 @@ async fn read(broker: &Broker, id: PartitionId, offset: Offset) -> Result<Offset
 }
 
 /// Reads a partition to its end, past what is damaged.
-async fn damages(broker: &Broker, id: PartitionId) -> Vec<(Offset, Offset, String)> {
+pub(crate) async fn damages(broker: &Broker, id: PartitionId) -> Vec<(Offset, Offset, String)> {
     let (mut offset, mut found) = (0, Vec::new());
     while offset < RECORDS_OF_PACK * PACKS {
         match read(broker, id, offset).await {
@@ -68,7 +68,7 @@ async fn damages(broker: &Broker, id: PartitionId) -> Vec<(Offset, Offset, Strin
     found
 }
 
-async fn verified(room: &Room, depth: Depth) -> Report {
+pub(crate) async fn verified(room: &Room, depth: Depth) -> Report {
     let store = Store::new(room.env.process(), room.store.backend(), StoreOptions::default());
     let mut seen = Vec::new();
     let report = verify_at(&store, depth, |progress| seen.push(progress)).await.expect("the store answers");
@@ -79,7 +79,7 @@ async fn verified(room: &Room, depth: Depth) -> Report {
 }
 
 /// The problems of records: topic, partition, offsets, object.
-fn told(report: &Report) -> Vec<(String, i32, Offset, Offset, String)> {
+pub(crate) fn told(report: &Report) -> Vec<(String, i32, Offset, Offset, String)> {
     let of = |problem: &floe_log::verify::Problem| {
         let (start, end) = problem.offsets?;
         Some((problem.topic.clone()?, problem.partition?, start, end, problem.key.clone()))

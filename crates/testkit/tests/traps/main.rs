@@ -5,6 +5,7 @@
 mod damage;
 mod fencing;
 mod flush;
+mod own_packs;
 mod recovery;
 mod room;
 mod starts;

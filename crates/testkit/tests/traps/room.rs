@@ -99,6 +99,11 @@ impl Room {
         self.damaged.set(true);
     }
 
+    /// What was damaged is as it was, or needed no more.
+    pub(crate) fn damage_is_mended(&self) {
+        self.damaged.set(false);
+    }
+
     async fn verify(&self) {
         self.store.clear_rules();
         self.store.set_faults(SimFaults::none());

@@ -1,5 +1,5 @@
 //! What an owner lets go: slots out of its index and out of the store, old manifests, packs that nothing names.
-use super::state::{Manifest, PACKS, Phase, VERSIONS, below, epoch_of, members};
+use super::state::{Manifest, OWNERS, PACKS, Phase, VERSIONS, below, epoch_of, members};
 use super::{Mutant, Step, Steps};
 
 impl Steps<'_> {
@@ -58,13 +58,28 @@ impl Steps<'_> {
             if created && (owner.view.packs | owner.put.packs) >> pack & 1 == 0 {
                 self.go(Step::Sweep { by, pack }, |n| n.packs[pack].is_there = false);
             }
-            if (owner.view.packs | owner.deletes) >> pack & 1 == 1 {
+            let paged = if model.is(Mutant::SweepForgetsPages) { s.paged(&owner.view) } else { 0 };
+            if (owner.view.packs & !paged | owner.deletes) >> pack & 1 == 1 {
                 continue;
             }
             if published {
                 self.go(Step::Sweep { by, pack }, |n| n.packs[pack].is_there = false);
             } else if model.is(Mutant::SweepListedBeforePublishing) && owner.at > 0 {
                 self.go(Step::ListForSweep { by, pack }, |n| n.owners[by].listed |= 1 << pack);
+            }
+        }
+    }
+
+    /// Pages of lower epochs that the own counted version does not name.
+    pub(super) fn sweep_pages(&mut self, by: usize) {
+        let (model, s, owner) = (self.model, self.state, self.state.owners[by]);
+        if owner.view.epoch != by as u8 + 1 {
+            return;
+        }
+        for page in (0..OWNERS).filter(|page| s.pages[*page].is_there) {
+            let is_swept = page < by || (model.is(Mutant::SweepOwnPages) && page == by);
+            if is_swept && owner.view.page != Some(page as u8) && owner.page_deletes >> page & 1 == 0 {
+                self.go(Step::SweepPage { by, page }, |n| n.pages[page].is_there = false);
             }
         }
     }

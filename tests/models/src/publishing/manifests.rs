@@ -1,5 +1,5 @@
 //! What an owner does with manifests: merge, send, count, rebase, be fenced - and the events that it needs before it may drop anything.
-use super::state::{Cleaning, LastSlot, MERGES, Manifest, Owner, Pack, Phase, Set, State, VERSIONS, members};
+use super::state::{Cleaning, LastSlot, MERGES, Manifest, Owner, Pack, Page, Phase, Set, State, VERSIONS, members};
 use super::{Mutant, Publishing, Step, Steps};
 
 impl Steps<'_> {
@@ -36,12 +36,18 @@ impl Steps<'_> {
             self.go(Step::Count { by }, |n| {
                 let owner = &mut n.owners[by];
                 owner.deletes |= owner.view.packs & !owner.put.packs;
+                owner.page_deletes |= owner.page_let_go();
+                let named = owner.put.page == Some(by as u8);
                 (owner.at, owner.view, owner.put) = (version, owner.put, Manifest::default());
                 owner.forget_merge();
                 owner.phase = Phase::Free;
+                n.owners[by].page_waits &= !named && model.page_fits(n, &n.owners[by], by);
             });
         } else {
             self.go(Step::ListNewer { by }, |n| model.meet(n, by));
+        }
+        if model.is(Mutant::PageGoneBeforeCounted) {
+            self.go(Step::DropBeforeCounted { by }, |n| n.owners[by].page_deletes |= n.owners[by].page_let_go());
         }
         if model.is(Mutant::DeleteBeforeCounted) {
             self.go(Step::DropBeforeCounted { by }, |n| n.owners[by].deletes |= n.owners[by].view.packs & !n.owners[by].put.packs);
@@ -60,12 +66,23 @@ impl Steps<'_> {
         if owner.pack.is_none() && owner.merges < model.bounds.merges {
             self.merge(by);
         }
+        if model.bounds.pages && owner.view.packs != 0 && s.pages[by] == Page::default() && model.can_open(s, &owner.view) {
+            self.go(Step::WritePage { by }, |n| {
+                n.pages[by] = Page { is_there: true, packs: owner.view.packs };
+                n.owners[by].page_waits = true;
+            });
+        }
         let log_start = model.start_to_publish(&owner).max(owner.view.log_start);
-        if owner.pack.is_some() || log_start > owner.view.log_start || owner.view.epoch != by as u8 + 1 {
+        if owner.pack.is_some() || owner.page_waits || log_start > owner.view.log_start || owner.view.epoch != by as u8 + 1 {
             self.go(Step::Send { by }, |n| {
                 let merged = owner.pack.map_or(0, |pack| 1 << pack);
                 let packs = members((owner.view.packs & !owner.replaces) | merged).filter(|pack| s.packs[*pack].to > log_start);
-                n.owners[by].put = Manifest { epoch: by as u8 + 1, packs: packs.fold(0, |packs, pack| packs | 1 << pack), log_start };
+                let packs = packs.fold(0, |packs, pack| packs | 1 << pack);
+                let page = if owner.page_waits { Some(by as u8) } else { owner.view.page };
+                let holds = |page: &u8| s.pages[*page as usize].packs;
+                let stays = |page: &u8| holds(page) & owner.replaces == 0 || model.is(Mutant::PageOutlivesItsPacks);
+                let page = page.filter(stays).filter(|page| holds(page) & packs != 0);
+                n.owners[by].put = Manifest { epoch: by as u8 + 1, packs, log_start, page };
                 n.owners[by].phase = Phase::Sent;
             });
         }
@@ -178,6 +195,9 @@ impl Publishing {
                 n.owners[by].forget_merge();
             }
         }
+        if n.owners[by].page_waits && !self.page_fits(n, &n.owners[by], by) {
+            n.owners[by].page_waits = false;
+        }
     }
 
     /// The log start that manifests, indexes and deletes may count on.
@@ -191,7 +211,8 @@ impl Publishing {
         let replaces = members(owner.view.packs).filter(reaches_in).fold(0, |all, pack| all | 1 << pack);
         let whole = members(replaces).all(|pack| s.packs[pack].offsets() & !range.offsets() == 0);
         let log_start = self.start_to_publish(owner);
-        if !whole || range.to <= log_start.max(owner.view.log_start) {
+        let opens = replaces & s.paged(&owner.view) == 0 || self.can_open(s, &owner.view);
+        if !whole || !opens || range.to <= log_start.max(owner.view.log_start) {
             return None;
         }
         let careless = |offset: u8| self.is(Mutant::MergeUncertain) && offset == self.bounds.offsets - 1;
@@ -200,6 +221,11 @@ impl Publishing {
             None => owner.index >> offset & 1 == 1 && (s.slots >> offset & 1 == 1 || careless(offset)),
         };
         (range.from.max(log_start)..range.to).all(can_read).then_some(replaces)
+    }
+
+    /// Whether everything that `view` names can be told.
+    fn can_open(&self, s: &State, view: &Manifest) -> bool {
+        view.page.is_none_or(|page| s.pages[page as usize].is_there)
     }
 
     /// What a merge may leave out, each set of offsets: what its sources lack, and what the events allow.

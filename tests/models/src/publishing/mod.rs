@@ -9,10 +9,14 @@
 //! With compaction, the record before the last is a key's value and the last one its tombstone. A merge may leave out the value, and the tombstone where the value is
 //! gone from the view that the merge builds on; it stands for all offsets of its range all the same. An event of the current owner allows it.
 //!
+//! With `pages`, manifest 1 names its pack by page 0, and a later owner may upload a page, once: the packs of its view, which the next manifest then names by
+//! that page. A page that holds a pack which is replaced is named no more; one that a log start cuts stays. Pages go as packs do, and are read before what they
+//! name.
+//!
 //! With `wal_loss`, events and the last record are committed in a WAL, and an operator may declare every copy of it lost when the owner changes (R12, P4): then they are
 //! gone, but for what certain slots hold.
 //!
-//! Checked in every state: there is a newest manifest; its version and epoch never go down; every pack that it names is there; it names
+//! Checked in every state: there is a newest manifest; its version and epoch never go down; every page and pack that it names is there; it names
 //! nothing beyond the end of the log and its log start is never ahead of the committed one nor of what certain slots hold; the current owner's log start is the
 //! committed one; every offset from there on is in an object that exists, where the current index and newest manifest say; the reader never finds damage or a gap; a
 //! record is left out only after an event that the log still has, a value only while its tombstone lasts, a tombstone never before its value.
@@ -36,7 +40,7 @@ mod words;
 mod world;
 
 use crate::engine::Model;
-use state::{Broken, Cleaning, LastSlot, MERGES, Manifest, OWNERS, Owner, PACKS, Pack, Phase, Reader, VERSIONS, below};
+use state::{Broken, Cleaning, LastSlot, MERGES, Manifest, OWNERS, Owner, PACKS, Pack, Page, Phase, Reader, VERSIONS, below};
 
 pub use state::State;
 
@@ -105,10 +109,18 @@ pub enum Mutant {
     TombstoneFirst,
     /// A rewritten pack stands only for the offsets whose records it keeps (T38).
     CoverShrinks,
+    /// A page goes before the create that names another, or none, counts.
+    PageGoneBeforeCounted,
+    /// A sweep takes what only a page names for unnamed (R20).
+    SweepForgetsPages,
+    /// A sweep of unnamed pages of the own epoch (T52).
+    SweepOwnPages,
+    /// A page stays named although a pack that it holds was replaced.
+    PageOutlivesItsPacks,
 }
 
 /// Every mutant, in the order of the enum.
-pub const MUTANTS: [Mutant; 31] = [
+pub const MUTANTS: [Mutant; 35] = [
     Mutant::NoListAfterCreate,
     Mutant::RebaseOnGreater,
     Mutant::PublishOnGreaterRead,
@@ -140,6 +152,10 @@ pub const MUTANTS: [Mutant; 31] = [
     Mutant::RewriteByUncertain,
     Mutant::TombstoneFirst,
     Mutant::CoverShrinks,
+    Mutant::PageGoneBeforeCounted,
+    Mutant::SweepForgetsPages,
+    Mutant::SweepOwnPages,
+    Mutant::PageOutlivesItsPacks,
 ];
 
 /// How much of the world is searched.
@@ -163,6 +179,8 @@ pub struct Bounds {
     pub compaction: bool,
     /// Events and the last record are committed in a WAL that may be lost.
     pub wal_loss: bool,
+    /// Owners write pages.
+    pub pages: bool,
 }
 
 impl Bounds {
@@ -177,6 +195,7 @@ impl Bounds {
         reader: true,
         compaction: false,
         wal_loss: false,
+        pages: false,
     };
     /// A third owner: it loses what the second had only inherited, if anybody does.
     pub const THIRD: Self = Self { name: "three owners", owners: 3, ..Self::OWNERS };
@@ -185,10 +204,13 @@ impl Bounds {
     /// The same, when a WAL may be lost.
     pub const WAL_LOSS: Self = Self { name: "compaction, a lost WAL", wal_loss: true, versions: 2, ..Self::COMPACTION };
 
+    /// Pages, and a reader.
+    pub const PAGES: Self = Self { name: "pages, a reader", versions: 3, pages: true, ..Self::OWNERS };
+
     /// Seconds each; every mutant is found here, or soon in a larger world.
-    pub const QUICK: [Self; 3] = [Self::OWNERS, Self::COMPACTION, Self::WAL_LOSS];
+    pub const QUICK: [Self; 4] = [Self::OWNERS, Self::COMPACTION, Self::WAL_LOSS, Self::PAGES];
     /// A minute or a few each.
-    pub const FULL: [Self; 8] = [
+    pub const FULL: [Self; 9] = [
         Self { name: "three offsets", offsets: 3, reader: false, ..Self::OWNERS },
         Self { name: "two merges each", merges: 2, reader: false, ..Self::OWNERS },
         Self { name: "three owners, three versions", versions: 3, reader: false, ..Self::THIRD },
@@ -197,6 +219,7 @@ impl Bounds {
         Self { name: "compaction, two merges each", merges: 2, ..Self::COMPACTION },
         Self { name: "compaction, a create given up may land", late: 1, ..Self::COMPACTION },
         Self { name: "compaction, a lost WAL, three versions", versions: 3, ..Self::WAL_LOSS },
+        Self { name: "pages, four versions", versions: 4, reader: false, ..Self::PAGES },
     ];
 }
 
@@ -226,6 +249,9 @@ pub enum Step {
     ReadToRebase { by: usize },
     Read { by: usize },
     Merge { by: usize, from: u8, to: u8, dropped: u8 },
+    WritePage { by: usize },
+    DeletePage { by: usize, page: usize },
+    SweepPage { by: usize, page: usize },
     Send { by: usize },
     RaiseStart { by: usize },
     CommitStart { by: usize },
@@ -283,7 +309,8 @@ impl Model for Publishing {
     fn start(&self) -> State {
         let last = self.bounds.offsets - 1;
         let slots = below(last) & !1;
-        let first = Manifest { epoch: 1, packs: 1, log_start: 0 };
+        let page = self.bounds.pages.then_some(0);
+        let first = Manifest { epoch: 1, packs: 1, page, ..Manifest::NONE };
         let mut s = State {
             epoch: 1,
             log_start: 0,
@@ -294,6 +321,7 @@ impl Model for Publishing {
             slots,
             base: None,
             packs: [Pack::default(); PACKS],
+            pages: [Page::default(); OWNERS],
             manifests: [Manifest::default(); VERSIONS],
             owners: [Owner::UNBORN; OWNERS],
             given_up: 0,
@@ -301,6 +329,9 @@ impl Model for Publishing {
             broken: Broken::Nothing,
         };
         s.packs[0] = Pack { is_there: true, from: 0, to: 1, dropped: 0 };
+        if self.bounds.pages {
+            s.pages[0] = Page { is_there: true, packs: 1 };
+        }
         s.manifests[1] = first;
         s.owners[0] = Owner { phase: Phase::Free, at: 1, view: first, index: slots | 1 << last, ..Owner::UNBORN };
         s
@@ -322,6 +353,7 @@ impl Model for Publishing {
             steps.index_and_slots(by);
             steps.prune(by);
             steps.sweep(by);
+            steps.sweep_pages(by);
         }
         steps.reader();
     }

@@ -11,6 +11,8 @@ pub(super) const LANDMARKS: &[&str] = &[
     "a value and its tombstone are both gone, and their key has not risen",
     "a tombstone outlives its value",
     "a lost WAL takes a log start back",
+    "a reader finds a page gone and starts again",
+    "a log start lies inside a page",
 ];
 
 impl Publishing {
@@ -31,6 +33,14 @@ impl Publishing {
         let manifest = s.manifests[s.newest()];
         if let Some(pack) = members(manifest.packs).find(|pack| !s.packs[*pack].is_there) {
             return Some(format!("the newest manifest names pack {pack}, which is gone"));
+        }
+        if let Some(page) = manifest.page.filter(|page| !s.pages[*page as usize].is_there) {
+            return Some(format!("the newest manifest names page {page}, which is gone"));
+        }
+        if let Some(page) = manifest.page
+            && members(s.pages[page as usize].packs & !manifest.packs).any(|pack| s.packs[pack].to > manifest.log_start)
+        {
+            return Some(format!("page {page} of the newest manifest holds a pack that was replaced"));
         }
         let overlaps = |pack: usize, other: usize| pack != other && s.packs[pack].offsets() & s.packs[other].offsets() != 0;
         if members(manifest.packs).any(|pack| members(manifest.packs).any(|other| overlaps(pack, other))) {
@@ -94,6 +104,8 @@ impl Publishing {
             left_out(value) && left_out(tombstone),
             left_out(value) && !left_out(tombstone) && s.pack_of(manifest.packs, tombstone).is_some(),
             s.epoch > 1 && owner(0).log_start > s.log_start,
+            s.reader.at != Reading::Done && matches!(s.reader.missing, Some(Place::Page(_))),
+            manifest.page.is_some_and(|page| members(s.pages[page as usize].packs).any(|pack| s.packs[pack].to <= manifest.log_start)),
         ];
         shown.iter().enumerate().fold(0, |bits, (bit, shown)| bits | u64::from(*shown) << bit)
     }
@@ -104,6 +116,7 @@ impl std::fmt::Display for Place {
         match self {
             Self::Pack(pack) => write!(f, "pack {pack} (epoch {})", state::epoch_of(*pack as usize)),
             Self::Slot(slot) => write!(f, "slot {slot}"),
+            Self::Page(page) => write!(f, "page {page} (epoch {})", page + 1),
         }
     }
 }

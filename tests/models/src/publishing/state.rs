@@ -25,8 +25,22 @@ pub(super) fn below(end: u8) -> Set {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Manifest {
     pub(super) epoch: u8,
+    /// All that it names, by a page or itself.
     pub(super) packs: Set,
     pub(super) log_start: u8,
+    /// The page that it names, if any: what that holds, it does not name itself.
+    pub(super) page: Option<u8>,
+}
+
+impl Manifest {
+    pub(super) const NONE: Self = Self { epoch: 0, packs: 0, log_start: 0, page: None };
+}
+
+/// A page: packs that manifests name by it. The page of an owner has its number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Page {
+    pub(super) is_there: bool,
+    pub(super) packs: Set,
 }
 
 /// An own pack: the offsets that it stands for, `from..to`, and those of them whose record compaction left out.
@@ -89,6 +103,10 @@ pub(super) struct Owner {
     pub(super) late: Manifest,
     /// Packs that it decided to delete: the DELETEs arrive whenever they like.
     pub(super) deletes: Set,
+    /// Its page is uploaded, and in no manifest yet.
+    pub(super) page_waits: bool,
+    /// Pages that it decided to delete.
+    pub(super) page_deletes: Set,
     /// Packs of lower epochs, unnamed when it listed them before publishing; one mutant only.
     pub(super) listed: Set,
 }
@@ -97,7 +115,7 @@ impl Owner {
     pub(super) const UNBORN: Self = Self {
         phase: Phase::Unborn,
         at: 0,
-        view: Manifest { epoch: 0, packs: 0, log_start: 0 },
+        view: Manifest::NONE,
         log_start: 0,
         certain_start: 0,
         cleaning: Cleaning::Unsaid,
@@ -106,10 +124,12 @@ impl Owner {
         merges: 0,
         pack: None,
         replaces: 0,
-        put: Manifest { epoch: 0, packs: 0, log_start: 0 },
+        put: Manifest::NONE,
         late_at: 0,
-        late: Manifest { epoch: 0, packs: 0, log_start: 0 },
+        late: Manifest::NONE,
         deletes: 0,
+        page_waits: false,
+        page_deletes: 0,
         listed: 0,
     };
 
@@ -118,6 +138,7 @@ impl Owner {
         *self = Self {
             phase: Phase::Fenced,
             deletes: self.deletes,
+            page_deletes: self.page_deletes,
             late_at: self.late_at,
             late: self.late,
             index: self.index,
@@ -125,6 +146,11 @@ impl Owner {
             certain_start: self.certain_start,
             ..Self::UNBORN
         };
+    }
+
+    /// The page that its create names no more.
+    pub(super) fn page_let_go(&self) -> Set {
+        self.view.page.filter(|page| self.put.page != Some(*page)).map_or(0, |page| 1 << page)
     }
 
     /// Forgets its merge and its create.
@@ -160,8 +186,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) const DONE: Self =
-        Self { at: Reading::Done, offset: Some(0), index: 0, view: Manifest { epoch: 0, packs: 0, log_start: 0 }, missing: None };
+    pub(super) const DONE: Self = Self { at: Reading::Done, offset: Some(0), index: 0, view: Manifest::NONE, missing: None };
     pub(super) const NEW: Self = Self { at: Reading::First, offset: None, ..Self::DONE };
 }
 
@@ -170,6 +195,7 @@ impl Reader {
 pub(super) enum Place {
     Pack(u8),
     Slot(u8),
+    Page(u8),
 }
 
 /// A promise that a step broke.
@@ -198,6 +224,7 @@ pub struct State {
     /// What a recoverer read of the current owner's newest index.
     pub(super) base: Option<Set>,
     pub(super) packs: [Pack; PACKS],
+    pub(super) pages: [Page; OWNERS],
     pub(super) manifests: [Manifest; VERSIONS],
     pub(super) owners: [Owner; OWNERS],
     /// Creates given up so far.
@@ -220,7 +247,13 @@ impl State {
         match place {
             Place::Pack(pack) => self.packs[pack as usize].is_there,
             Place::Slot(slot) => self.slots >> slot & 1 == 1,
+            Place::Page(page) => self.pages[page as usize].is_there,
         }
+    }
+
+    /// Of what `manifest` names, the part that only its page tells.
+    pub(super) fn paged(&self, manifest: &Manifest) -> Set {
+        manifest.page.map_or(0, |page| self.pages[page as usize].packs & manifest.packs)
     }
 
     /// Which of `packs` stands for `offset`.
@@ -258,7 +291,17 @@ impl Publishing {
         }
         let pack = s.pack_of(manifest.packs, offset);
         let pack = pack.filter(|pack| !self.is(Mutant::CoverShrinks) || s.packs[*pack].dropped >> offset & 1 == 0);
-        pack.map(|pack| Place::Pack(pack as u8)).or(slot)
+        let pack = pack.map(|pack| match manifest.page {
+            Some(page) if s.paged(manifest) >> pack & 1 == 1 && !s.pages[page as usize].is_there => Place::Page(page),
+            _ => Place::Pack(pack as u8),
+        });
+        pack.or(slot)
+    }
+
+    /// Whether a page that waits still says what the manifest that its owner now builds on names.
+    pub(super) fn page_fits(&self, s: &State, owner: &Owner, by: usize) -> bool {
+        let live = members(s.pages[by].packs).filter(|pack| s.packs[*pack].to > owner.view.log_start);
+        live.fold(0, |all, pack| all | 1 << pack) & !owner.view.packs == 0
     }
 
     /// Whether an owner's merge still fits the manifest that it now builds on.

@@ -5,6 +5,7 @@ const OWNERS: Bounds = Bounds::OWNERS;
 const THIRD: Bounds = Bounds::THIRD;
 const COMPACTION: Bounds = Bounds::COMPACTION;
 const WAL_LOSS: Bounds = Bounds::WAL_LOSS;
+const PAGES: Bounds = Bounds::PAGES;
 const TWO_MERGES: Bounds = Bounds { merges: 2, ..COMPACTION };
 
 crate::rules_hold_and_mutants_are_found! { Publishing
@@ -39,4 +40,8 @@ crate::rules_hold_and_mutants_are_found! { Publishing
     a_rewrite_for_the_sake_of_an_uncertain_record_is_found: RewriteByUncertain in WAL_LOSS,
     a_tombstone_gone_before_its_value_is_found: TombstoneFirst in COMPACTION,
     t38_a_rewrite_that_stands_only_for_what_it_keeps_is_found: CoverShrinks in COMPACTION,
+    a_page_gone_before_its_create_counts_is_found: PageGoneBeforeCounted in PAGES,
+    a_sweep_of_what_only_a_page_names_is_found: SweepForgetsPages in PAGES,
+    t52_a_sweep_of_pages_of_the_own_epoch_is_found: SweepOwnPages in PAGES,
+    a_page_that_names_what_was_replaced_is_found: PageOutlivesItsPacks in PAGES,
 }

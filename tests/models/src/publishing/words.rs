@@ -63,6 +63,7 @@ impl Publishing {
                 let without = if dropped == 0 { String::new() } else { format!(", without the records of {}", offsets(dropped)) };
                 format!("owner {by} uploads a merge of offsets {from}..{to}{without}")
             }
+            Step::WritePage { by } => format!("owner {by} uploads page {by} of all packs that it knows"),
             Step::Send { by } => format!("owner {by} sends a create of version {}", next(by)),
             Step::RaiseStart { by } => format!("owner {by} raises its log start to {}", s.owners[by].log_start + 1),
             Step::CommitStart { by } => format!("owner {by}'s log start commits"),
@@ -78,6 +79,8 @@ impl Publishing {
             Step::DeleteSlot { by, offset } => format!("owner {by} deletes the slot of offset {offset}"),
             Step::Prune { by, version } => format!("owner {by} prunes manifest {version}"),
             Step::Sweep { by, pack } => format!("owner {by} sweeps pack {pack}, of epoch {}", super::state::epoch_of(pack)),
+            Step::DeletePage { by, page } => format!("owner {by}'s DELETE of page {page} arrives"),
+            Step::SweepPage { by, page } => format!("owner {by} sweeps page {page}"),
             Step::SweepListed { by, pack } => format!("owner {by} sweeps pack {pack}, which it listed before it published"),
             Step::ListForSweep { by, pack } => format!("owner {by} lists pack {pack} for its sweep"),
             other => format!("{other:?} of {} owners", s.epoch),

@@ -56,6 +56,12 @@ impl Steps<'_> {
                 (n.owners[by].late_at, n.owners[by].late) = (0, Manifest::default());
             });
         }
+        for page in members(owner.page_deletes).filter(|page| s.pages[*page].is_there) {
+            self.go(Step::DeletePage { by, page }, |n| {
+                n.pages[page].is_there = false;
+                n.owners[by].page_deletes &= !(1 << page);
+            });
+        }
         for pack in members(owner.deletes).filter(|pack| s.packs[*pack].is_there) {
             self.go(Step::Delete { by, pack }, |n| {
                 n.packs[pack].is_there = false;

@@ -1,6 +1,6 @@
 //! Which segments go: by age, by size, with odd clocks and odd timestamps.
 
-use super::{Known, Retention, expired};
+use super::{Expiry, Known, Retention};
 use floe_formats::{PackRef, SegmentRef, Topic};
 use floe_types::{Incarnation, SlotNumber, TopicId};
 use std::collections::BTreeMap;
@@ -18,6 +18,18 @@ fn segments(timestamps: &[i64]) -> Vec<SegmentRef> {
         bytes: 100,
     };
     (0..).zip(timestamps).map(segment).collect()
+}
+
+/// How far the log may begin later.
+fn expired<'a>(
+    segments: impl Iterator<Item = &'a SegmentRef> + Clone,
+    retention: Retention,
+    now_ms: i64,
+    known: Option<Known>,
+) -> Option<i64> {
+    let mut expiry = Expiry::new(retention, now_ms, known, segments.clone().map(|segment| segment.bytes).sum());
+    let _kept = segments.map(|segment| expiry.take(segment)).find(|taken| !taken);
+    expiry.start()
 }
 
 fn by_age(timestamps: &[i64], ms: i64, now_ms: i64) -> Option<i64> {
