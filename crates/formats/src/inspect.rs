@@ -9,8 +9,8 @@ mod walk;
 pub use walk::Row;
 
 use crate::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, FormatError, Index, Kind, Manifest, ManifestPage, Mark, Replica, Object, ObjectHeader,
-    PackFooter, Seal, Stop, WAL_FILE_HEADER_LEN, WalFileHeader, decode, decode_trailer,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, FormatError, Index, Kind, Manifest, ManifestPage, Mark, Object, ObjectHeader,
+    PackFooter, Replica, Seal, Stop, WAL_FILE_HEADER_LEN, WalFileHeader, decode, decode_trailer,
     doc::{Described, TypeDoc},
     peek, verify_pack,
     wal_entry::{WAL_MAGIC, decode_entry, is_blank},

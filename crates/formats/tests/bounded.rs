@@ -9,9 +9,9 @@ mod samples;
 
 use bytes::Bytes;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, ManifestPage, Mark, Replica, Object,
-    PackTail, Seal, Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer, decode_slot_tail,
-    decode_tail, inspect, keys, open_block, peek, verify_pack, wal_entry::decode_entry,
+    CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, ManifestPage, Mark, Object,
+    PackTail, Replica, Seal, Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer,
+    decode_slot_tail, decode_tail, inspect, keys, open_block, peek, verify_pack, wal_entry::decode_entry,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -186,7 +186,7 @@ impl Session<'_> {
             Next::Nothing => return Ok(WaitsFor::Owner),
             Next::NoRoom => return Ok(WaitsFor::Standby),
             Next::Entries(entries) => entries,
-            Next::Behind => match self.from_files(most, window, idle).await? {
+            Next::Behind => match self.read_files(most, window, idle).await? {
                 Ok(run) => vec![run],
                 Err(waits_for) => return Ok(waits_for),
             },
@@ -204,7 +204,7 @@ impl Session<'_> {
     }
 
     /// What the ring has no more, from the WAL's files; or what has to come first.
-    async fn from_files(&self, most: u64, window: u64, idle: bool) -> Result<Result<Bytes, WaitsFor>, ReplicationError> {
+    async fn read_files(&self, most: u64, window: u64, idle: bool) -> Result<Result<Bytes, WaitsFor>, ReplicationError> {
         let (env, options) = (&self.shared.brokers.env, &self.shared.brokers.options);
         if window < most && !idle {
             return Ok(Err(WaitsFor::Standby));

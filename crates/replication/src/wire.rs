@@ -6,7 +6,14 @@ use floe_types::Lsn;
 use floe_wal::{HeldWal, WalError};
 use std::collections::VecDeque;
 
-#[allow(unreachable_pub, clippy::all, missing_debug_implementations, reason = "generated")]
+#[allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
 mod generated {
     tonic::include_proto!("floe.replication.v1");
 }

@@ -2,7 +2,7 @@
 
 use crate::samples;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, Mark, Replica, PackFooter, Seal, Stop,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, Mark, PackFooter, Replica, Seal, Stop,
     WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},

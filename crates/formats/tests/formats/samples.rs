@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use floe_formats::{
     BatchSlice, BlockCodec, BuiltPack, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity,
-    End, EntryHeader, EpochStart, FormatError, Index, Manifest, ManifestPage, Mark, Replica, Mode, Object, PackBuilder, PackKind, PackRef,
-    PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader,
-    WalKind, WalPosition, Writer, decode, encode, verify_pack, wal_entry,
+    End, EntryHeader, EpochStart, FormatError, Index, Manifest, ManifestPage, Mark, Mode, Object, PackBuilder, PackKind, PackRef,
+    PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Replica, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid,
+    WalFileHeader, WalKind, WalPosition, Writer, decode, encode, verify_pack, wal_entry,
 };
 use floe_records::BatchHeader;
 use floe_types::{
