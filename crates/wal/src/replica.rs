@@ -67,11 +67,17 @@ impl Replica {
         trimmed
     }
 
-    /// Keeps how much is durable.
+    /// Keeps how much is durable. Cancelled, it is kept all the same.
     pub(crate) async fn remember(&self) -> Result<(), WalError> {
         let durable = self.wal.durable();
         self.keeper.raise(Lsn(0), durable);
         self.keeper.kept(|state| state.acknowledged >= durable).await.map(drop)
+    }
+
+    /// Takes nothing more, and waits until nothing of it is being written, nor will be: what lies on the disk is another's to change then.
+    pub(crate) async fn end(&self) {
+        self.wal.settle(WalError::Closed).await;
+        self.keeper.end().await;
     }
 }
 
@@ -127,11 +133,14 @@ impl Attachment {
         self.replica.wal.durable_beyond(lsn).await
     }
 
-    /// Keeps on the disk how much is durable: to be called when nothing has come for a moment, since behind the last group no mark proves it.
-    ///
-    /// # Errors
-    /// `Failed`.
-    pub async fn remember(&self) -> Result<(), WalError> {
+    /// Begins to keep on the disk how much is durable, and waits for nothing: to be called when nothing has come for a moment, since behind the last
+    /// group no mark proves it. A disk that cannot keep it ends the replica.
+    pub fn note_durable(&self) {
+        self.replica.keeper.raise(Lsn(0), self.replica.wal.durable());
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn remember(&self) -> Result<(), WalError> {
         self.replica.remember().await
     }
 

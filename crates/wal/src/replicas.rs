@@ -22,7 +22,9 @@ use crate::{
     Attachment, Wal, WalError, WalOptions, reopen,
     replica::{Keeper, Replica, State, state_of, write_state},
     room::Room,
-    seal, trim,
+    seal,
+    tap::Tap,
+    trim,
     wal::Held,
 };
 use floe_env::{Disk, Env, Mutant, mutated};
@@ -33,11 +35,14 @@ use std::{
     future::Future,
     io::ErrorKind::NotFound,
     sync::{Arc, Weak},
+    time::Duration,
 };
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 const DIR: &str = "replicas";
 const OWN: &str = "wal";
+/// How long a seal waits for a mark to be kept that only makes later damage easier to tell: a full disk may never keep it.
+const MARK_PATIENCE: Duration = Duration::from_secs(1);
 
 type Name = (Incarnation, Generation);
 
@@ -96,10 +101,20 @@ struct Inner {
 #[derive(Debug, Clone)]
 enum Known {
     Open(Arc<Replica>),
-    /// Not to be opened again by this process (T11).
-    Failed(WalError),
+    /// Not to be opened again by this process (T11); with so many bytes.
+    Failed(WalError, u64),
     /// Found at the start, with so many bytes.
     Closed(u64),
+}
+
+impl Known {
+    /// Bytes that count against the budget.
+    fn counted(&self) -> u64 {
+        match self {
+            Self::Open(replica) => replica.bytes(),
+            Self::Failed(_, bytes) | Self::Closed(bytes) => *bytes,
+        }
+    }
 }
 
 impl Replicas {
@@ -136,11 +151,12 @@ impl Replicas {
         self.inner.known.lock().keys().copied().collect()
     }
 
-    /// A WAL that this process writes: sealing its incarnation ends it first (R10).
-    pub fn watch_own(&self, wal: &Arc<Wal>) {
-        let mut own = self.inner.own.lock();
-        own.retain(|wal| wal.strong_count() > 0);
-        own.push(Arc::downgrade(wal));
+    /// Begins a WAL that this process itself writes, in its turn: a seal of its incarnation either refuses it, or ends it before it is given (R10).
+    ///
+    /// # Errors
+    /// As [`Wal::create`].
+    pub async fn create_own(&self, options: WalOptions, tap: Option<Arc<dyn Tap>>) -> Result<Arc<Wal>, WalError> {
+        self.in_turn("own wal", options.incarnation, async move |inner| inner.create_own(options, tap).await).await
     }
 
     /// The replica of a generation, ready to go on at [`Attachment::end`]; the owner has trimmed its WAL up to `trimmed`, and what the disk holds
@@ -208,6 +224,18 @@ impl Replicas {
 }
 
 impl Inner {
+    async fn create_own(&self, options: WalOptions, tap: Option<Arc<dyn Tap>>) -> Result<Arc<Wal>, WalError> {
+        let (env, disk) = (self.env.clone(), Arc::clone(&self.disk));
+        let wal = match tap {
+            Some(tap) => Wal::create_copied(env, disk, options, tap).await?,
+            None => Wal::create(env, disk, options).await?,
+        };
+        let mut own = self.own.lock();
+        own.retain(|wal| wal.strong_count() > 0);
+        own.push(Arc::downgrade(&wal));
+        Ok(wal)
+    }
+
     async fn turn(&self, incarnation: Incarnation) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock();
@@ -225,7 +253,7 @@ impl Inner {
         }
         let known = self.known.lock().get(&name).cloned();
         match known {
-            Some(Known::Failed(error)) => return Err(error),
+            Some(Known::Failed(error, _)) => return Err(error),
             Some(Known::Open(replica)) => match replica.wal.failure() {
                 Some(error) => return Err(error),
                 None if begin.is_some_and(|trimmed| trimmed > replica.wal.end()) => self.close(name, &replica).await?,
@@ -241,7 +269,11 @@ impl Inner {
         let opened = self.open_on_disk(name, begin).await;
         match &opened {
             Ok(replica) => drop(self.known.lock().insert(name, Known::Open(Arc::clone(replica)))),
-            Err(error @ WalError::Failed { .. }) => drop(self.known.lock().insert(name, Known::Failed(error.clone()))),
+            Err(error @ WalError::Failed { .. }) => {
+                let mut known = self.known.lock();
+                let bytes = known.get(&name).map_or(0, Known::counted);
+                known.insert(name, Known::Failed(error.clone(), bytes));
+            }
             Err(_) => {}
         }
         opened
@@ -249,13 +281,11 @@ impl Inner {
 
     /// Waits until nothing is written any more; what counted for it counts as closed.
     async fn close(&self, name: Name, replica: &Arc<Replica>) -> Result<(), WalError> {
-        let closed = replica.wal.close().await;
-        let known = match &closed {
-            Ok(_) => Known::Closed(replica.bytes()),
-            Err(error) => Known::Failed(error.clone()),
-        };
+        replica.end().await;
+        let (failure, bytes) = (replica.wal.failure(), replica.bytes());
+        let known = failure.clone().map_or(Known::Closed(bytes), |error| Known::Failed(error, bytes));
         self.known.lock().insert(name, known);
-        closed.map(drop)
+        failure.map_or(Ok(()), Err)
     }
 
     async fn open_on_disk(&self, name: Name, begin: Option<Lsn>) -> Result<Arc<Replica>, WalError> {
@@ -328,8 +358,8 @@ impl Inner {
         }
         for (_, replica) in &open {
             settled(&replica.wal, sealed()).await;
-            // Failed: what it must hold stays as it was kept, and reading tells.
-            let _ = replica.remember().await;
+            // Failed, or not in time: what it must hold stays as it was kept, and reading tells.
+            let _ = self.env.timeout(MARK_PATIENCE, replica.remember()).await;
         }
         self.held(incarnation).await
     }
@@ -354,15 +384,14 @@ impl Inner {
 
     async fn remove(&self, incarnation: Incarnation) -> Result<(), WalError> {
         for (name, replica) in self.open_of(incarnation) {
-            settled(&replica.wal, WalError::Closed).await;
+            replica.end().await;
             self.known.lock().insert(name, Known::Closed(replica.bytes()));
         }
         for name in self.names().await?.into_iter().filter(|name| name.0 == incarnation) {
             trim::remove_generation(&self.disk, &dir(name)).await?;
             self.disk.remove(&state_path(name)).await.map_err(WalError::disk("remove what was kept of a replica"))?;
-            if let Some(Known::Closed(bytes)) = self.known.lock().remove(&name) {
-                self.room.give_back(bytes);
-            }
+            let counted = self.known.lock().remove(&name).map_or(0, |known| known.counted());
+            self.room.give_back(counted);
         }
         Ok(())
     }
@@ -371,7 +400,7 @@ impl Inner {
         let known = self.known.lock();
         let open = known.iter().filter(|(name, _)| name.0 == incarnation).filter_map(|(name, known)| match known {
             Known::Open(replica) => Some((*name, Arc::clone(replica))),
-            Known::Failed(_) | Known::Closed(_) => None,
+            Known::Failed(..) | Known::Closed(_) => None,
         });
         open.collect()
     }
@@ -397,7 +426,8 @@ impl Inner {
 
 /// Accepts nothing more, and waits until what was accepted is durable or never will be.
 async fn settled(wal: &Wal, why: WalError) {
-    if let Err(error) = wal.close_with(why).await {
+    wal.settle(why).await;
+    if let Some(error) = wal.failure() {
         tracing::warn!(%error, "a WAL that is sealed had failed");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     tap::Tap,
     writer,
 };
-use floe_env::{Disk, DiskFile, Env, Task};
+use floe_env::{Disk, DiskFile, Env, Task, Watched};
 use floe_formats::ENTRY_HEADER_LEN;
 use floe_types::{Generation, Incarnation, Lsn};
 use parking_lot::Mutex;
@@ -126,6 +126,10 @@ pub(crate) struct Shared {
     progress: Notify,
     failure: OnceLock<WalError>,
     failed: Notify,
+    /// Nothing is being written, nor will be.
+    pub(crate) writer_over: Watched<bool>,
+    /// Somebody waits for that, and not for what no file can be made for.
+    pub(crate) settling: Watched<bool>,
     /// One trim at a time.
     pub(crate) trimming: tokio::sync::Mutex<()>,
     groups: AtomicU64,
@@ -256,13 +260,7 @@ impl Wal {
 
     /// Resolves when the WAL has failed for good, with the reason; never otherwise. Cancellation safe.
     pub async fn failed(&self) -> WalError {
-        loop {
-            let failed = self.shared.failed.notified();
-            if let Some(failure) = self.shared.failure.get() {
-                return failure.clone();
-            }
-            failed.await;
-        }
+        self.shared.failed().await
     }
 
     /// Accepts nothing more, waits until everything is durable and told, and gives the end. Reading and trimming go on.
@@ -270,15 +268,18 @@ impl Wal {
     /// # Errors
     /// `Failed`.
     pub async fn close(&self) -> Result<Lsn, WalError> {
-        self.close_with(WalError::Closed).await
-    }
-
-    /// [`Wal::close`] with another reason. The first one counts.
-    pub(crate) async fn close_with(&self, why: WalError) -> Result<Lsn, WalError> {
-        self.refuse_more(why);
+        self.refuse_more(WalError::Closed);
         let end = self.end();
         self.wait_durable(end).await?;
         Ok(end)
+    }
+
+    /// Accepts nothing more, and waits until nothing is being written any more, nor will be: what was accepted is durable by then, or the WAL has failed.
+    /// A failure alone does not say that: it may come from making files, while a group is still on its way to the disk and will be told.
+    pub(crate) async fn settle(&self, why: WalError) {
+        self.refuse_more(why);
+        self.shared.settling.set(true);
+        self.shared.writer_over.wait_for(|over| *over).await;
     }
 
     /// Accepts nothing more; what was accepted is still written.
@@ -351,6 +352,8 @@ impl Shared {
             progress: Notify::new(),
             failure: OnceLock::new(),
             failed: Notify::new(),
+            writer_over: Watched::new(false),
+            settling: Watched::new(false),
             trimming: tokio::sync::Mutex::new(()),
             groups: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
@@ -383,6 +386,17 @@ impl Shared {
         self.writing_since.store(0, Ordering::Relaxed);
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// As [`Wal::failed`].
+    pub(crate) async fn failed(&self) -> WalError {
+        loop {
+            let failed = self.failed.notified();
+            if let Some(failure) = self.failure.get() {
+                return failure.clone();
+            }
+            failed.await;
+        }
     }
 
     /// The sinks know of everything below `upto`.

@@ -1,6 +1,7 @@
 //! What of a replica is kept beside its folder: how far it was trimmed, and how much of it was acknowledged for certain.
 //!
-//! One task writes, so that whoever is cancelled while it waits leaves nothing behind that lands late over something newer.
+//! One task writes, so that whoever is cancelled while it waits leaves nothing behind that lands late over something newer. For the same reason it is
+//! ended, and waited for, before anybody else writes or removes that file.
 
 use crate::{Wal, WalError};
 use floe_env::{Disk, Env, Task, Watched};
@@ -21,7 +22,8 @@ pub(crate) struct Keeper {
 
 #[derive(Debug)]
 struct Shared {
-    wanted: Watched<State>,
+    /// None once it is ended.
+    wanted: Watched<Option<State>>,
     kept: Watched<Result<State, WalError>>,
 }
 
@@ -48,14 +50,23 @@ pub(crate) async fn state_of(disk: &Arc<dyn Disk>, path: &str) -> Result<Option<
 impl Keeper {
     /// `state` is what is kept by now. A failure to keep more ends `wal`.
     pub(crate) fn start(env: &Env, disk: &Arc<dyn Disk>, path: String, state: State, wal: &Arc<Wal>) -> Self {
-        let shared = Arc::new(Shared { wanted: Watched::new(state), kept: Watched::new(Ok(state)) });
-        let work = keep(env.clone(), Arc::clone(disk), path, Arc::clone(&shared), Arc::clone(&wal.shared));
+        let shared = Arc::new(Shared { wanted: Watched::new(Some(state)), kept: Watched::new(Ok(state)) });
+        let keeping = Keeping { env: env.clone(), disk: Arc::clone(disk), path, shared: Arc::clone(&shared) };
+        let wal = Arc::clone(&wal.shared);
+        let work = async move {
+            let why = keeping.run(state).await;
+            if let WalError::Failed { .. } = why {
+                wal.fail(why.clone());
+            }
+            keeping.shared.kept.set(Err(why));
+        };
         Self { _task: env.spawn("replica keeper", work), shared }
     }
 
     /// Marks never go down.
     pub(crate) fn raise(&self, trimmed: Lsn, acknowledged: Lsn) {
         self.shared.wanted.set_if(|wanted| {
+            let Some(wanted) = wanted else { return false };
             let before = *wanted;
             wanted.trimmed = before.trimmed.max(trimmed);
             wanted.acknowledged = before.acknowledged.max(acknowledged);
@@ -67,24 +78,34 @@ impl Keeper {
     pub(crate) async fn kept(&self, wanted: impl Fn(&State) -> bool) -> Result<State, WalError> {
         self.shared.kept.wait_for(|kept| kept.as_ref().map_or(true, &wanted)).await
     }
+
+    /// Keeps nothing more; when this returns nothing is being written.
+    pub(crate) async fn end(&self) {
+        self.shared.wanted.set(None);
+        drop(self.shared.kept.wait_for(Result::is_err).await);
+    }
 }
 
-async fn keep(env: Env, disk: Arc<dyn Disk>, path: String, shared: Arc<Shared>, wal: Arc<crate::wal::Shared>) {
-    let mut kept = shared.wanted.get();
-    loop {
-        let wanted = shared.wanted.wait_for(|wanted| *wanted != kept).await;
-        match write(&disk, &path, &wanted).await {
-            Ok(()) => {
-                kept = wanted;
-                shared.kept.set(Ok(kept));
-            }
-            // Nothing was changed; a later attempt writes another file.
-            Err(error) if crate::files::is_no_space(&error) => env.sleep(NO_SPACE_PAUSE).await,
-            Err(error) => {
-                let failed = WalError::Failed { error: Arc::new(error) };
-                wal.fail(failed.clone());
-                shared.kept.set(Err(failed));
-                return;
+struct Keeping {
+    env: Env,
+    disk: Arc<dyn Disk>,
+    path: String,
+    shared: Arc<Shared>,
+}
+
+impl Keeping {
+    /// Why nothing more is kept.
+    async fn run(&self, mut kept: State) -> WalError {
+        loop {
+            let Some(wanted) = self.shared.wanted.wait_for(|wanted| *wanted != Some(kept)).await else { return WalError::Closed };
+            match write(&self.disk, &self.path, &wanted).await {
+                Ok(()) => {
+                    kept = wanted;
+                    self.shared.kept.set(Ok(kept));
+                }
+                // Nothing was changed; a later attempt writes another file.
+                Err(error) if crate::files::is_no_space(&error) => self.env.sleep(NO_SPACE_PAUSE).await,
+                Err(error) => return WalError::Failed { error: Arc::new(error) },
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Replicas of other brokers' WALs: what they take and refuse, what they hold after restarts, and what a sealed disk answers.
 
+mod ends;
 mod history;
 
 use super::*;
@@ -317,8 +318,7 @@ fn the_own_wal_of_this_process_ends_with_its_seal_and_is_read_as_replicas_are() 
     simulate(10, async |env| {
         let bench = Bench::new(&env).await;
         let options = WalOptions { dir: own_dir(INCARNATION, GENERATION), ..crate::testing::small_options() };
-        let wal = Wal::create(bench.process.clone(), Arc::clone(&bench.disk), options).await.unwrap();
-        bench.replicas.watch_own(&wal);
+        let wal = bench.replicas.create_own(options, None).await.unwrap();
         let batch = crate::testing::batch(100, 1);
         let entry = crate::Entry { partition: crate::testing::partition(0), epoch: 1, epoch_start: 0, base_offset: 0, batch: &batch };
         let told: Arc<dyn crate::Durable> = crate::testing::Told::new();
