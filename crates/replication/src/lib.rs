@@ -3,7 +3,7 @@
 //! ```text
 //!            Wal's writer ──begun──▶ ring ──▶ shipper ═══ Attach ═══▶ server ──▶ Replicas (crate wal)
 //!                 │                             │   ◀══ durable LSN ══    │
-//!                 └──────durable──▶ quorum ◀────┘                         └─ seal, read, trim, ping
+//!                 └──────durable──▶ quorum ◀────┘                         └─ seal, read, ping
 //!                                     └─▶ Wal::commit
 //! ```
 //! | file | step |
@@ -18,6 +18,8 @@
 //!
 //! Nothing is safe because of a time limit here: limits decide who is asked again, never what counts. What counts is said by the disk that is named (R2), after
 //! its fsync, and in LSN order (T05).
+//!
+//! No running broker uses this yet. Is not: who makes claims, who suspects whom, and what is done with what sealed disks hold.
 
 mod choose;
 mod copies;

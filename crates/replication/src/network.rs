@@ -54,10 +54,6 @@ impl Addresses {
     pub fn set(&self, disk: DiskId, address: impl Into<String>) {
         self.0.write().insert(disk, address.into());
     }
-
-    pub fn forget(&self, disk: DiskId) {
-        self.0.write().remove(&disk);
-    }
 }
 
 impl Directory for Addresses {

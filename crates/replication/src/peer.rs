@@ -1,11 +1,8 @@
-//! Asking one broker: whether it is alive, for a disk's seal, for what a sealed disk holds, to give room back.
+//! Asking one broker: whether it is alive, for a disk's seal, for what a sealed disk holds.
 
 use crate::{
     Dial, Directory, Identity, Me, ReplicationError, ReplicationOptions, WalVitals,
-    wire::{
-        AttachReply, AttachRequest, End, PingRequest, ReadReply, ReadRequest, ReplicationClient, SealRequest, TrimRequest, read_reply,
-        required,
-    },
+    wire::{AttachReply, AttachRequest, End, PingRequest, ReadReply, ReadRequest, ReplicationClient, SealRequest, read_reply, required},
 };
 use floe_env::Env;
 use floe_types::{DiskId, Generation, Incarnation, Lsn};
@@ -120,18 +117,6 @@ impl Peer {
         self.unless_refused(reply.refused)?;
         self.me.accept(&self.address, &required(reply.answerer, &self.address, "who answers")?, self.disk)?;
         Ok(reply.held.iter().map(HeldWal::from).collect())
-    }
-
-    /// Gives back what lies below `to` of a replica.
-    ///
-    /// # Errors
-    /// Any: perhaps it was done.
-    pub async fn trim(&self, incarnation: Incarnation, generation: Generation, to: Lsn) -> Result<(), ReplicationError> {
-        let request = TrimRequest { caller: self.me.caller(self.disk), incarnation: incarnation.0, generation: generation.0, to: to.0 };
-        let mut client = self.client.clone();
-        let reply = self.call("trim", self.options.call_timeout, client.trim(request)).await?;
-        self.unless_refused(reply.refused)?;
-        self.me.accept(&self.address, &required(reply.answerer, &self.address, "who answers")?, self.disk).map(drop)
     }
 
     /// What the sealed disk holds of a generation, from front to back.

@@ -8,7 +8,7 @@ use crate::{
     standby::Session,
     wire::{
         self, AttachReply, AttachRequest, Data, End, Held, PingReply, PingRequest, ReadReply, ReadRequest, Reason, Refused, SealReply,
-        SealRequest, TrimReply, TrimRequest, WalProgress, read_reply,
+        SealRequest, WalProgress, read_reply,
         replication_server::{Replication, ReplicationServer},
     },
 };
@@ -50,6 +50,9 @@ pub struct Server {
 
 impl Server {
     /// Serves what `accept` takes, until it is stopped.
+    ///
+    /// # Panics
+    /// `me` names another disk than `replicas` lie on: no answer would be true (R2).
     #[must_use]
     pub fn start(
         env: &Env,
@@ -59,6 +62,7 @@ impl Server {
         vitals: Arc<dyn Vitals>,
         options: ReplicationOptions,
     ) -> Self {
+        assert_eq!(me.identity().disk, replicas.disk_id(), "a broker answers for the disk that it has");
         let stop = Arc::new(Watched::new(false));
         let bytes = options.message_bytes();
         let window = u32::try_from(options.window_bytes).unwrap_or(u32::MAX / 2).min(i32::MAX.unsigned_abs());
@@ -116,20 +120,6 @@ impl Replication for Service {
         let (sender, receiver) = mpsc::channel(REPLIES);
         self.env.spawn("standby", Session::new(self.clone(), sender).run(request.into_inner())).detach_to_group();
         Ok(Response::new(replies(receiver)))
-    }
-
-    async fn trim(&self, request: Request<TrimRequest>) -> Result<Response<TrimReply>, Status> {
-        let request = request.into_inner();
-        let done = async {
-            let answerer = self.me.admit(request.caller)?;
-            let (incarnation, generation) = (Incarnation(request.incarnation), Generation(request.generation));
-            self.replicas.trim(incarnation, generation, Lsn(request.to)).await.map_err(|error| Refused::from(&error))?;
-            Ok(answerer)
-        };
-        Ok(Response::new(match done.await {
-            Ok(answerer) => TrimReply { answerer: Some(answerer), refused: None },
-            Err(refused) => TrimReply { answerer: None, refused: Some(refused) },
-        }))
     }
 
     async fn seal(&self, request: Request<SealRequest>) -> Result<Response<SealReply>, Status> {

@@ -31,8 +31,8 @@ pub(crate) async fn run(shared: Arc<Shared>, disk: DiskId) {
     let (shortest, longest) = shared.brokers.options.redial;
     let mut pause = shortest;
     loop {
-        let mut attached = false;
-        let Err(error) = Box::pin(session(&shared, disk, &mut attached)).await;
+        let (mut got_on, began) = (false, shared.brokers.env.monotonic());
+        let Err(error) = Box::pin(session(&shared, disk, &mut got_on)).await;
         shared.quorum.detached(disk);
         if error.kind() == ErrorKind::Fenced {
             shared.fence(disk);
@@ -40,14 +40,16 @@ pub(crate) async fn run(shared: Arc<Shared>, disk: DiskId) {
         }
         tracing::debug!(%disk, %error, "a standby is away");
         shared.set_state(disk, StandbyState::Away { error: error.to_string(), kind: error.kind() });
-        pause = if attached { shortest } else { (pause * 2).min(longest) };
         let env = &shared.brokers.env;
+        // Who attaches and refuses what comes is not sent a window of it at every moment.
+        let lasted = got_on || env.monotonic() - began > longest;
+        pause = if lasted { shortest } else { (pause * 2).min(longest) };
         let jitter = Duration::from_millis(env.random_below(u64::try_from(pause.as_millis() / 4).unwrap_or(0) + 1));
         env.sleep(pause + jitter).await;
     }
 }
 
-async fn session(shared: &Shared, disk: DiskId, attached: &mut bool) -> Result<Infallible, ReplicationError> {
+async fn session(shared: &Shared, disk: DiskId, got_on: &mut bool) -> Result<Infallible, ReplicationError> {
     let Brokers { env, me, options, .. } = &shared.brokers;
     let peer = shared.brokers.peer(disk)?;
     let (outgoing, messages) = mpsc::channel(OUTGOING);
@@ -82,7 +84,6 @@ async fn session(shared: &Shared, disk: DiskId, attached: &mut bool) -> Result<I
     if let Some(told) = shared.quorum.told(disk).filter(|told| *told > Lsn(end) && *told > trimmed) {
         return Err(ReplicationError::HoldsLess { peer: peer.address().into(), held: Lsn(end), told });
     }
-    *attached = true;
     let mut session = Session {
         shared,
         disk,
@@ -95,7 +96,9 @@ async fn session(shared: &Shared, disk: DiskId, attached: &mut bool) -> Result<I
         progress: env.monotonic(),
     };
     session.heard(Lsn(durable));
-    session.follow(&mut replies, &outgoing).await
+    let Err(error) = session.follow(&mut replies, &outgoing).await;
+    *got_on = session.acked > Lsn(durable);
+    Err(error)
 }
 
 /// What one reply says.
@@ -161,7 +164,9 @@ impl Session<'_> {
                 () = env.sleep(left), if waits => return Err(self.peer.timed_out("make what it got durable", limit)),
                 to = shared.trimmed.wait_for(|to| *to > trimmed) => {
                     self.trimmed = to;
-                    self.outbox.push_back(attach_request::Step::Trim(to.0));
+                    // One is enough, however long they wait.
+                    self.outbox.retain(|step| !matches!(step, attach_request::Step::Trim(_)));
+                    self.outbox.push_front(attach_request::Step::Trim(to.0));
                 }
                 place = outgoing.reserve(), if !self.outbox.is_empty() => {
                     let place = place.map_err(|_| ReplicationError::Unreachable {

@@ -67,7 +67,7 @@ impl fmt::Debug for Shipping {
 }
 
 impl Shipping {
-    /// To be given to [`Wal::create_copied`], and then the WAL to [`Shipping::start`].
+    /// To be given to [`floe_wal::Replicas::create_own`], and then the WAL to [`Shipping::start`].
     ///
     /// # Errors
     /// The set contradicts itself: a quorum that it cannot have, or that is one copy (T48).
@@ -99,12 +99,6 @@ impl Shipping {
         let env = &self.shared.brokers.env;
         let shippers = self.shared.states.get().into_keys().map(|disk| env.spawn("shipper", shipper::run(Arc::clone(&self.shared), disk)));
         self.shippers.lock().extend(shippers);
-    }
-
-    /// Nothing more is sent or counted.
-    pub fn stop(&self) {
-        self.shared.quorum.fence();
-        self.shippers.lock().clear();
     }
 
     /// Everything below is fsynced on a quorum of the disks.

@@ -66,7 +66,7 @@ impl Session {
         let (end, window) = (attachment.end().0, service.options.window_bytes);
         self.reply(attach_reply::Step::Attached(Attached { answerer: Some(answerer), end, durable: told.0, window })).await?;
         let ended = self.follow(&attachment, requests, told).await;
-        self.remember(&attachment).await?;
+        attachment.note_durable();
         ended
     }
 
@@ -80,7 +80,7 @@ impl Session {
         let mut incoming = Incoming::new(attachment.incarnation(), attachment.generation(), attachment.end());
         let trim = Arc::new(Watched::new(Lsn(0)));
         let _trimmer = self.trimmer(attachment, &trim);
-        let mut remembered = told;
+        let mut noted = told;
         loop {
             let request = tokio::select! {
                 biased;
@@ -90,9 +90,9 @@ impl Session {
                     continue;
                 }
                 request = requests.message() => request,
-                () = service.env.sleep(service.options.quiet), if told > remembered => {
-                    self.remember(attachment).await?;
-                    remembered = told;
+                () = service.env.sleep(service.options.quiet), if told > noted => {
+                    attachment.note_durable();
+                    noted = told;
                     continue;
                 }
             };
@@ -132,23 +132,20 @@ impl Session {
         })
     }
 
-    /// A disk that hangs holds nobody up for ever.
-    async fn remember(&self, attachment: &Attachment) -> Result<(), End> {
-        match self.service.env.timeout(self.service.options.ack_timeout, attachment.remember()).await {
-            Ok(remembered) => Ok(remembered?),
-            Err(_) => Err(End::Refused(Refused::new(Reason::DiskError, "the disk hangs"))),
-        }
-    }
-
     async fn reply(&self, step: attach_reply::Step) -> Result<(), End> {
         self.replies.send(AttachReply { step: Some(step) }).await.map_err(|_| End::Gone)
     }
 }
 
 fn take(attachment: &Attachment, incoming: &mut Incoming, data: Data) -> Result<(), End> {
+    // Damage on the way says nothing about this disk.
+    let garbled = |error: WalError| {
+        let message = format!("what came cannot be taken: {error}");
+        End::Refused(Refused { expected: attachment.end().0, ..Refused::new(Reason::Unexpected, message) })
+    };
     for (at, piece) in pieces(data) {
-        incoming.push(at, piece)?;
-        while let Some(entry) = incoming.next_entry()? {
+        incoming.push(at, piece).map_err(garbled)?;
+        while let Some(entry) = incoming.next_entry().map_err(garbled)? {
             attachment.append(&entry)?;
         }
     }

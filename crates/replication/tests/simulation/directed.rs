@@ -241,6 +241,11 @@ fn b3_a_standby_without_room_stops_counting_and_the_others_go_on() {
         env.timeout(LONG, owner.shipping.wait_committed(end)).await.unwrap();
         let full = |state: &StandbyState| matches!(state, StandbyState::Away { kind: ErrorKind::Overloaded, .. });
         env.timeout(LONG, owner.shipping.wait_standbys(|states| states.values().any(full))).await.unwrap();
+        let before = world.net.given("b");
+        env.sleep(LONG).await;
+        let given = world.net.given("b") - before;
+        let window = crate::world::options().window_bytes;
+        assert!(given < 60 * window, "{given} bytes were sent in a minute to who has no room: more than a window each second");
         b.sim.set_capacity(None);
         env.timeout(LONG, counting(&owner, 2)).await.unwrap();
     });

@@ -17,6 +17,8 @@ use tokio::{
 
 /// Bytes that one direction of a pipe holds.
 const PIPE: usize = 256 << 10;
+/// But for one piece in fifty.
+const MOST_DELAY_MS: u64 = 2;
 
 /// Clones are the same network.
 #[derive(Debug, Clone)]
@@ -29,7 +31,8 @@ struct Inner {
     /// From whom to whom nothing gets through.
     cuts: Watched<BTreeSet<(String, String)>>,
     pipes: Mutex<Vec<Pipe>>,
-    most_delay: Mutex<Duration>,
+    /// Bytes that were given to each.
+    given: Mutex<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Net {
             listeners: Mutex::default(),
             cuts: Watched::new(BTreeSet::new()),
             pipes: Mutex::default(),
-            most_delay: Mutex::new(Duration::from_millis(2)),
+            given: Mutex::default(),
         }))
     }
 
@@ -74,13 +77,17 @@ impl Net {
         self.0.cuts.set_if(|cuts| cuts.insert((from.into(), to.into())));
     }
 
+    /// Bytes that got through to it.
+    pub(crate) fn given(&self, to: &str) -> u64 {
+        self.0.given.lock().get(to).copied().unwrap_or_default()
+    }
+
     pub(crate) fn heal(&self) {
         self.0.cuts.set(BTreeSet::new());
     }
 
     fn delay(&self) -> Duration {
-        let most = u64::try_from(self.0.most_delay.lock().as_millis()).unwrap();
-        let most = if self.0.env.random_below(50) == 0 { most * 20 } else { most };
+        let most = if self.0.env.random_below(50) == 0 { MOST_DELAY_MS * 20 } else { MOST_DELAY_MS };
         Duration::from_millis(self.0.env.random_below(most + 1))
     }
 
@@ -99,6 +106,7 @@ impl Net {
                 if write.write_all(&bytes[..len]).await.is_err() {
                     break;
                 }
+                *net.0.given.lock().entry(to.clone()).or_default() += len as u64;
             }
             let _ = write.shutdown().await;
         })

@@ -64,7 +64,6 @@ pub(crate) struct Machine {
     pub(crate) name: &'static str,
     pub(crate) disk_id: DiskId,
     pub(crate) sim: SimDisk,
-    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) process: Env,
     pub(crate) brokers: Brokers,
     pub(crate) replicas: Replicas,
@@ -78,11 +77,11 @@ impl Machine {
         let disk: Arc<dyn Disk> = Arc::new(sim.clone());
         let broker = BrokerId(i32::try_from(index).unwrap());
         let me = Arc::new(Me::new(Identity { cluster: ClusterId(1), broker, disk: disk_id, incarnation }));
-        let replicas = Replicas::open(process.clone(), Arc::clone(&disk), disk_id, replica_options()).await.unwrap();
+        let replicas = Replicas::open(process.clone(), disk, disk_id, replica_options()).await.unwrap();
         let directory = Arc::clone(&world.directory);
         let brokers = Brokers { env: process.clone(), me: Arc::clone(&me), network: net.host(name), directory, options: options() };
         let server = Server::start(&process, net.listen(name), me, replicas.clone(), Arc::new(Quiet), options());
-        Self { name, disk_id, sim, disk, process, brokers, replicas, _server: server }
+        Self { name, disk_id, sim, process, brokers, replicas, _server: server }
     }
 
     /// The process is gone; `end` says what becomes of the disk.
@@ -156,11 +155,8 @@ impl Owner {
             max_group_bytes: 6 << 10,
             ..WalOptions::new(OWNER, GENERATION, own_dir(OWNER, GENERATION))
         };
-        machine.disk.create_dir_all("wal").await.unwrap();
-        let wal =
-            Wal::create_copied(machine.process.clone(), Arc::clone(&machine.disk), options, Arc::clone(&shipping) as _).await.unwrap();
+        let wal = machine.replicas.create_own(options, Some(Arc::clone(&shipping) as _)).await.unwrap();
         shipping.start(&wal);
-        machine.replicas.watch_own(&wal);
         Self { wal, shipping, told: Arc::default(), sent: Vec::new() }
     }
 
