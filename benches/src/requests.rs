@@ -271,13 +271,14 @@ pub(crate) struct Joined {
     pub(crate) members: Vec<String>,
 }
 
-/// JoinGroup version 2.
+/// JoinGroup version 5, the last before flexible versions: members get their ids first, as those of all clients do.
 pub(crate) fn join_group(group: &str, member: &str) -> anyhow::Result<Vec<u8>> {
-    let mut body = request(JOIN_GROUP, 2)?;
+    let mut body = request(JOIN_GROUP, 5)?;
     put_string(&mut body, group)?;
     body.extend(30_000i32.to_be_bytes()); // session
     body.extend(60_000i32.to_be_bytes()); // rebalance
     put_string(&mut body, member)?;
+    body.extend((-1i16).to_be_bytes()); // no instance id
     put_string(&mut body, "consumer")?;
     body.extend(1i32.to_be_bytes());
     put_string(&mut body, "range")?;
@@ -295,6 +296,7 @@ pub(crate) fn joined(answer: &[u8]) -> anyhow::Result<Joined> {
     let mut members = Vec::new();
     for _ in 0..reader.i32()? {
         members.push(reader.string()?.to_owned());
+        reader.i16()?; // no instance id
         let len = reader.i32()?;
         reader.take(usize::try_from(len)?)?;
     }

@@ -18,6 +18,7 @@ const PARTITIONS: i32 = 1_000;
 const REBALANCE_IN_PROGRESS: i16 = 27;
 const ILLEGAL_GENERATION: i16 = 22;
 const UNKNOWN_MEMBER_ID: i16 = 25;
+const MEMBER_ID_REQUIRED: i16 = 79;
 /// Between two heartbeats of a member: how soon it learns of a rebalance.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
@@ -134,6 +135,10 @@ fn member(address: SocketAddr, own: &AtomicI32, stable: &AtomicBool, began: Inst
         let joined = requests::joined(&connection.call(&requests::join_group(group, &id)?)?)?;
         match joined.code {
             0 => {}
+            MEMBER_ID_REQUIRED => {
+                id.clone_from(&joined.member);
+                continue;
+            }
             // It took too long for its group, and begins anew, as clients do.
             UNKNOWN_MEMBER_ID => {
                 id.clear();

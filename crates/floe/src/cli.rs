@@ -1,6 +1,6 @@
 //! The command line: one subcommand, one file.
 
-use crate::commands::{bench, check, completions, consume, du, gc, group, inspect, produce, topic, verify};
+use crate::commands::{bench, check, completions, consume, du, export, gc, group, inspect, produce, topic, verify};
 use crate::serve;
 use clap::{Parser, Subcommand};
 
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Verify(verify::Arguments),
     /// Show what each topic takes in a store, and what that costs
     Du(du::Arguments),
+    /// Write a topic as Parquet files, with no broker needed
+    Export(export::Arguments),
     /// Show what the broker is going to delete from a store
     Gc(gc::Arguments),
     /// Look at object stores

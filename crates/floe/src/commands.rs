@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod consume;
 pub(crate) mod du;
+pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod group;
 pub(crate) mod inspect;

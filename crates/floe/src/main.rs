@@ -15,7 +15,7 @@ mod store;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use commands::{bench, check, completions, consume, du, gc, group, inspect, produce, topic, verify};
+use commands::{bench, check, completions, consume, du, export, gc, group, inspect, produce, topic, verify};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,6 +62,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Inspect(arguments) => Box::pin(inspect::run(arguments)).await,
         Command::Verify(arguments) => Box::pin(verify::run(arguments)).await,
         Command::Du(arguments) => Box::pin(du::run(arguments)).await,
+        Command::Export(arguments) => Box::pin(export::run(arguments)).await,
         Command::Gc(arguments) => Box::pin(gc::run(arguments)).await,
         Command::Store(arguments) => Box::pin(check::run(arguments)).await,
     }

@@ -26,6 +26,7 @@ mod row;
 mod shared;
 mod start;
 mod status;
+pub mod stored;
 pub mod survey;
 mod tail_memory;
 mod topics;

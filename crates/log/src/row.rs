@@ -90,7 +90,11 @@ impl RowReader<'_> {
             let full = listed.len() == PAGE;
             let numbers = listed.iter().filter_map(|object| keys::parse_slot(&object.key).ok()).map(|(_, slot)| slot);
             let contiguous: Vec<SlotNumber> = numbers.zip(next.0..).take_while(|(slot, at)| slot.0 == *at).map(|(slot, _)| slot).collect();
-            let reads = stream::iter(contiguous.iter().map(|slot| self.read_slot(*slot))).buffered(PARALLEL);
+            let mut reads = Vec::with_capacity(contiguous.len());
+            for slot in &contiguous {
+                reads.push(self.read_slot(*slot));
+            }
+            let reads = stream::iter(reads).buffered(PARALLEL);
             for (slot, read) in contiguous.iter().zip(reads.try_collect::<Vec<_>>().await?) {
                 match read {
                     None => return Ok(Some(*slot)),

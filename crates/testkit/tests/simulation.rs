@@ -43,6 +43,17 @@ fn promises_hold_after_every_step_for_all_seeds() {
     }
 }
 
+/// Each found a fault that the first 1,000 did not: retention by bytes counted what lies below the log start in a page that nobody had
+/// looked into, and took too much.
+const ONCE_FOUND: &[u64] = &[7566];
+
+#[test]
+fn seeds_that_found_a_fault_find_it_no_more() {
+    for seed in ONCE_FOUND {
+        assert_eq!(simulation::run(*seed, OPERATIONS).violation, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in 1..=32 {

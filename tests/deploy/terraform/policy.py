@@ -19,7 +19,7 @@ import stores
 from run import program, start_broker, stop_broker
 from tf import ROOT
 
-LIMIT = 60
+LIMIT = 300
 # Many requests, and SeaweedFS is slow where several write one key.
 LONG = [["store", "check"]] if os.environ.get("FLOE_TEST_FULL") == "1" else []
 SETTINGS = ["floe.index.every.slots=2", "floe.flush.age.ms=100ms", "log.retention.check.interval.ms=1s", "floe.settle.least.bytes=64KiB"]

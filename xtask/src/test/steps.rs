@@ -54,7 +54,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Folders of suites, each a folder with a `run.sh`, and what their steps are called.
-const SUITES: [(&str, &str); 2] = [("tests/clients", "clients"), ("tests/deploy", "deploy")];
+const SUITES: [(&str, &str); 3] = [("tests/clients", "clients"), ("tests/tables", "tables"), ("tests/deploy", "deploy")];
 
 /// The table, and behind it every suite: a `run.sh` in a folder of [`SUITES`], whose second line may say `# needs: node npm` and `# full`.
 pub(super) fn all() -> anyhow::Result<Vec<Step>> {

@@ -42,6 +42,8 @@ const ALL_BELOW_FLOE: [&str; 14] = [
     "export",
     "broker",
 ];
+/// What takes long to compile, and which folder alone may.
+const HEAVY: ([&str; 3], &str) = (["arrow", "parquet", "iceberg"], "crates/export");
 /// Features of this workspace's crates that only tests may switch on.
 const TEST_FEATURES: [&str; 2] = ["sim", "mutants"];
 /// Lines of code below which a crate is a promise rather than a crate.
@@ -65,6 +67,11 @@ fn check_package(tree: &Tree, report: &mut Report, path: &str, folder: &str, man
     }
     if code_lines(tree, folder) < FEWEST_LINES {
         report.problem(path, None, format!("{name} is empty"));
+    }
+    let (heavy, their_place) = HEAVY;
+    let is_heavy = |name: &str| heavy.iter().any(|heavy| name == *heavy || name.starts_with(&format!("{heavy}-")));
+    for (dependency, _) in dependencies(manifest).filter(|(dependency, _)| folder != their_place && is_heavy(dependency)) {
+        report.problem(path, None, format!("{name} may not use {dependency}: only {their_place} compiles it"));
     }
     if let Some(own) = folder.strip_prefix("crates/") {
         check_crate(report, path, own, name, manifest);
@@ -139,6 +146,18 @@ mod tests {
         assert_eq!(wal("[target.'cfg(unix)'.dependencies]\nfloe-log = \"1\"\n"), [up]);
         assert_eq!(findings("crates/broker", "[package]\nname = \"floe-broker\"\n[dependencies]\nfloe-export.workspace = true\n").len(), 1);
         assert_eq!(findings("tests/e2e", "[package]\nname = \"floe-e2e\"\n[dependencies]\nfloe-testkit.workspace = true\n"), [""; 0]);
+    }
+
+    #[test]
+    fn only_exports_compile_arrow() {
+        let uses = |folder: &str, name: &str, dependency: &str| {
+            findings(folder, &format!("[package]\nname = \"{name}\"\n[dependencies]\n{dependency} = \"60\"\n"))
+        };
+        assert_eq!(uses("crates/export", "floe-export", "arrow-array"), [""; 0]);
+        let refused = ["crates/log/Cargo.toml: floe-log may not use parquet: only crates/export compiles it"];
+        assert_eq!(uses("crates/log", "floe-log", "parquet"), refused);
+        assert_eq!(uses("xtask", "xtask", "arrow-schema").len(), 1);
+        assert_eq!(uses("xtask", "xtask", "arrowhead"), [""; 0]);
     }
 
     #[test]

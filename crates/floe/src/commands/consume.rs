@@ -20,7 +20,7 @@ use floe_protocol::messages::{
 };
 use floe_records::{Batches, Record, records};
 use render::{Format, Show, render};
-pub(super) use start::Start;
+pub(in crate::commands) use start::Start;
 use std::collections::BTreeMap;
 use std::io::Write;
 

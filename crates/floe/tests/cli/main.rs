@@ -4,6 +4,8 @@
 
 mod bench;
 mod commands;
+mod credentials;
+mod export;
 mod groups;
 mod idle;
 mod process;

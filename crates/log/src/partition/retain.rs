@@ -24,13 +24,19 @@ impl Partition {
     /// # Errors
     /// A page that cannot be read, and is not to go.
     pub(crate) async fn expired(&self, retention: Retention, now_ms: i64) -> Result<Option<Offset>, ReadError> {
-        match self.look_at_oldest().await {
+        let damaged = match self.look_at_oldest().await {
+            Ok(()) => false,
             // It is met again below.
-            Ok(()) | Err(ReadError::Damaged(_)) => {}
+            Err(ReadError::Damaged(_)) => true,
             Err(error) => return Err(error),
-        }
-        let (mut expiry, manifest, from, listed) = {
+        };
+        let (mut expiry, manifest, from, listed, unread) = {
             let mut state = self.state.lock();
+            let unread = state.cut_page().filter(|_| state.oldest().is_none()).map(|page| page.end_offset);
+            if unread.is_some() && !damaged {
+                // The log start has moved since, or the manifest: how much there is above it is known at the next check.
+                return Ok(None);
+            }
             let mut expiry = Expiry::new(retention, now_ms, state.known, state.stored_bytes());
             let paged = state.pages().next().is_some();
             if !paged {
@@ -42,9 +48,9 @@ impl Partition {
             };
             let settled = state.history.end();
             let behind = state.line.segments.iter().filter(|segment| segment.end_offset > settled);
-            (expiry, manifest, state.line.log_start, behind.cloned().collect::<Vec<_>>())
+            (expiry, manifest, state.line.log_start, behind.cloned().collect::<Vec<_>>(), unread)
         };
-        let all = self.take_settled(&mut expiry, manifest, from).await?;
+        let all = self.take_settled(&mut expiry, manifest, from, unread).await?;
         if all {
             let above = listed.iter().filter(|segment| segment.end_offset > from);
             let _kept = above.map(|segment| expiry.take(segment)).find(|taken| !taken);
@@ -52,12 +58,21 @@ impl Partition {
         Ok(self.state.lock().expired_up_to(expiry.start(), now_ms))
     }
 
-    /// Looks at what a manifest places above `from`, up to the first that stays. Whether all of it is to go.
-    async fn take_settled(&self, expiry: &mut Expiry, manifest: Arc<Manifest>, from: Offset) -> Result<bool, ReadError> {
+    /// Looks at what a manifest places above `from`, up to the first that stays. Whether all of it is to go. `unread`: the end of a page
+    /// whose bytes were all counted, since it could not be read: it goes as a whole or not at all.
+    async fn take_settled(
+        &self,
+        expiry: &mut Expiry,
+        manifest: Arc<Manifest>,
+        from: Offset,
+        unread: Option<Offset>,
+    ) -> Result<bool, ReadError> {
         let mut walk = Walk::new(&self.shared, manifest, from);
         loop {
             let stays = match walk.next().await {
                 Ok(None) => return Ok(true),
+                // It can be read after all: how much of it there is above the log start is known at the next check.
+                Ok(Some(segment)) if unread.is_some_and(|end| segment.end_offset <= end) => true,
                 Ok(Some(segment)) => segment.end_offset > from && !expiry.take(&segment),
                 Err(ReadError::Damaged(damage)) => match walk.pass_over() {
                     // Gone with a manifest that is the newest no more: the rest is looked at at the next check.

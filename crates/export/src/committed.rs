@@ -1,0 +1,31 @@
+//! The one way from batches to records that belong in a table. What a transaction that was aborted has written, and the
+//! markers of transactions, are no records of a table; today a broker refuses both (`broker/src/handlers/produce/prepare.rs`),
+//! so that markers are left out here and a transaction's records are refused rather than guessed about.
+
+use crate::ExportError;
+use bytes::Bytes;
+use floe_records::{BatchHeader, Records};
+
+/// Most bytes that a batch may have uncompressed; the broker's own limit where it looks at records.
+const MAX_RAW: usize = 256 << 20;
+
+/// What a batch is to a table.
+pub(crate) enum Visible {
+    Records(Records),
+    /// All its offsets are markers.
+    Control,
+}
+
+/// # Errors
+/// A batch that is broken, or part of a transaction.
+pub(crate) fn visible(batch: &Bytes, header: &BatchHeader) -> Result<Visible, ExportError> {
+    let offset = header.base_offset;
+    if header.is_control() {
+        return Ok(Visible::Control);
+    }
+    if header.is_transactional() {
+        return Err(ExportError::Transaction { offset });
+    }
+    let records = floe_records::records(batch, MAX_RAW).map_err(|source| ExportError::Records { offset, source })?;
+    Ok(Visible::Records(records))
+}

@@ -1,0 +1,374 @@
+//! A strict, bounded reader of JSON (RFC 8259) that borrows from the text, keeps where each value stands in it, and tells
+//! integers from other numbers.
+
+use std::borrow::Cow;
+
+/// Levels that a value may have, and values in it: what is more is not read.
+const MAX_LEVELS: usize = 200;
+const MAX_VALUES: usize = 1 << 20;
+
+/// A value, and its text.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) of: Of<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Of<'a> {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    /// An integer that 64 bits do not hold.
+    BigInteger,
+    Number(f64),
+    /// None of JSON's own.
+    Bytes(&'a [u8]),
+    Decimal(i128),
+    Text(Cow<'a, str>),
+    List(Vec<Node<'a>>),
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+impl Of<'_> {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean(_) => "boolean",
+            Self::Integer(_) => "an integer",
+            Self::BigInteger => "an integer beyond 64 bits",
+            Self::Number(_) => "a number",
+            Self::Bytes(_) => "bytes",
+            Self::Decimal(_) => "a decimal",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl Node<'_> {
+    /// Whether no column could be made of it.
+    pub(crate) fn says_nothing(&self) -> bool {
+        match &self.of {
+            Of::Null => true,
+            Of::List(items) => items.iter().all(Self::says_nothing),
+            Of::Object(entries) => entries.iter().all(|(_, node)| node.says_nothing()),
+            _ => false,
+        }
+    }
+}
+
+/// # Errors
+/// What is wrong, and at which byte.
+pub(crate) fn parse(text: &str) -> Result<Node<'_>, String> {
+    let mut parser = Parser { text, at: 0, values: 0 };
+    parser.skip_blanks();
+    let node = parser.value(0)?;
+    parser.skip_blanks();
+    if parser.at == text.len() { Ok(node) } else { Err(parser.wrong("something follows the value")) }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    values: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn wrong(&self, what: &str) -> String {
+        format!("no JSON: {what} at byte {}", self.at)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let is_it = self.peek() == Some(byte);
+        self.at += usize::from(is_it);
+        is_it
+    }
+
+    fn value(&mut self, level: usize) -> Result<Node<'a>, String> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(format!("it has more than {MAX_VALUES} values"));
+        }
+        let start = self.at;
+        let of = match self.peek() {
+            Some(b'{') => self.object(level)?,
+            Some(b'[') => self.list(level)?,
+            Some(b'"') => Of::Text(self.string()?),
+            Some(b't') => self.word("true", Of::Boolean(true))?,
+            Some(b'f') => self.word("false", Of::Boolean(false))?,
+            Some(b'n') => self.word("null", Of::Null)?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(_) => return Err(self.wrong("no value begins so")),
+            None => return Err(self.wrong("it ends where a value should be")),
+        };
+        Ok(Node { text: &self.text[start..self.at], of })
+    }
+
+    fn word(&mut self, word: &str, of: Of<'a>) -> Result<Of<'a>, String> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(self.wrong("no value begins so"));
+        }
+        self.at += word.len();
+        Ok(of)
+    }
+
+    fn deeper(&self, level: usize) -> Result<usize, String> {
+        if level >= MAX_LEVELS { Err(format!("it has more than {MAX_LEVELS} levels")) } else { Ok(level + 1) }
+    }
+
+    fn object(&mut self, level: usize) -> Result<Of<'a>, String> {
+        let (level, mut entries) = (self.deeper(level)?, Vec::new());
+        self.at += 1;
+        self.skip_blanks();
+        if self.take(b'}') {
+            return Ok(Of::Object(entries));
+        }
+        loop {
+            self.skip_blanks();
+            if self.peek() != Some(b'"') {
+                return Err(self.wrong("a field's name should be"));
+            }
+            let name = self.string()?;
+            self.skip_blanks();
+            if !self.take(b':') {
+                return Err(self.wrong("a colon should be"));
+            }
+            self.skip_blanks();
+            entries.push((name, self.value(level)?));
+            self.skip_blanks();
+            if self.take(b'}') {
+                return Ok(Of::Object(entries));
+            }
+            if !self.take(b',') {
+                return Err(self.wrong("a comma or the object's end should be"));
+            }
+        }
+    }
+
+    fn list(&mut self, level: usize) -> Result<Of<'a>, String> {
+        let (level, mut items) = (self.deeper(level)?, Vec::new());
+        self.at += 1;
+        self.skip_blanks();
+        if self.take(b']') {
+            return Ok(Of::List(items));
+        }
+        loop {
+            self.skip_blanks();
+            items.push(self.value(level)?);
+            self.skip_blanks();
+            if self.take(b']') {
+                return Ok(Of::List(items));
+            }
+            if !self.take(b',') {
+                return Err(self.wrong("a comma or the list's end should be"));
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<Of<'a>, String> {
+        let start = self.at;
+        self.take(b'-');
+        let first = self.peek();
+        let digits = self.digits()?;
+        if first == Some(b'0') && digits > 1 {
+            return Err(self.wrong("a number begins with a zero"));
+        }
+        let mut is_integer = true;
+        if self.take(b'.') {
+            is_integer = false;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            is_integer = false;
+            self.at += 1;
+            let _sign = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        let text = &self.text[start..self.at];
+        if is_integer {
+            return Ok(text.parse().map_or(Of::BigInteger, Of::Integer));
+        }
+        let number: f64 = text.parse().map_err(|_| self.wrong("no number is so"))?;
+        if number.is_finite() { Ok(Of::Number(number)) } else { Err(self.wrong("a number too large for a double")) }
+    }
+
+    fn digits(&mut self) -> Result<usize, String> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.wrong("a digit should be")) } else { Ok(self.at - start) }
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, String> {
+        self.at += 1;
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
+                }
+                Some(b'\\') => return self.escaped(start).map(Cow::Owned),
+                Some(0..=0x1f) => return Err(self.wrong("a control character in a text")),
+                Some(_) => self.at += 1,
+                None => return Err(self.wrong("a text does not end")),
+            }
+        }
+    }
+
+    /// The rest of a text that has escapes.
+    fn escaped(&mut self, start: usize) -> Result<String, String> {
+        let mut out = self.text[start..self.at].to_owned();
+        loop {
+            let plain = self.at;
+            while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
+                self.at += 1;
+            }
+            out.push_str(&self.text[plain..self.at]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(out);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    out.push(self.escape()?);
+                }
+                Some(_) => return Err(self.wrong("a control character in a text")),
+                None => return Err(self.wrong("a text does not end")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, String> {
+        let code = self.peek().ok_or_else(|| self.wrong("a text does not end"))?;
+        self.at += 1;
+        Ok(match code {
+            b'"' | b'\\' | b'/' => char::from(code),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode(),
+            _ => return Err(self.wrong("no escape is so")),
+        })
+    }
+
+    fn unicode(&mut self) -> Result<char, String> {
+        let high = self.hex()?;
+        if !(0xd800..0xdc00).contains(&high) {
+            return char::from_u32(high).ok_or_else(|| self.wrong("half a character"));
+        }
+        if !(self.take(b'\\') && self.take(b'u')) {
+            return Err(self.wrong("half a character"));
+        }
+        let low = self.hex()?;
+        if !(0xdc00..0xe000).contains(&low) {
+            return Err(self.wrong("half a character"));
+        }
+        char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)).ok_or_else(|| self.wrong("half a character"))
+    }
+
+    fn hex(&mut self) -> Result<u32, String> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok()).ok_or_else(|| self.wrong("four hex digits should be"))?;
+        self.at += 4;
+        u32::from_str_radix(digits, 16).map_err(|_| self.wrong("four hex digits should be"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_json_is_refused_with_the_place() {
+        for bad in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "nul",
+            "\"",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\\udc00\"",
+            "\"a\nb\"",
+            "1 2",
+            "[1 2]",
+            "{\"a\" 1}",
+            "NaN",
+            "1e999",
+            "\"\\u12g4\"",
+            "\"\\u12",
+        ] {
+            let error = parse(bad).expect_err(bad);
+            assert!(error.contains("at byte"), "{bad}: {error}");
+        }
+        assert!(parse(&"[".repeat(201)).unwrap_err().contains("levels"));
+        assert!(parse(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_ok());
+        assert!(parse(&format!("[{}0]", "0,".repeat(MAX_VALUES))).unwrap_err().contains("values"));
+    }
+
+    #[test]
+    fn numbers_are_told_apart() {
+        let of = |text| parse(text).unwrap().of;
+        assert_eq!(of("-9223372036854775808"), Of::Integer(i64::MIN));
+        assert_eq!(of("9223372036854775808"), Of::BigInteger);
+        assert_eq!(of("1.0"), Of::Number(1.0));
+        assert_eq!(of("1E2"), Of::Number(100.0));
+        assert_eq!(of("-0"), Of::Integer(0));
+    }
+
+    /// As `serde_json` reads it.
+    fn same(node: &Node<'_>, value: &serde_json::Value) -> bool {
+        match (&node.of, value) {
+            (Of::Null, serde_json::Value::Null) => true,
+            (Of::Boolean(a), serde_json::Value::Bool(b)) => a == b,
+            (Of::Integer(a), serde_json::Value::Number(b)) => b.as_i64() == Some(*a) || b.as_f64() == Some(*a as f64),
+            (Of::BigInteger, serde_json::Value::Number(_)) => true,
+            (Of::Number(a), serde_json::Value::Number(b)) => b.as_f64().is_some_and(|b| (a - b).abs() <= f64::EPSILON * a.abs()),
+            (Of::Text(a), serde_json::Value::String(b)) => a == b,
+            (Of::List(a), serde_json::Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+            (Of::Object(a), serde_json::Value::Object(b)) => {
+                let last: std::collections::BTreeMap<_, _> = a.iter().map(|(name, node)| (name.to_string(), node)).collect();
+                last.len() == b.len() && last.iter().all(|(name, node)| b.get(name).is_some_and(|b| same(node, b)))
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_what_serde_json_reads_and_refuses_what_that_refuses(text in r#"([\[\]{},:" ]|true|null|-?[0-9]{1,3}|\.5|e3|"[a-z\\nu0-9]{0,6}"|"k":){0,12}"#) {
+            match (parse(&text), serde_json::from_str::<serde_json::Value>(&text)) {
+                (Ok(node), Ok(value)) => prop_assert!(same(&node, &value), "{text}: {node:?}"),
+                (Err(_), Err(_)) => {}
+                (ours, theirs) => prop_assert!(false, "{text}: {ours:?}, serde_json: {theirs:?}"),
+            }
+        }
+    }
+}

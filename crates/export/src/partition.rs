@@ -1,0 +1,117 @@
+//! One partition: file after file, from where the target ends to where the export ends.
+
+use crate::file::{Built, FileBuilder, FileOptions};
+use crate::run::Shared;
+use crate::target::Placed;
+use crate::{ExportError, Mode};
+use bytes::Bytes;
+use floe_log::stored::{StoredPartition, Stretch};
+use floe_types::Offset;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 4 << 20;
+
+/// What one partition's export did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Files created here, and rows and bytes in them.
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// Files thrown away because another exporter was first.
+    pub(crate) lost: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct PartitionExport {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) partition: StoredPartition,
+    pub(crate) options: FileOptions,
+    /// Where the next file starts.
+    pub(crate) position: Offset,
+    pub(crate) until: Offset,
+}
+
+impl PartitionExport {
+    /// # Errors
+    /// Whatever ends it early: the files that it has created stand.
+    pub(crate) async fn run(mut self) -> Result<Done, ExportError> {
+        let mut done = Done::default();
+        while self.position < self.until {
+            let Some(built) = self.build().await? else { break };
+            let (rows, bytes) = (built.rows, built.body.len());
+            let id = self.partition.id();
+            self.position = match self.shared.target.place(id, &built.header, &built.body).await? {
+                Placed::Ours => {
+                    (done.files, done.rows, done.bytes) = (done.files + 1, done.rows + rows, done.bytes + bytes);
+                    self.shared.tell(|progress| (progress.files, progress.bytes) = (progress.files + 1, progress.bytes + bytes));
+                    built.header.end
+                }
+                Placed::Anothers { end } => {
+                    done.lost += 1;
+                    end
+                }
+            };
+        }
+        Ok(done)
+    }
+
+    /// The next file; None if there is no record for it.
+    async fn build(&mut self) -> Result<Option<Built>, ExportError> {
+        let (id, range) = (self.partition.id(), (self.position, self.until));
+        let mut ahead = self.read_ahead().await?;
+        if self.options.layout.mode == Mode::Json {
+            let found = self.shared.schemas.for_file(&self.shared.target, id.topic, (ahead.make_contiguous(), range)).await?;
+            (self.options.layout.decoded, self.options.layout.is_closed) = found;
+        }
+        let mut file = FileBuilder::new(self.options.clone(), (id, &self.shared.topic), range)?;
+        loop {
+            let stretch = match ahead.pop_front() {
+                Some(stretch) => stretch,
+                None => self.partition.read(file.next(), READ_BYTES).await?,
+            };
+            if stretch.next <= file.next() {
+                // Nothing is left below the end that was known when this began: deleted meanwhile.
+                break;
+            }
+            let before = (file.next(), file.rows());
+            let full;
+            (file, full) = self.compute(move || file.add(&stretch).map(|full| (file, full))).await?;
+            let (next, rows) = (file.next(), file.rows());
+            self.shared.tell(|progress| {
+                progress.offsets += next.abs_diff(before.0);
+                progress.rows += rows - before.1;
+            });
+            if full {
+                break;
+            }
+        }
+        if file.rows() == 0 {
+            return Ok(None);
+        }
+        let write_id = self.shared.target.write_id();
+        self.compute(move || file.finish(write_id)).await.map(Some)
+    }
+
+    /// What a file begins with: one stretch, or as many as its columns are inferred from.
+    async fn read_ahead(&mut self) -> Result<VecDeque<Stretch>, ExportError> {
+        let (mut ahead, mut at, mut bytes) = (VecDeque::new(), self.position, 0);
+        loop {
+            let stretch = self.partition.read(at, READ_BYTES).await?;
+            let is_last = stretch.next <= at || stretch.next >= self.until;
+            bytes += stretch.batches.iter().map(Bytes::len).sum::<usize>();
+            at = stretch.next;
+            ahead.push_back(stretch);
+            if is_last || bytes >= READ_BYTES || self.options.layout.mode != Mode::Json {
+                return Ok(ahead);
+            }
+        }
+    }
+
+    /// Work that takes long, where it holds up no other task.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, ExportError> + Send + 'static) -> Result<T, ExportError> {
+        self.shared.env.compute("export", work).await.map_err(|error| ExportError::Task(error.to_string()))?
+    }
+}

@@ -1,0 +1,276 @@
+//! Records as columns. One row is one record; what a record's mode cannot hold goes into `_error`, with the raw bytes.
+
+mod errors;
+
+use crate::ExportError;
+use crate::decode::{AvroSchemas, Decoded, Field as DecodedField, Refusal, data_fields, parse};
+use arrow_array::builder::{BinaryBuilder, StringBuilder};
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use errors::{Errors, Misfit};
+use floe_records::{Header, NO_TIMESTAMP, Record, TimestampType};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Where `offset` stands: files are sorted by it.
+pub(crate) const OFFSET_COLUMN: i32 = 1;
+
+/// How key and value become columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Bytes, as they are.
+    #[default]
+    Raw,
+    /// Text: what is no UTF-8 is null here, and its bytes are in `_error`.
+    String,
+    /// Text, and a column for each field of values that are JSON objects.
+    Json,
+    /// Bytes, and a column for each field of the values' Avro schemas.
+    Avro,
+}
+
+/// The columns of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    pub(crate) mode: Mode,
+    /// Leave `value` out where all of it is in decoded columns.
+    pub(crate) drop_value: bool,
+    pub(crate) decoded: Arc<Vec<DecodedField>>,
+    /// How values are read in mode avro.
+    pub(crate) avro: Option<Arc<AvroSchemas>>,
+    /// Fields without a column get none in later files either.
+    pub(crate) is_closed: bool,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Row,
+    /// It has a field without a column, and was not taken.
+    NewField,
+}
+
+/// Rows that are being gathered.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    schema: SchemaRef,
+    drop_value: bool,
+    partition: i32,
+    offsets: Vec<i64>,
+    timestamps: Vec<Option<i64>>,
+    timestamp_types: StringBuilder,
+    key: Column,
+    value: Column,
+    headers: Headers,
+    decoded: Option<Decoded>,
+    avro: Option<Arc<AvroSchemas>>,
+    errors: Errors,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Column {
+    Raw(BinaryBuilder),
+    Text(StringBuilder),
+}
+
+/// A list of structs for each row: nothing about order or duplicates is lost.
+#[derive(Debug, Default)]
+struct Headers {
+    ends: Vec<i32>,
+    keys: StringBuilder,
+    values: BinaryBuilder,
+}
+
+pub(crate) fn schema(layout: &Layout) -> SchemaRef {
+    let bytes = match layout.mode {
+        Mode::Raw | Mode::Avro => DataType::Binary,
+        Mode::String | Mode::Json => DataType::Utf8,
+    };
+    let mut columns = vec![
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        Field::new("timestamp_type", DataType::Utf8, false),
+        Field::new("key", bytes.clone(), true),
+        Field::new("value", bytes, true),
+        Field::new("headers", DataType::List(header_element()), false),
+    ];
+    columns.extend(data_fields(&layout.decoded));
+    columns.push(Field::new("_error", errors::data_type(), true));
+    Arc::new(Schema::new(columns))
+}
+
+fn header_element() -> FieldRef {
+    Arc::new(Field::new("element", DataType::Struct(header_fields()), false))
+}
+
+fn header_fields() -> Fields {
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
+}
+
+impl Rows {
+    pub(crate) fn new(layout: &Layout, partition: i32) -> Self {
+        let column = || match layout.mode {
+            Mode::Raw | Mode::Avro => Column::Raw(BinaryBuilder::new()),
+            Mode::String | Mode::Json => Column::Text(StringBuilder::new()),
+        };
+        Self {
+            schema: schema(layout),
+            drop_value: layout.drop_value,
+            decoded: matches!(layout.mode, Mode::Json | Mode::Avro).then(|| Decoded::new(&layout.decoded)),
+            avro: layout.avro.clone(),
+            partition,
+            offsets: Vec::new(),
+            timestamps: Vec::new(),
+            timestamp_types: StringBuilder::new(),
+            key: column(),
+            value: column(),
+            headers: Headers::default(),
+            errors: Errors::default(),
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Bytes of keys, values and headers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// `whatever`: also a record with a field that has no column, which is an error of its row then.
+    pub(crate) fn push(&mut self, record: &Record, timestamp_type: TimestampType, whatever: bool) -> Pushed {
+        let mut misfit = Misfit::default();
+        let decoded = match self.decode(record.value.as_ref()) {
+            Ok(decoded) => decoded,
+            Err(Refusal::NewField(_)) if !whatever => return Pushed::NewField,
+            Err(refusal) => {
+                if let (Refusal::NewField(_), Some(columns)) = (&refusal, &mut self.decoded) {
+                    columns.push_nulls();
+                }
+                misfit.value(record, &refusal.to_string());
+                false
+            }
+        };
+        self.offsets.push(record.offset);
+        self.timestamps.push((record.timestamp != NO_TIMESTAMP).then_some(record.timestamp));
+        self.timestamp_types.append_value(match timestamp_type {
+            TimestampType::CreateTime => "CreateTime",
+            TimestampType::LogAppendTime => "LogAppendTime",
+        });
+        if !self.key.push(record.key.as_ref()) {
+            misfit.key(record, "the key is not UTF-8");
+        }
+        let value = record.value.as_ref().filter(|_| !(decoded && self.drop_value));
+        if !self.value.push(value) {
+            misfit.value(record, "the value is not UTF-8");
+        }
+        if !self.headers.push(&record.headers) {
+            misfit.headers(record, "a header's key is not UTF-8");
+        }
+        self.errors.push(self.offsets.len() - 1, misfit);
+        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(value)).sum();
+        self.bytes += len(&record.key) + len(&record.value) + headers;
+        Pushed::Row
+    }
+
+    /// Takes a value's fields into their columns; true if there were any.
+    fn decode(&mut self, value: Option<&Bytes>) -> Result<bool, Refusal> {
+        let Some(columns) = &mut self.decoded else { return Ok(false) };
+        let node = match (&self.avro, value) {
+            (Some(avro), Some(value)) => Some(avro.read(value)),
+            // What is no text is told as such.
+            (None, Some(value)) => std::str::from_utf8(value).ok().map(parse),
+            (_, None) => None,
+        };
+        let Some(node) = node else {
+            columns.push_nulls();
+            return Ok(false);
+        };
+        let taken = node.map_err(Refusal::Misfit).and_then(|node| columns.push(Some(&node)));
+        if let Err(Refusal::Misfit(_)) = taken {
+            columns.push_nulls();
+        }
+        taken.map(|()| true)
+    }
+
+    /// The rows so far, as columns; none are left here.
+    ///
+    /// # Errors
+    /// The columns contradict each other: a fault of this crate.
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, ExportError> {
+        let offsets = std::mem::take(&mut self.offsets);
+        let rows = offsets.len();
+        let timestamps = PrimitiveArray::<TimestampMillisecondType>::from(std::mem::take(&mut self.timestamps)).with_timezone("UTC");
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from_value(self.partition, rows)),
+            Arc::new(Int64Array::from(offsets)),
+            Arc::new(timestamps),
+            Arc::new(self.timestamp_types.finish()),
+            self.key.finish(),
+            self.value.finish(),
+            Arc::new(self.headers.finish()?),
+        ];
+        if let Some(decoded) = &mut self.decoded {
+            columns.extend(decoded.finish()?);
+        }
+        columns.push(self.errors.finish(rows)?);
+        self.bytes = 0;
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+impl Column {
+    /// False if the bytes do not fit: the row has a null then.
+    fn push(&mut self, bytes: Option<&Bytes>) -> bool {
+        match (self, bytes) {
+            (Self::Raw(column), bytes) => column.append_option(bytes),
+            (Self::Text(column), None) => column.append_null(),
+            (Self::Text(column), Some(bytes)) => match std::str::from_utf8(bytes) {
+                Ok(text) => column.append_value(text),
+                Err(_) => {
+                    column.append_null();
+                    return false;
+                }
+            },
+        }
+        true
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Raw(column) => Arc::new(column.finish()),
+            Self::Text(column) => Arc::new(column.finish()),
+        }
+    }
+}
+
+impl Headers {
+    /// False if a key is no text: what can be read of it stands here.
+    fn push(&mut self, headers: &[Header]) -> bool {
+        let mut fits = true;
+        for (key, value) in headers {
+            let text = String::from_utf8_lossy(key);
+            fits &= matches!(text, std::borrow::Cow::Borrowed(_));
+            self.keys.append_value(text);
+            self.values.append_option(value.as_ref());
+        }
+        let before = self.ends.last().copied().unwrap_or(0);
+        self.ends.push(before.saturating_add(i32::try_from(headers.len()).unwrap_or(i32::MAX)));
+        fits
+    }
+
+    fn finish(&mut self) -> Result<ListArray, ExportError> {
+        let entries = StructArray::try_new(header_fields(), vec![Arc::new(self.keys.finish()), Arc::new(self.values.finish())], None)?;
+        let offsets = std::iter::once(0).chain(std::mem::take(&mut self.ends)).collect::<Vec<i32>>();
+        Ok(ListArray::try_new(header_element(), OffsetBuffer::new(offsets.into()), Arc::new(entries), None)?)
+    }
+}

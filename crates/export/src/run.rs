@@ -1,0 +1,291 @@
+//! An export, from its options to its report: looks at the store, decides where each partition begins and ends, and exports
+//! partitions side by side. Writes only into the target; whoever does the same at the same time does no harm.
+
+use crate::begin::Begin;
+use crate::decode::{AvroSchemas, Field, add_all};
+use crate::file::FileOptions;
+use crate::partition::{Done, PartitionExport};
+use crate::rows::Layout;
+use crate::schemas::Schemas;
+use crate::target::Target;
+use crate::{ExportError, Mode};
+use floe_env::Env;
+use floe_formats::Topic;
+use floe_log::stored::{StoredLog, StoredPartition};
+use floe_objstore::Store;
+use floe_types::{Offset, PartitionId};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Memory for what is read ahead, of all partitions together.
+const CACHE_BYTES: u64 = 48 << 20;
+
+/// Partitions looked at at the same time, before any is exported.
+const LOOKS_AT_ONCE: usize = 16;
+
+/// A place in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Offset(Offset),
+    /// The first record of this time or later, in unix milliseconds.
+    Time(i64),
+}
+
+/// What is exported, and how. `Default` is everything, as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Only these partitions.
+    pub partitions: Option<Vec<i32>>,
+    /// Where a new export begins; one that has begun goes on where it is.
+    pub from: Option<Place>,
+    /// Nothing at or behind this place.
+    pub until: Option<Place>,
+    /// None: that of the export that has begun, or [`Mode::Raw`].
+    pub mode: Option<Mode>,
+    /// The schemas of values in mode avro: the only one, or each with the id that Confluent's wire format has before values.
+    pub schemas: Vec<(Option<u32>, String)>,
+    /// Leave out `value` where all of it is in decoded columns; only where an export begins.
+    pub drop_value: bool,
+    /// Bytes after which a file ends.
+    pub file_bytes: u64,
+    /// A bloom filter for keys in every file.
+    pub bloom: bool,
+    /// Partitions exported at the same time.
+    pub parallel: usize,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            partitions: None,
+            from: None,
+            until: None,
+            mode: None,
+            schemas: Vec::new(),
+            drop_value: false,
+            file_bytes: 64 << 20,
+            bloom: false,
+            parallel: 2,
+        }
+    }
+}
+
+/// How far an export has come. Offsets without a record count, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub offsets: u64,
+    pub all_offsets: u64,
+    pub rows: u64,
+    pub files: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+}
+
+/// What an export did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    pub partitions: u64,
+    /// Files that this run created, and rows and bytes in them.
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Files thrown away because another exporter had been first.
+    pub lost: u64,
+}
+
+/// An export that can be run.
+#[derive(Debug)]
+pub struct Export {
+    env: Env,
+    log: StoredLog,
+    topic: Arc<Topic>,
+    target: Target,
+    options: ExportOptions,
+}
+
+/// What the partitions' exports have in common.
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) target: Target,
+    pub(crate) topic: String,
+    pub(crate) schemas: Schemas,
+    progress: Mutex<Progress>,
+    heard: Box<dyn Fn(Progress) + Send + Sync>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("topic", &self.topic).field("progress", &*self.progress.lock()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn tell(&self, change: impl FnOnce(&mut Progress)) {
+        let now = {
+            let mut progress = self.progress.lock();
+            change(&mut progress);
+            *progress
+        };
+        (self.heard)(now);
+    }
+}
+
+impl Export {
+    /// Looks at the topic that has this name now; one that gets the name later is another.
+    ///
+    /// # Errors
+    /// The store cannot be read; there is no such topic.
+    pub async fn open(env: Env, store: &Store, topic: &str, target: Store, options: ExportOptions) -> Result<Self, ExportError> {
+        let log = StoredLog::open(env.clone(), store, CACHE_BYTES).await?;
+        let topic = log.topic(topic).ok_or_else(|| ExportError::NoTopic(topic.to_owned()))?;
+        let target = Target::new(env.clone(), target);
+        Ok(Self { env, log, topic, target, options })
+    }
+
+    /// The folder of the target that the topic's files are in.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        self.topic.id.to_string()
+    }
+
+    /// Exports what is in the store now, telling how far it has come.
+    ///
+    /// # Errors
+    /// Whatever ended it early: what was created until then stands, and the next run goes on behind it.
+    pub async fn run(self, heard: impl Fn(Progress) + Send + Sync + 'static) -> Result<Report, ExportError> {
+        if self.options.mode == Some(Mode::Avro) {
+            // Refused before anything is decided.
+            self.avro()?;
+        }
+        let begin = self.begin().await?;
+        let layout = self.layout(&begin).await?;
+        let options = FileOptions { layout, file_bytes: self.options.file_bytes, bloom: self.options.bloom };
+        let shared = Arc::new(Shared {
+            env: self.env.clone(),
+            target: self.target.clone(),
+            topic: self.topic.name.clone(),
+            schemas: Schemas::default(),
+            progress: Mutex::default(),
+            heard: Box::new(heard),
+        });
+        let mut prepared = Vec::new();
+        for index in self.partitions()? {
+            prepared.push(self.prepare(index, &begin, options.clone(), &shared));
+        }
+        let exports: Vec<PartitionExport> = stream::iter(prepared).buffered(LOOKS_AT_ONCE).try_collect().await?;
+        let all = exports.iter().map(|export| export.until.saturating_sub(export.position).max(0).unsigned_abs()).sum();
+        shared.tell(|progress| progress.all_offsets = all);
+        let mut report = Report { partitions: exports.len() as u64, ..Report::default() };
+        let tasks = exports.into_iter().map(|export| self.env.spawn("export a partition", export.run()).join());
+        let mut running = stream::iter(tasks).buffer_unordered(self.options.parallel.max(1));
+        while let Some(ended) = running.next().await {
+            let Done { files, rows, bytes, lost } = ended.map_err(|error| ExportError::Task(error.to_string()))??;
+            (report.files, report.rows) = (report.files + files, report.rows + rows);
+            (report.bytes, report.lost) = (report.bytes + bytes, report.lost + lost);
+        }
+        Ok(report)
+    }
+
+    /// The columns to begin with. Those of Avro are known from its schemas; those of JSON are looked for file by file.
+    async fn layout(&self, begin: &Begin) -> Result<Layout, ExportError> {
+        let (mode, drop_value) = (begin.mode, begin.drop_value);
+        let mut layout = Layout { mode, drop_value, decoded: Arc::default(), avro: None, is_closed: false };
+        if mode == Mode::Avro {
+            let (avro, fields) = self.avro()?;
+            let merge = |known: &mut Vec<Field>| add_all(known, &fields).map_err(refused);
+            layout.decoded = Schemas::default().grow(&self.target, self.topic.id, merge).await?;
+            (layout.avro, layout.is_closed) = (Some(Arc::new(avro)), true);
+        }
+        Ok(layout)
+    }
+
+    fn avro(&self) -> Result<(AvroSchemas, Vec<Field>), ExportError> {
+        let avro = AvroSchemas::new(&self.options.schemas).map_err(refused)?;
+        let fields = avro.fields().map_err(refused)?;
+        Ok((avro, fields))
+    }
+
+    fn partitions(&self) -> Result<Vec<i32>, ExportError> {
+        let Some(wanted) = &self.options.partitions else { return Ok((0..self.topic.partitions).collect()) };
+        let mut wanted = wanted.clone();
+        wanted.sort_unstable();
+        wanted.dedup();
+        match wanted.iter().find(|index| !(0..self.topic.partitions).contains(*index)) {
+            Some(index) => Err(ExportError::NoPartition { topic: self.topic.name.clone(), partition: *index }),
+            None => Ok(wanted),
+        }
+    }
+
+    async fn open_partition(&self, index: i32) -> Result<StoredPartition, ExportError> {
+        Ok(self.log.partition(PartitionId { topic: self.topic.id, index }).await?)
+    }
+
+    /// Where the export of every partition begins: as was decided, or as is decided now.
+    async fn begin(&self) -> Result<Begin, ExportError> {
+        let proposed_mode = self.options.mode.unwrap_or_default();
+        let begin = match self.target.read_begin(self.topic.id).await? {
+            Some(begun) => begun,
+            None => {
+                let mut places = Vec::new();
+                for index in 0..self.topic.partitions {
+                    places.push(self.start(index));
+                }
+                let starts: BTreeMap<i32, Offset> = stream::iter(places).buffer_unordered(LOOKS_AT_ONCE).try_collect().await?;
+                Begin::new(self.topic.id, &self.topic.name, (proposed_mode, self.options.drop_value), starts)
+            }
+        };
+        let begin = self.target.begin(self.topic.id, &begin).await?;
+        match self.options.mode {
+            Some(mode) if mode != begin.mode => Err(ExportError::Refused(format!(
+                "this export has begun in mode {:?}, and goes on in it: {mode:?} needs another target",
+                begin.mode
+            ))),
+            _ => Ok(begin),
+        }
+    }
+
+    /// Where a new export of a partition begins.
+    async fn start(&self, index: i32) -> Result<(i32, Offset), ExportError> {
+        let mut partition = self.open_partition(index).await?;
+        let start = match self.options.from {
+            None => partition.log_start(),
+            Some(place) => resolve(place, &mut partition).await?.max(partition.log_start()),
+        };
+        Ok((index, start))
+    }
+
+    async fn prepare(&self, index: i32, begin: &Begin, options: FileOptions, shared: &Arc<Shared>) -> Result<PartitionExport, ExportError> {
+        let mut partition = self.open_partition(index).await?;
+        let start = begin.start(index);
+        let position = self.target.end(partition.id()).await?.unwrap_or(start);
+        if let Some(place) = self.options.from {
+            let (from, log_start) = (resolve(place, &mut partition).await?, partition.log_start());
+            if from.max(log_start) < start || from > position.max(log_start) {
+                return Err(ExportError::Refused(format!(
+                    "partition {index}: the export in this target covers offsets {start} to {position}; it cannot begin at {from}, and \
+                     would not be whole: take another target, or leave out --from to go on"
+                )));
+            }
+        }
+        let end = partition.end();
+        let until = match self.options.until {
+            None => end,
+            Some(place) => resolve(place, &mut partition).await?.min(end),
+        };
+        Ok(PartitionExport { shared: shared.clone(), partition, options, position, until })
+    }
+}
+
+fn refused(why: String) -> ExportError {
+    ExportError::Refused(format!("--schema: {why}"))
+}
+
+async fn resolve(place: Place, partition: &mut StoredPartition) -> Result<Offset, ExportError> {
+    match place {
+        Place::Offset(offset) => Ok(offset.min(partition.end())),
+        Place::Time(timestamp) => Ok(partition.offset_for_time(timestamp).await?),
+    }
+}

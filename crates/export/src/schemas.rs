@@ -1,0 +1,117 @@
+//! The decoded columns of a topic, as the target has them: versions that only add columns, each created only if absent. Whoever
+//! loses takes what the winner wrote, and adds what is still missing; files of older versions have fewer columns, and stay.
+
+use crate::ExportError;
+use crate::committed::{Visible, visible};
+use crate::decode::{Field, Sketch, evolve, parse};
+use crate::target::Target;
+use floe_log::stored::Stretch;
+use floe_objstore::Created;
+use floe_records::BatchHeader;
+use floe_types::{Offset, TopicId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A version of a topic's decoded columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SchemaVersion {
+    /// First, so that it stands in the first 64 bytes: which write made this.
+    pub(crate) write_id: String,
+    version: u32,
+    pub(crate) number: u64,
+    pub(crate) fields: Vec<Field>,
+}
+
+const VERSION: u32 = 1;
+
+impl SchemaVersion {
+    pub(crate) fn encode(&self, write_id: u128) -> Vec<u8> {
+        let named = Self { write_id: format!("{write_id:032x}"), version: VERSION, ..self.clone() };
+        let mut text = serde_json::to_vec(&named).expect("names and types have a JSON form");
+        text.push(b'\n');
+        text
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if read.version == VERSION { Ok(read) } else { Err(format!("it has version {}, this program knows {VERSION}", read.version)) }
+    }
+}
+
+/// The columns as this process knows them; all partitions share them.
+#[derive(Debug, Default)]
+pub(crate) struct Schemas(tokio::sync::Mutex<SchemaVersion>);
+
+impl Schemas {
+    /// The columns for a file that begins with these stretches: those that there are, and new ones for what has none; and whether
+    /// something of it gets none.
+    ///
+    /// # Errors
+    /// The target's.
+    pub(crate) async fn for_file(
+        &self,
+        target: &Target,
+        topic: TopicId,
+        (stretches, range): (&[Stretch], (Offset, Offset)),
+    ) -> Result<(Arc<Vec<Field>>, bool), ExportError> {
+        let seen = look_through(stretches, range)?;
+        let mut left_out = false;
+        let grow = |fields: &mut Vec<Field>| {
+            let evolved = evolve(fields, &seen);
+            left_out = evolved.left_out;
+            Ok(evolved.added)
+        };
+        let fields = self.grow(target, topic, grow).await?;
+        Ok((fields, left_out))
+    }
+
+    /// Adds columns, until what stands in the target has all of them. `add`: true if it had to add any.
+    ///
+    /// # Errors
+    /// The target's, or `add`'s.
+    pub(crate) async fn grow(
+        &self,
+        target: &Target,
+        topic: TopicId,
+        mut add: impl FnMut(&mut Vec<Field>) -> Result<bool, ExportError>,
+    ) -> Result<Arc<Vec<Field>>, ExportError> {
+        let mut known = self.0.lock().await;
+        if known.number == 0 {
+            *known = target.newest_schema(topic).await?.unwrap_or_default();
+        }
+        loop {
+            let mut next = known.clone();
+            if !add(&mut next.fields)? {
+                return Ok(Arc::new(known.fields.clone()));
+            }
+            next.number += 1;
+            *known = match target.create_schema(topic, &next).await? {
+                Created::Won => next,
+                Created::Lost => target.newest_schema(topic).await?.unwrap_or_default(),
+            };
+        }
+    }
+}
+
+/// What the values of some stretches have in common.
+fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset)) -> Result<Sketch, ExportError> {
+    let mut seen = Sketch::Nothing;
+    for batch in stretches.iter().flat_map(|stretch| &stretch.batches) {
+        let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: from, source })?;
+        if header.end_offset() <= from || header.base_offset >= until {
+            continue;
+        }
+        let Visible::Records(records) = visible(batch, &header)? else { continue };
+        for record in records {
+            let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
+            let text = record.value.as_ref().and_then(|value| std::str::from_utf8(value).ok());
+            let is_in_it = record.offset >= from && record.offset < until;
+            // What is no object has no columns, and says nothing of those that others have.
+            if let Some(Ok(node)) = text.filter(|text| is_in_it && text.trim_start().starts_with('{')).map(parse) {
+                seen.see(&node);
+            }
+        }
+    }
+    Ok(seen)
+}

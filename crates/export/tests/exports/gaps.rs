@@ -1,0 +1,123 @@
+//! What retention and compaction took away is told, and nothing else is missing.
+
+use crate::table::{check, files, number};
+use crate::world::{World, options, record, run, small_files};
+use floe_export::{ExportError, ExportOptions, Place};
+use floe_log::EngineOptions;
+use floe_records::Codec;
+use floe_testkit::sim_store::{SimFaults, SimStore};
+use floe_types::Offset;
+use std::time::Duration;
+
+#[test]
+fn what_retention_took_before_the_first_file_and_between_two_is_told() {
+    run(async {
+        let mut world = World::new(1).await;
+        let topic = world.topic("t", 1, &[]).await;
+        world.produce_some(topic, 0, 20).await;
+        world.export(ExportOptions { until: Some(Place::Offset(10)), ..ExportOptions::default() }).await.expect("exported");
+        world.partition(topic, 0).delete_records(Some(31)).await.expect("deleted");
+        world.export(ExportOptions::default()).await.expect("exported");
+        let files = files(&world.target);
+        assert_eq!(files.iter().map(|file| (file.header.start, file.header.end)).collect::<Vec<_>>(), [(0, 10), (10, 60)]);
+        assert_eq!(files[1].metadata["floe.gaps"], r#"[[10,31,"deleted"]]"#);
+        check(&world.target, 0, &world.acknowledged, |_, offset| (10..31).contains(&offset));
+        // A new target begins where the log does: nothing before that ever was there.
+        world.target = SimStore::new(&world.env, SimFaults::none());
+        world.export(small_files()).await.expect("exported");
+        check(&world.target, 31, &world.acknowledged, |_, _| false);
+    });
+}
+
+#[test]
+fn all_records_gone_is_no_file_and_what_comes_later_is_one() {
+    run(async {
+        let mut world = World::new(2).await;
+        let topic = world.topic("t", 1, &[]).await;
+        world.produce_some(topic, 0, 4).await;
+        world.export(ExportOptions { until: Some(Place::Offset(3)), ..ExportOptions::default() }).await.expect("exported");
+        world.partition(topic, 0).delete_records(None).await.expect("deleted");
+        assert_eq!(world.export(ExportOptions::default()).await.expect("nothing to do").files, 0);
+        world.produce_some(topic, 0, 1).await;
+        world.export(ExportOptions::default()).await.expect("exported");
+        let last = files(&world.target).pop().expect("a file");
+        assert_eq!((last.header.start, last.header.end, number(&last, "floe.gaps.deleted")), (3, 15, 9));
+        check(&world.target, 0, &world.acknowledged, |_, offset| (3..12).contains(&offset));
+    });
+}
+
+#[test]
+fn a_compacted_topic_is_every_version_that_is_left_and_the_rest_is_told() {
+    run(async {
+        let fast = EngineOptions { settle_bytes: 1_000, settle_least_bytes: 100, settle_check: Duration::from_secs(1), ..options() };
+        let mut world = World::with(3, fast).await;
+        let topic = world.topic("t", 1, &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")]).await;
+        for round in 0..40 {
+            let records: Vec<_> =
+                (0..4).map(|n| record(Some(&format!("key {n}")), Some(&format!("{round} {}", "x".repeat(100))))).collect();
+            world.produce(topic, 0, Codec::None, &records).await;
+        }
+        world.env.sleep(Duration::from_secs(600)).await;
+        world.export(small_files()).await.expect("exported");
+        let rows: Vec<Offset> = files(&world.target).iter().flat_map(|file| file.rows.iter().map(|row| row.offset)).collect();
+        assert!(rows.len() < 140, "something was compacted: {} rows are left", rows.len());
+        let told: i64 = files(&world.target).iter().map(|file| number(file, "floe.gaps.compacted")).sum();
+        assert_eq!(told, 160 - rows.len() as i64);
+        // The newest version of every key is there.
+        assert!((156..160).all(|offset| rows.contains(&offset)), "{rows:?}");
+        check(&world.target, 0, &world.acknowledged, |_, offset| !rows.contains(&offset));
+    });
+}
+
+#[test]
+fn from_and_until_bound_a_new_export_by_offset_and_by_time() {
+    run(async {
+        let mut world = World::new(4).await;
+        let topic = world.topic("t", 1, &[]).await;
+        for at in 0..30 {
+            let at_time = floe_records::Record { timestamp: 1000 * at, ..record(None, Some("v")) };
+            world.produce(topic, 0, Codec::None, &[at_time.clone(), at_time]).await;
+        }
+        let between = |from, until| ExportOptions { from: Some(from), until: Some(until), ..ExportOptions::default() };
+        let report = world.export(between(Place::Time(4_500), Place::Time(9_000))).await.expect("exported");
+        assert_eq!(report.rows, 8);
+        let ends = check(&world.target, 10, &world.acknowledged, |_, _| false);
+        assert_eq!(ends[&0], 18);
+        // Going on, in the middle of a batch.
+        world.export(between(Place::Offset(10), Place::Offset(21))).await.expect("exported");
+        assert_eq!(check(&world.target, 10, &world.acknowledged, |_, _| false)[&0], 21);
+        // What would be a hole, or stand before the beginning, is refused.
+        for from in [Place::Offset(9), Place::Offset(22), Place::Time(0), Place::Time(20_000)] {
+            let refused = world.export(ExportOptions { from: Some(from), ..ExportOptions::default() }).await.expect_err("refused");
+            assert!(matches!(refused, ExportError::Refused(_)), "{refused}");
+        }
+        assert_eq!(
+            world.export(ExportOptions { from: Some(Place::Time(4_500)), ..ExportOptions::default() }).await.expect("exported").rows,
+            39
+        );
+        assert_eq!(check(&world.target, 10, &world.acknowledged, |_, _| false)[&0], 60);
+    });
+}
+
+#[test]
+fn a_topic_that_is_deleted_and_created_again_never_mixes() {
+    run(async {
+        let mut world = World::new(6).await;
+        let old = world.topic("t", 1, &[]).await;
+        world.produce_some(old, 0, 5).await;
+        world.export(ExportOptions::default()).await.expect("exported");
+        world.engine().delete_topic(old).await.expect("deleted");
+        assert!(matches!(world.export(ExportOptions::default()).await, Err(ExportError::NoTopic(_))));
+        let new = world.topic("t", 1, &[]).await;
+        world.acknowledged.clear();
+        world.produce_some(new, 0, 2).await;
+        world.export(ExportOptions::default()).await.expect("exported");
+        let rows_of = |topic| files_of(&world, topic).iter().map(|file| file.rows.len()).sum::<usize>();
+        assert_eq!((rows_of(old), rows_of(new)), (15, 6));
+    });
+}
+
+fn files_of(world: &World, topic: floe_types::TopicId) -> Vec<crate::table::File> {
+    let keys = world.target.peek_keys(&topic.to_string());
+    keys.iter().map(|key| crate::table::file(&world.target.peek(key).expect("listed"))).collect()
+}

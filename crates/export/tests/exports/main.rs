@@ -1,0 +1,11 @@
+//! Exports of a simulated broker's store, read back by the parquet crate: what the table says is what was acknowledged, at
+//! every instant, whoever exports, and however that ends.
+
+mod avro;
+mod columns;
+mod gaps;
+mod json;
+mod once;
+mod table;
+mod targets;
+mod world;

@@ -1,0 +1,226 @@
+//! `floe export`: a topic's records as Parquet files in a store of their own. No broker needs to run, and one that runs is not
+//! asked: what it has not flushed yet is not seen.
+
+use super::StoreSettings;
+use super::consume::Start;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use clap::{Args, ValueEnum};
+use floe_env::Env;
+use floe_export::{Export, ExportError, ExportOptions, Mode, Place, Progress, Report};
+use floe_objstore::{Store, StoreOptions, StoreUrl};
+use floe_types::{ByteSize, ErrorKind, Millis};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
+use serde_json::json;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    topic: String,
+    /// The store with the topic: file:///path or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    store: StoreUrl,
+    /// Where the files go: file:///path or s3://bucket/prefix. What is there already is continued
+    #[arg(long, value_name = "URL")]
+    to: StoreUrl,
+    /// Where a new export begins: beginning, end, offset:N, time:T (RFC 3339, or milliseconds since 1970), or ago:DURATION
+    #[arg(long, short = 'f', value_name = "START")]
+    from: Option<Start>,
+    /// Export nothing from here on: as --from
+    #[arg(long, value_name = "END")]
+    until: Option<Start>,
+    /// Only these partitions, separated by commas
+    #[arg(long, short, value_name = "N,...", value_delimiter = ',')]
+    partitions: Vec<i32>,
+    /// What key and value are; of an export that is continued, what it has begun with
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+    /// The Avro schema of values; or several, each with the id that Confluent's wire format has before values
+    #[arg(long, value_name = "[ID=]FILE")]
+    schema: Vec<SchemaArgument>,
+    /// Leave out the column value where all of it is in decoded columns; where an export begins
+    #[arg(long)]
+    drop_value: bool,
+    /// Bytes after which a file ends
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    file_size: ByteSize,
+    /// Partitions exported at the same time; each takes several times the size of a file in memory
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    parallel: u16,
+    /// Add a bloom filter of keys to every file
+    #[arg(long)]
+    bloom: bool,
+    /// Go on until stopped, and export every so often what is new
+    #[arg(long, value_name = "TIME", conflicts_with = "until")]
+    follow: Option<Millis>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: StoreSettings,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ModeArgument {
+    /// Bytes
+    Raw,
+    /// Text; what is no UTF-8 goes into the column _error
+    String,
+    /// Text, and a column for each field of values that are JSON objects
+    Json,
+    /// Bytes, and a column for each field of the Avro schemas given
+    Avro,
+}
+
+/// A file, and the id that its schema has.
+#[derive(Debug, Clone)]
+struct SchemaArgument {
+    id: Option<u32>,
+    file: PathBuf,
+}
+
+impl FromStr for SchemaArgument {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=').and_then(|(id, file)| Some((id.parse().ok()?, file))) {
+            Some((id, file)) => Ok(Self { id: Some(id), file: file.into() }),
+            None => Ok(Self { id: None, file: text.into() }),
+        }
+    }
+}
+
+/// Smaller files than this cost more requests than they are worth; larger ones are held in memory and sent in one request.
+const FILE_SIZES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
+
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let (env, config) = (Env::real(), arguments.settings.load()?);
+    refuse_overlap(&arguments)?;
+    if !FILE_SIZES.contains(&arguments.file_size.0) {
+        return Err(Failure::new(Exit::Refused, "--file-size: from 1MiB to 1GiB"));
+    }
+    let open = async |url: &StoreUrl, create| {
+        let backend = crate::store::open(&env, url, &config, create).await?;
+        Ok::<_, Failure>(Store::new(env.clone(), backend, StoreOptions::default()))
+    };
+    let (store, target) = (open(&arguments.store, false).await?, open(&arguments.to, true).await?);
+    let mut options = options(&arguments, env.now_ms())?;
+    loop {
+        let (pause, exported) = (arguments.follow, once(&env, &arguments, (&store, &target), options.clone()).await);
+        match (pause, exported) {
+            (None, exported) => {
+                let (folder, report) = exported.map_err(failure)?;
+                return tell(&arguments, &folder, &report);
+            }
+            (Some(_), Ok((folder, report))) => {
+                // It has begun: from now on it goes on where it is.
+                options.from = None;
+                if report.files > 0 {
+                    tell(&arguments, &folder, &report)?;
+                }
+            }
+            (Some(_), Err(error)) if error.kind() == ErrorKind::Retry => tracing::warn!(%error, "not exported; trying again"),
+            (Some(_), Err(error)) => return Err(failure(error)),
+        }
+        env.sleep(pause.unwrap_or(Millis(0)).into()).await;
+    }
+}
+
+/// One export of what is there now: the folder that its files are in, and what was new.
+async fn once(
+    env: &Env,
+    arguments: &Arguments,
+    (store, target): (&Store, &Store),
+    options: ExportOptions,
+) -> Result<(String, Report), ExportError> {
+    let export = Export::open(env.clone(), store, &arguments.topic, target.clone(), options).await?;
+    let folder = export.folder();
+    // Drawn on stderr, and only where that is a terminal.
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let (drawn, began, clock) = (bar.clone(), env.monotonic(), env.clone());
+    let report = export.run(move |now| drawn.set_message(told(now, clock.monotonic().saturating_sub(began)))).await;
+    bar.finish_and_clear();
+    Ok((folder, report?))
+}
+
+fn tell(arguments: &Arguments, folder: &str, report: &Report) -> Result<Exit, Failure> {
+    if arguments.json {
+        let mut value = serde_json::to_value(report).map_err(|error| Failure::error(error.to_string()))?;
+        value["folder"] = json!(folder);
+        value["to"] = json!(arguments.to.to_string());
+        output::json(&value)?;
+    } else {
+        let bytes = ByteSize(report.bytes);
+        output::print(&format!("{} rows in {} new files, {bytes}, of {} partitions", report.rows, report.files, report.partitions))?;
+        if report.lost > 0 {
+            output::print(&format!("{} files were already there when they were ready: another exporter is at work", report.lost))?;
+        }
+        output::print(&format!("read them as {}/{folder}/**/*.parquet", arguments.to))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure> {
+    let place = |start: &Start| match *start {
+        Start::Beginning => Place::Offset(0),
+        Start::End => Place::Offset(i64::MAX),
+        Start::Offset(offset) => Place::Offset(offset),
+        Start::Time(time) => Place::Time(time),
+        Start::Ago(span) => Place::Time(now_ms.saturating_sub(span)),
+    };
+    Ok(ExportOptions {
+        partitions: (!arguments.partitions.is_empty()).then(|| arguments.partitions.clone()),
+        from: arguments.from.as_ref().map(place),
+        until: arguments.until.as_ref().map(place),
+        mode: arguments.mode.map(|mode| match mode {
+            ModeArgument::Raw => Mode::Raw,
+            ModeArgument::String => Mode::String,
+            ModeArgument::Json => Mode::Json,
+            ModeArgument::Avro => Mode::Avro,
+        }),
+        schemas: arguments.schema.iter().map(read_schema).collect::<Result<_, _>>()?,
+        drop_value: arguments.drop_value,
+        file_bytes: arguments.file_size.0,
+        bloom: arguments.bloom,
+        parallel: arguments.parallel.into(),
+    })
+}
+
+fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, String), Failure> {
+    let refused = |error| Failure::new(Exit::Refused, format!("--schema {}: {error}", schema.file.display()));
+    Ok((schema.id, std::fs::read_to_string(&schema.file).map_err(refused)?))
+}
+
+/// What a broker keeps its log in is nobody else's: neither may lie within the other.
+fn refuse_overlap(arguments: &Arguments) -> Result<(), Failure> {
+    let within = |inner: &StoreUrl, outer: &StoreUrl| match (inner, outer) {
+        (StoreUrl::File { path: inner }, StoreUrl::File { path: outer }) => inner.starts_with(outer),
+        (StoreUrl::S3 { bucket: a, prefix: inner }, StoreUrl::S3 { bucket: b, prefix: outer }) => {
+            a == b && (outer.is_empty() || inner == outer || inner.starts_with(&format!("{outer}/")))
+        }
+        _ => false,
+    };
+    if within(&arguments.to, &arguments.store) || within(&arguments.store, &arguments.to) {
+        return Err(Failure::new(Exit::Refused, "--to: it must not lie in the store, nor the store in it"));
+    }
+    Ok(())
+}
+
+/// How far it is, and how long it is going to take at the pace so far.
+fn told(now: Progress, took: Duration) -> String {
+    let share = now.offsets as f64 / now.all_offsets.max(1) as f64;
+    let left = if share > 0.0 { took.mul_f64((1.0 / share - 1.0).clamp(0.0, 1e6)) } else { Duration::ZERO };
+    let (rows, bytes) = (HumanCount(now.rows), HumanBytes(now.bytes));
+    format!("{:.0} %, about {} left: {rows} rows, {} files, {bytes}", share * 100.0, HumanDuration(left), now.files)
+}
+
+fn failure(error: ExportError) -> Failure {
+    let exit = match (&error, error.kind()) {
+        (_, ErrorKind::Retry | ErrorKind::Overloaded) => Exit::Unavailable,
+        (_, ErrorKind::Corrupt) | (ExportError::UnsafeTarget(_) | ExportError::Foreign { .. }, _) => Exit::DataRefused,
+        (_, ErrorKind::Invalid) => Exit::Refused,
+        _ => Exit::Error,
+    };
+    Failure::new(exit, error.to_string())
+}
