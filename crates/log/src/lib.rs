@@ -8,6 +8,7 @@
 //! certain slots or an `end` hold. Is not: Kafka's protocol, which knows requests, versions and error codes.
 
 mod chain;
+pub mod copies;
 mod damage;
 mod drain;
 mod ended;
