@@ -17,6 +17,10 @@ const HEARTBEAT: i16 = 12;
 const SYNC_GROUP: i16 = 14;
 const LIST_GROUPS: i16 = 16;
 const CREATE_TOPICS: i16 = 19;
+/// The topic that members of [`join_group`] subscribe to.
+const TOPIC_OF_MEMBERS: &str = "shared";
+/// An assignment (version 0) without partitions and without user data.
+const NO_PARTITIONS: [u8; 10] = [0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
 /// What no request here may take longer than.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -317,8 +321,17 @@ pub(crate) fn join_group(group: &str, member: &str) -> anyhow::Result<Vec<u8>> {
     put_string(&mut body, "consumer")?;
     body.extend(1i32.to_be_bytes());
     put_string(&mut body, "range")?;
-    put_bytes(&mut body, b"subscription")?;
+    put_bytes(&mut body, &subscription(TOPIC_OF_MEMBERS)?)?;
     frame(&body)
+}
+
+/// What members subscribe to, as Kafka's own consumers write it (version 0): Kafka reads it.
+fn subscription(topic: &str) -> anyhow::Result<Vec<u8>> {
+    let mut body = 0i16.to_be_bytes().to_vec();
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, topic)?;
+    body.extend((-1i32).to_be_bytes()); // no user data
+    Ok(body)
 }
 
 pub(crate) fn joined(answer: &[u8]) -> anyhow::Result<Joined> {
@@ -347,7 +360,7 @@ pub(crate) fn sync_group(group: &str, generation: i32, member: &str, members: &[
     put_len(&mut body, members.len())?;
     for member in members {
         put_string(&mut body, member)?;
-        put_bytes(&mut body, b"assignment")?;
+        put_bytes(&mut body, &NO_PARTITIONS)?;
     }
     frame(&body)
 }

@@ -104,7 +104,13 @@ fn until_stable(address: SocketAddr, count: usize) -> anyhow::Result<Duration> {
         let mut threads = Vec::new();
         for own in &generations {
             let (stable, failed) = (&stable, &failed);
-            let member = move || member(address, own, stable, began).inspect_err(|_| failed.store(true, Ordering::Relaxed));
+            let member = move || {
+                member(address, own, stable, began).inspect_err(|error| {
+                    // The others may wait for their answers for long: the reason is told at once.
+                    eprintln!("a member failed: {error:#}");
+                    failed.store(true, Ordering::Relaxed);
+                })
+            };
             threads.push(std::thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, member)?);
         }
         let agreed = || {
