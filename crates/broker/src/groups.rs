@@ -109,6 +109,12 @@ impl Groups {
         self.shared.topic().await.map(|_| ())
     }
 
+    /// The partition that keeps a group, once the topic is there.
+    pub(crate) fn partition_of(&self, group: &Name) -> Option<PartitionId> {
+        let topic = self.shared.view_topic()?;
+        Some(PartitionId { topic: topic.id, index: partition_of(group, topic.partitions) })
+    }
+
     /// Asks the coordinator of `group`, and waits for the reply and for the commit that it depends on.
     pub(crate) async fn call(&self, group: &Name, request: Request) -> Result<Reply, GroupError> {
         let shared = &self.shared;

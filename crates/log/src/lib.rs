@@ -8,6 +8,7 @@
 //! certain slots or an `end` hold. Is not: Kafka's protocol, which knows requests, versions and error codes.
 
 mod chain;
+mod cluster;
 mod damage;
 mod drain;
 mod ended;
@@ -31,6 +32,7 @@ mod tail_memory;
 mod topics;
 pub mod verify;
 
+pub use cluster::{Membership, Peers};
 pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;
