@@ -30,7 +30,8 @@ pub const BLOCK: usize = 4_096;
 /// A folder on a local disk. Errors are the operating system's, with the path in the message.
 #[async_trait]
 pub trait Disk: Debug + Send + Sync {
-    /// Makes the folder and those above it, durably. Existing ones are fine.
+    /// Makes the folder and those above it, durably. Existing ones are fine, and made durable too: whoever made them may have been killed
+    /// before they were.
     async fn create_dir_all(&self, dir: &str) -> io::Result<()>;
 
     /// What is in the folder, sorted by name; `""` is the root. A missing folder is `NotFound`.

@@ -9,6 +9,24 @@ compile_error!("feature `mutants` holds deliberate faults: it must not be part o
 /// Each breaks one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutant {
+    /// A replica counts as durable what it has received, not what it has fsynced (T03).
+    ReplicaTellsWhatItReceived,
+    /// A replica keeps the owner's marks, which speak of the owner's disk (R7).
+    ReplicaKeepsMarks,
+    /// After a restart a replica's end is fsynced, not written anew (decision 1, `SealOnlyFsyncs`).
+    TailOnlySynced,
+    /// What a replica must hold is not kept: a shorter one counts (R5).
+    AcknowledgedForgotten,
+    /// A seal counts before it is durable (R5, T64).
+    SealNotSynced,
+    /// A standby counts as having what was sent to it (T03, T04).
+    StandbyCountsSent,
+    /// One copy of a WAL is a quorum (T48).
+    OneIsAQuorum,
+    /// Recovery reads one sealed copy of three, which may be the one that lacks what the other two acknowledged (R5).
+    OneSealIsEnough,
+    /// An answer from another disk of the same broker counts (R2, T56).
+    OtherDiskCounts,
     /// Records count as durable once written, before fdatasync has returned (architecture section 4, step 2).
     AckBeforeSync,
     /// Objects are written unconditionally instead of create-only (T13).
@@ -38,7 +56,16 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 22] = [
+        Self::ReplicaTellsWhatItReceived,
+        Self::ReplicaKeepsMarks,
+        Self::TailOnlySynced,
+        Self::AcknowledgedForgotten,
+        Self::SealNotSynced,
+        Self::StandbyCountsSent,
+        Self::OneIsAQuorum,
+        Self::OneSealIsEnough,
+        Self::OtherDiskCounts,
         Self::AckBeforeSync,
         Self::PlainPut,
         Self::SlotsAckedOutOfOrder,

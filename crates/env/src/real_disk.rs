@@ -66,8 +66,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 impl Disk for RealDisk {
     async fn create_dir_all(&self, dir: &str) -> io::Result<()> {
         check_dir(dir)?;
-        let place = self.place(dir);
-        self.run("create folder", dir, move || create_dirs(&place)).await
+        let (place, depth) = (self.place(dir), dir.split('/').filter(|part| !part.is_empty()).count());
+        self.run("create folder", dir, move || create_dirs(&place, depth)).await
     }
 
     async fn list(&self, dir: &str) -> io::Result<Vec<FileEntry>> {
@@ -285,7 +285,8 @@ impl Opened {
     }
 }
 
-fn create_dirs(place: &Path) -> io::Result<()> {
+/// The last `depth` components lie within the disk.
+fn create_dirs(place: &Path, depth: usize) -> io::Result<()> {
     let missing: Vec<&Path> = place.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.is_dir()).collect();
     for dir in missing.into_iter().rev() {
         match std::fs::create_dir(dir) {
@@ -295,7 +296,7 @@ fn create_dirs(place: &Path) -> io::Result<()> {
         }
         sync_parent(dir)?;
     }
-    Ok(())
+    place.ancestors().take(depth).try_for_each(sync_parent)
 }
 
 fn list(place: &Path) -> io::Result<Vec<FileEntry>> {

@@ -234,9 +234,11 @@ impl Disk for SimDisk {
         for end in ends.into_iter().filter(|end| *end > 0) {
             let part = &dir[..end];
             let known = matches!(self.alive(life)?.node(part), Some(Node::Dir));
-            if !known {
-                self.change(life, part, |state| state.make_dir(part)).await.map_err(|e| named("create folder", part, &e))?;
-            }
+            let made = match known {
+                true => self.sync_dir(life, disk::split(part).0).await,
+                false => self.change(life, part, |state| state.make_dir(part)).await,
+            };
+            made.map_err(|e| named("create folder", part, &e))?;
         }
         Ok(())
     }

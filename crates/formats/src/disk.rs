@@ -1,7 +1,8 @@
-//! Small files of the local disk: who the disk is, and which incarnations it has sealed. Same envelope as objects.
+//! Small files of the local disk: who the disk is, which incarnations it has sealed, what it has acknowledged of others' WALs.
+//! Same envelope as objects.
 
 use crate::{doc::persisted, header::Kind, object::Object};
-use floe_types::{ClusterId, DiskId, Incarnation};
+use floe_types::{ClusterId, DiskId, Generation, Incarnation, Lsn};
 
 persisted! {
     /// Who a data directory is, for ever (R2).
@@ -25,6 +26,21 @@ persisted! {
     }
 }
 
+persisted! {
+    /// What a disk must hold of another broker's WAL: a replica that holds less has lost something, and is no answer (R5, R11).
+    #[derive(Copy)]
+    pub struct Replica {
+        /// The incarnation whose WAL it is a copy of.
+        pub incarnation: Incarnation,
+        /// The generation whose WAL it is.
+        pub generation: Generation,
+        /// What lies below was given back on the owner's word; the first file starts here or before.
+        pub trimmed: Lsn,
+        /// What lies below was fsynced here and told to the owner; it may have been told of more.
+        pub acknowledged: Lsn,
+    }
+}
+
 impl Object for DiskIdentity {
     const KIND: Kind = Kind::DiskIdentity;
     const VERSION: u16 = 1;
@@ -32,5 +48,10 @@ impl Object for DiskIdentity {
 
 impl Object for Seal {
     const KIND: Kind = Kind::Seal;
+    const VERSION: u16 = 1;
+}
+
+impl Object for Replica {
+    const KIND: Kind = Kind::Replica;
     const VERSION: u16 = 1;
 }

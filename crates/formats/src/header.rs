@@ -29,11 +29,12 @@ pub enum Kind {
     WalFile = 11,
     ManifestPage = 12,
     Mark = 13,
+    Replica = 14,
 }
 
 impl Kind {
     /// All kinds that an object header may name.
-    pub const OBJECTS: [Kind; 12] = [
+    pub const OBJECTS: [Kind; 13] = [
         Kind::Cluster,
         Kind::Catalog,
         Kind::Claim,
@@ -46,6 +47,7 @@ impl Kind {
         Kind::Seal,
         Kind::ManifestPage,
         Kind::Mark,
+        Kind::Replica,
     ];
 
     /// The persisted number.
@@ -75,6 +77,7 @@ impl Kind {
             Self::WalFile => "WAL file",
             Self::ManifestPage => "manifest page",
             Self::Mark => "mark",
+            Self::Replica => "replica",
         }
     }
 }

@@ -10,7 +10,7 @@ pub use walk::Row;
 
 use crate::{
     CatalogVersion, Claim, Cluster, DiskIdentity, End, FormatError, Index, Kind, Manifest, ManifestPage, Mark, Object, ObjectHeader,
-    PackFooter, Seal, Stop, WAL_FILE_HEADER_LEN, WalFileHeader, decode, decode_trailer,
+    PackFooter, Replica, Seal, Stop, WAL_FILE_HEADER_LEN, WalFileHeader, decode, decode_trailer,
     doc::{Described, TypeDoc},
     peek, verify_pack,
     wal_entry::{WAL_MAGIC, decode_entry, is_blank},
@@ -72,6 +72,7 @@ fn object(bytes: &Bytes) -> Result<Vec<Part>, FormatError> {
         Kind::DiskIdentity => body::<DiskIdentity>(bytes),
         Kind::Seal => body::<Seal>(bytes),
         Kind::Mark => body::<Mark>(bytes),
+        Kind::Replica => body::<Replica>(bytes),
         Kind::Pack => pack(bytes),
         found @ Kind::WalFile => Err(FormatError::UnknownKind { found: found.number() }),
     }

@@ -47,7 +47,7 @@ pub mod wal_entry;
 pub use catalog::{CatalogBody, CatalogChange, CatalogState, CatalogVersion, Topic};
 pub use claim::{Claim, ClaimState, WalKind};
 pub use cluster::{Cluster, Mode};
-pub use disk::{DiskIdentity, Seal};
+pub use disk::{DiskIdentity, Replica, Seal};
 pub use end::End;
 pub use error::FormatError;
 pub use header::{Kind, ObjectHeader, Writer};

@@ -10,8 +10,8 @@ mod samples;
 use bytes::Bytes;
 use floe_formats::{
     CatalogVersion, Claim, Cluster, DiskIdentity, ENTRY_PREFIX_LEN, End, EntryHeader, Index, Manifest, ManifestPage, Mark, Object,
-    PackTail, Seal, Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer, decode_slot_tail,
-    decode_tail, inspect, keys, open_block, peek, verify_pack, wal_entry::decode_entry,
+    PackTail, Replica, Seal, Stop, TRAILER_LEN, WAL_FILE_HEADER_LEN, WalFileHeader, checksum::crc32c, decode, decode_footer,
+    decode_slot_tail, decode_tail, inspect, keys, open_block, peek, verify_pack, wal_entry::decode_entry,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -106,7 +106,7 @@ fn parse_key(bytes: &Bytes) {
     black_box(keys::Key::parse(&String::from_utf8_lossy(bytes))).ok();
 }
 
-const PARSERS: [Parser; 17] = [
+const PARSERS: [Parser; 18] = [
     ("header", |bytes| drop(black_box(peek(bytes)))),
     ("cluster", parse::<Cluster>),
     ("catalog version", parse::<CatalogVersion>),
@@ -119,6 +119,7 @@ const PARSERS: [Parser; 17] = [
     ("disk identity", parse::<DiskIdentity>),
     ("seal", parse::<Seal>),
     ("mark", parse::<Mark>),
+    ("replica", parse::<Replica>),
     ("footer", |bytes| drop(black_box(decode_footer(bytes)))),
     ("pack", |bytes| drop(black_box(verify_pack(bytes)))),
     ("pack tail", parse_tail),

@@ -9,6 +9,7 @@
 
 mod chain;
 mod cluster;
+pub mod copies;
 mod damage;
 mod drain;
 mod ended;

@@ -13,12 +13,17 @@
 //! It does not check batches (the caller has: their CRC is what proves the entry later), and it knows no disk.
 
 use crate::{
-    Wal, WalError, WalOptions,
+    ReplayedEntry, Wal, WalError, WalOptions,
     files::{self, FILE_HEADER, Request},
+    room::Room,
+    wal::Shared,
 };
 use bytes::{Bytes, BytesMut};
-use floe_env::hash::HashSet;
-use floe_formats::{ENTRY_HEADER_LEN, EntryHeader, WalFileHeader, wal_entry::append_entry};
+use floe_env::{Mutant, hash::HashSet, mutated};
+use floe_formats::{
+    ENTRY_HEADER_LEN, EntryHeader, WalFileHeader,
+    wal_entry::{append_entry, encode_entry_header},
+};
 use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
 use std::{
     collections::VecDeque,
@@ -31,8 +36,8 @@ pub const MAX_BATCH_BYTES: u64 = 256 << 20;
 
 /// Told when entries have become durable; one per partition.
 pub trait Durable: Send + Sync {
-    /// Everything below `upto` is fsynced. Called by the writer, once for each sink that has entries in the group, with LSNs
-    /// that never go down; must be quick and must not block.
+    /// Everything below `upto` is fsynced: here, or, of a WAL that is copied ([`crate::Tap`]), on as many disks as must have it.
+    /// Called once for each sink that has entries in the group, with LSNs that never go down; must be quick and must not block.
     fn durable(&self, upto: Lsn);
 }
 
@@ -77,11 +82,44 @@ impl Wal {
         if let Some(request) = place.new_file {
             shared.files.request(request)?;
         }
-        let appended = appender.push(&place, copied, sink, &shared.options);
-        shared.end.store(appended.end.0, Ordering::Release);
+        let batch = copied.slice(ENTRY_HEADER_LEN..);
+        let (start, end) = appender.push(&place, [copied, Bytes::new()], Some(sink), &shared.options);
+        shared.end.store(end.0, Ordering::Release);
         drop(appender);
         shared.work.notify_one();
-        Ok(appended)
+        Ok(Appended { start, end, batch })
+    }
+}
+
+impl Shared {
+    /// Appends an entry of another broker's WAL as it is, but for its mark: that speaks of this disk from now on, on which groups
+    /// are others than on the owner's. Nothing is copied but the header; nobody is told. Never waits.
+    ///
+    /// # Errors
+    /// `Unexpected`: it does not lie at the end of what is here, or is of another WAL. `Full`: nothing was appended. `Failed`, `Sealed`, `Closed`: for ever.
+    pub(crate) fn append_copy(&self, entry: &ReplayedEntry, room: &Room) -> Result<(), WalError> {
+        let (found, options) = (&entry.header, &self.options);
+        let mut appender = self.appender.lock();
+        if found.lsn != appender.end || (found.incarnation, found.generation) != (options.incarnation, options.generation) {
+            return Err(WalError::Unexpected { at: found.lsn, expected: appender.end });
+        }
+        let bytes = found.total_len();
+        appender.check_room(bytes, options, self.durable(), self.trimmed())?;
+        let place = appender.place(bytes, options);
+        let synced = if mutated(Mutant::ReplicaKeepsMarks) { found.synced } else { place.synced(appender.end) };
+        let header = appender.copy_header(&EntryHeader { synced, ..*found }, &entry.batch, options)?;
+        room.take(bytes)?;
+        if let Some(request) = place.new_file
+            && let Err(error) = self.files.request(request)
+        {
+            room.give_back(bytes);
+            return Err(error);
+        }
+        let (_, end) = appender.push(&place, [header, entry.batch.clone()], None, options);
+        self.end.store(end.0, Ordering::Release);
+        drop(appender);
+        self.work.notify_one();
+        Ok(())
     }
 }
 
@@ -107,6 +145,16 @@ impl Group {
     /// Those with entries in the group, in the order of their first ones.
     pub(crate) fn sinks(&self) -> &[Arc<dyn Durable>] {
         &self.sinks.list
+    }
+
+    /// The bytes of its entries alone, one behind the other.
+    pub(crate) fn entries(&self) -> &[Bytes] {
+        let header = usize::from(self.start == self.file);
+        self.parts.get(header..).unwrap_or_default()
+    }
+
+    pub(crate) fn take_sinks(&mut self) -> Vec<Arc<dyn Durable>> {
+        std::mem::take(&mut self.sinks.list)
     }
 
     fn add_sink(&mut self, sink: &Arc<dyn Durable>) {
@@ -154,8 +202,9 @@ impl fmt::Debug for Appender {
 }
 
 impl Appender {
-    pub(crate) fn new() -> Self {
-        Self { end: Lsn(0), file: Lsn(0), room: 0, files: 0, chunk: BytesMut::new(), groups: VecDeque::new(), spare: None, ended: None }
+    /// Goes on at `start`, in a file that begins there.
+    pub(crate) fn new(start: Lsn) -> Self {
+        Self { end: start, file: start, room: 0, files: 0, chunk: BytesMut::new(), groups: VecDeque::new(), spare: None, ended: None }
     }
 
     fn check_room(&self, bytes: u64, options: &WalOptions, durable: Lsn, trimmed: Lsn) -> Result<(), WalError> {
@@ -213,9 +262,22 @@ impl Appender {
         Ok(copied)
     }
 
-    fn push(&mut self, place: &Place, copied: Bytes, sink: &Arc<dyn Durable>, options: &WalOptions) -> Appended {
+    /// The header of an entry whose batch lies in memory of its own.
+    fn copy_header(&mut self, header: &EntryHeader, batch: &[u8], options: &WalOptions) -> Result<Bytes, WalError> {
+        let Some(prefix) = batch.first_chunk().filter(|_| batch.len() == header.payload_len as usize) else {
+            return Err(WalError::Invalid { what: "the batch is not as long as its entry says".into() });
+        };
+        if self.chunk.capacity() < ENTRY_HEADER_LEN {
+            self.chunk = BytesMut::with_capacity(options.chunk_bytes.max(ENTRY_HEADER_LEN));
+        }
+        encode_entry_header(&mut self.chunk, header, prefix);
+        Ok(self.chunk.split().freeze())
+    }
+
+    /// Where the entry's bytes, whole or in two parts, lie now.
+    fn push(&mut self, place: &Place, entry: [Bytes; 2], sink: Option<&Arc<dyn Durable>>, options: &WalOptions) -> (Lsn, Lsn) {
         let start = self.end;
-        let end = Lsn(start.0 + copied.len() as u64);
+        let end = Lsn(start.0 + entry.iter().map(|part| part.len() as u64).sum::<u64>());
         if let Some(request) = place.new_file {
             self.file = start;
             self.room = request.bytes - FILE_HEADER;
@@ -226,12 +288,13 @@ impl Appender {
             self.groups.push_back(group);
         }
         let group = self.groups.back_mut().expect("place has found one, or it was just pushed");
-        let batch = copied.slice(ENTRY_HEADER_LEN..);
-        group.parts.push(copied);
+        group.parts.extend(entry.into_iter().filter(|part| !part.is_empty()));
         group.end = end;
-        group.add_sink(sink);
+        if let Some(sink) = sink {
+            group.add_sink(sink);
+        }
         self.end = end;
-        Appended { start, end, batch }
+        (start, end)
     }
 
     fn new_group(&mut self, options: &WalOptions) -> Group {

@@ -40,6 +40,9 @@ pub enum WalError {
     /// A later version of Floe wrote this.
     #[error("LSN {at}: {error}")]
     Format { at: Lsn, error: FormatError },
+    /// An entry came that does not go on where the replica ends.
+    #[error("LSN {at} came, or another WAL's, where {expected} was expected")]
+    Unexpected { at: Lsn, expected: Lsn },
     /// The disk refused an operation; nothing of the WAL is changed by it.
     #[error("{action}: {error}")]
     Disk { action: &'static str, error: Arc<io::Error> },
@@ -57,7 +60,7 @@ impl WalError {
             Self::Full { .. } => ErrorKind::Overloaded,
             Self::Failed { .. } | Self::Closed => ErrorKind::Closed,
             Self::Sealed { .. } => ErrorKind::Fenced,
-            Self::TooLarge { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::TooLarge { .. } | Self::Invalid { .. } | Self::Unexpected { .. } => ErrorKind::Invalid,
             Self::Trimmed { .. } | Self::Missing { .. } => ErrorKind::NotFound,
             Self::NotDurable { .. } | Self::Disk { .. } => ErrorKind::Retry,
             Self::Format { error, .. } => error.kind(),

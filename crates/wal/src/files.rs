@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
@@ -96,9 +97,10 @@ struct State {
 }
 
 impl Files {
-    pub(crate) fn new(file_bytes: u64) -> Self {
+    /// `held`: files of an earlier life, which are read and trimmed, and not written any more.
+    pub(crate) fn new(file_bytes: u64, held: Vec<(Lsn, Arc<dyn DiskFile>)>) -> Self {
         let state = State {
-            files: BTreeMap::new(),
+            files: held.into_iter().map(|(start, file)| (start, Some(file))).collect(),
             requests: VecDeque::new(),
             spares: VecDeque::new(),
             next_spare: 0,
@@ -139,6 +141,11 @@ impl Files {
         let state = self.state.lock();
         let (start, file) = state.files.range(..=at).next_back()?;
         Some((*start, Arc::clone(file.as_ref()?)))
+    }
+
+    /// Where the file that starts at `start` ends, if another one follows it.
+    pub(crate) fn end_of(&self, start: Lsn) -> Option<Lsn> {
+        self.state.lock().files.range((Bound::Excluded(start), Bound::Unbounded)).next().map(|(next, _)| *next)
     }
 
     /// The oldest file, when it ends at or below `to`: the next one starts there.
@@ -221,7 +228,7 @@ enum Step {
 
 /// Makes the first file, so that a disk without space is found out before anything is appended.
 pub(crate) async fn first(shared: &Shared) -> Result<(), WalError> {
-    let (name, bytes) = (file_name(Lsn(0)), planned_bytes(0, shared.options.file_bytes));
+    let (name, bytes) = (file_name(shared.began), planned_bytes(0, shared.options.file_bytes));
     let file = shared.disk.create(&shared.path(&name), bytes).await.map_err(WalError::disk("create the first WAL file"))?;
     shared.files.state.lock().add_spare(Spare { name, file });
     Ok(())
@@ -274,6 +281,6 @@ async fn make(shared: &Shared, name: String, bytes: u64) -> io::Result<()> {
     }
 }
 
-fn is_no_space(error: &io::Error) -> bool {
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -20,7 +20,8 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use floe_env::{Disk, DiskFile};
 use floe_formats::{
-    ENTRY_HEADER_LEN, ENTRY_PREFIX_LEN, EntryHeader, FormatError, WAL_FILE_HEADER_LEN, WalFileHeader, wal_entry::verify_payload,
+    ENTRY_HEADER_LEN, ENTRY_PREFIX_LEN, EntryHeader, FormatError, WAL_FILE_HEADER_LEN, WalFileHeader,
+    wal_entry::{encode_entry_header, verify_payload},
 };
 use floe_types::{ErrorKind, Generation, Incarnation, Lsn};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
@@ -37,6 +38,17 @@ pub struct ReplayedEntry {
     pub header: EntryHeader,
     /// The batch: mostly a slice of up to 4 MiB that were read together.
     pub batch: Bytes,
+}
+
+impl ReplayedEntry {
+    /// The entry as it lies in a file, in two parts.
+    #[must_use]
+    pub fn to_parts(&self) -> [Bytes; 2] {
+        let mut header = BytesMut::with_capacity(ENTRY_HEADER_LEN);
+        let prefix = self.batch.first_chunk().expect("an entry whose checksums hold has a whole batch");
+        encode_entry_header(&mut header, &self.header, prefix);
+        [header.freeze(), self.batch.clone()]
+    }
 }
 
 /// What a replay found.
@@ -69,6 +81,8 @@ pub struct Replay {
     /// What is told next: entries that came before it were given first.
     failed: Option<WalError>,
     replayed: Replayed,
+    /// Up to here what was found is known to have been synced.
+    proven: Lsn,
     done: bool,
 }
 
@@ -84,8 +98,18 @@ impl Replay {
     /// # Errors
     /// `Missing`; `Disk`.
     pub async fn open(disk: &Arc<dyn Disk>, dir: &str, incarnation: Incarnation, generation: Generation) -> Result<Self, WalError> {
+        Self::open_from(disk, dir, (incarnation, generation), Lsn(0)).await
+    }
+
+    /// The same without the files that begin before `first`.
+    pub(crate) async fn open_from(
+        disk: &Arc<dyn Disk>,
+        dir: &str,
+        (incarnation, generation): (Incarnation, Generation),
+        first: Lsn,
+    ) -> Result<Self, WalError> {
         let mut places = Vec::new();
-        for start in list(disk, dir).await? {
+        for start in list(disk, dir).await?.into_iter().filter(|start| *start >= first) {
             places.push(Place::open(disk, dir, start, (incarnation, generation)).await?);
         }
         let start = places.first().map(|place| place.start).unwrap_or_default();
@@ -100,6 +124,7 @@ impl Replay {
             at: 0,
             failed: None,
             replayed: Replayed { entries: 0, start, end: start, torn: false },
+            proven: start,
         })
     }
 
@@ -133,6 +158,21 @@ impl Replay {
     #[must_use]
     pub fn replayed(&self) -> Replayed {
         self.replayed
+    }
+
+    /// Up to here what was found until now is known to have been synced: by an entry's mark, or by the beginning of the file that
+    /// holds the last entry. What lies behind it may be in the page cache only.
+    pub(crate) fn proven(&self) -> Lsn {
+        self.proven.min(self.replayed.end)
+    }
+
+    /// The file that holds the last entry: not one that has a name already and nothing in it.
+    pub(crate) fn last_file(&self) -> Option<&Place> {
+        self.places.iter().rev().find(|place| place.start < self.replayed.end)
+    }
+
+    pub(crate) fn has_files(&self) -> bool {
+        !self.places.is_empty()
     }
 
     /// The next entry, or a step over the end of a file.
@@ -169,6 +209,7 @@ impl Replay {
         }
         self.at += total;
         self.replayed.end = header.end();
+        self.proven = self.proven.max(header.synced).max(self.places[self.file].start);
         Ok(Some(ReplayedEntry { header, batch }))
     }
 
@@ -243,19 +284,19 @@ impl Replay {
 
 /// Bytes that were read in pieces.
 #[derive(Debug, Default)]
-struct Parts {
+pub(crate) struct Parts {
     parts: VecDeque<Bytes>,
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Parts {
-    fn push(&mut self, part: Bytes) {
+    pub(crate) fn push(&mut self, part: Bytes) {
         self.bytes += part.len();
         self.parts.push_back(part);
     }
 
     /// The first `len` bytes, copied if they lie in several parts; there must be as many.
-    fn peek(&self, len: usize) -> Bytes {
+    pub(crate) fn peek(&self, len: usize) -> Bytes {
         match self.parts.front() {
             Some(first) if first.len() >= len => first.slice(..len),
             _ => {
@@ -269,7 +310,7 @@ impl Parts {
     }
 
     /// Takes them away.
-    fn take(&mut self, len: usize) -> Bytes {
+    pub(crate) fn take(&mut self, len: usize) -> Bytes {
         let taken = self.peek(len);
         self.bytes -= len;
         let mut rest = len;

@@ -3,6 +3,7 @@
 use crate::{Appended, Durable, Entry, Replay, ReplayedEntry, Wal, WalError, WalOptions};
 use bytes::Bytes;
 use floe_env::{Disk, Env, sim::SimDisk};
+use floe_formats::{ENTRY_HEADER_LEN, EntryHeader, wal_entry::append_entry};
 use floe_records::{BatchBuilder, Codec};
 use floe_types::{Generation, Incarnation, Lsn, PartitionId, TopicId};
 use parking_lot::Mutex;
@@ -160,6 +161,33 @@ pub(crate) async fn replay_of(
     }
     assert_eq!(replay.replayed().entries, entries.len() as u64);
     Ok((replay.replayed(), entries))
+}
+
+/// Entries as an owner's WAL has them from `start` on, each with what it holds; every one was a group of its own there, so that the
+/// marks claim all that marks can.
+pub(crate) fn foreign_entries(start: Lsn, count: usize, bytes: impl Fn(usize) -> usize) -> Vec<(Bytes, ReplayedEntry)> {
+    let mut at = start;
+    let mut entries = Vec::with_capacity(count);
+    for n in 0..count {
+        let batch = batch(bytes(n), n as u64);
+        let header = EntryHeader {
+            lsn: at,
+            incarnation: INCARNATION,
+            generation: GENERATION,
+            payload_len: u32::try_from(batch.len()).unwrap(),
+            synced: at,
+            partition: partition(i32::try_from(n % 4).unwrap()),
+            epoch: 3,
+            epoch_start: 0,
+            base_offset: n as i64,
+        };
+        let mut whole = bytes::BytesMut::new();
+        append_entry(&mut whole, &header, &batch).unwrap();
+        let whole = whole.freeze();
+        at = header.end();
+        entries.push((whole.clone(), ReplayedEntry { header, batch: whole.slice(ENTRY_HEADER_LEN..) }));
+    }
+    entries
 }
 
 /// As a [`Record`], to be compared with what was appended.

@@ -1,15 +1,19 @@
 //! [`Wal`]: the handle, its options, its beginning and its end.
 //!
-//! A WAL is written in one life: it is created empty, appended to, and closed or lost. Nothing reopens it for appending; what a
-//! crash left is read by [`crate::replay`]. It owns the marks `trimmed <= durable <= end`, and the one failure that ends it.
+//! A WAL is written in one life: it is created empty, appended to, and closed or lost. Nothing reopens it for appending, unless it
+//! is a replica of another broker's ([`crate::replica`]); what a crash left is read by [`crate::replay`].
+//! It owns the marks `trimmed <= durable <= end`, and the one failure that ends it.
 
 use crate::{
     WalError,
     append::Appender,
+    commit::Uncommitted,
     files::{self, FILE_HEADER, Files},
-    seal, writer,
+    seal,
+    tap::Tap,
+    writer,
 };
-use floe_env::{Disk, Env, Task};
+use floe_env::{Disk, DiskFile, Env, Task, Watched};
 use floe_formats::ENTRY_HEADER_LEN;
 use floe_types::{Generation, Incarnation, Lsn};
 use parking_lot::Mutex;
@@ -106,6 +110,11 @@ pub(crate) struct Shared {
     pub(crate) options: WalOptions,
     pub(crate) appender: Mutex<Appender>,
     pub(crate) files: Files,
+    /// Who copies the WAL to other disks while it is written here.
+    pub(crate) tap: Option<Arc<dyn Tap>>,
+    pub(crate) uncommitted: Uncommitted,
+    /// Where this life began to write.
+    pub(crate) began: Lsn,
     pub(crate) end: AtomicU64,
     pub(crate) durable: AtomicU64,
     pub(crate) trimmed: AtomicU64,
@@ -117,6 +126,10 @@ pub(crate) struct Shared {
     progress: Notify,
     failure: OnceLock<WalError>,
     failed: Notify,
+    /// Nothing is being written, nor will be.
+    pub(crate) writer_over: Watched<bool>,
+    /// Somebody waits for that, and not for what no file can be made for.
+    pub(crate) settling: Watched<bool>,
     /// One trim at a time.
     pub(crate) trimming: tokio::sync::Mutex<()>,
     groups: AtomicU64,
@@ -145,12 +158,36 @@ impl Wal {
     /// # Errors
     /// `Sealed`; `Invalid` when something of a WAL is in the folder already, or the options contradict each other; `Disk`.
     pub async fn create(env: Env, disk: Arc<dyn Disk>, options: WalOptions) -> Result<Arc<Self>, WalError> {
+        Self::create_with(env, disk, options, None).await
+    }
+
+    /// The same for a WAL that is copied to other disks while it is written: `tap` is told of each group, and sinks are told by
+    /// [`Wal::commit`] only.
+    ///
+    /// # Errors
+    /// As [`Wal::create`].
+    pub async fn create_copied(env: Env, disk: Arc<dyn Disk>, options: WalOptions, tap: Arc<dyn Tap>) -> Result<Arc<Self>, WalError> {
+        Self::create_with(env, disk, options, Some(tap)).await
+    }
+
+    async fn create_with(env: Env, disk: Arc<dyn Disk>, options: WalOptions, tap: Option<Arc<dyn Tap>>) -> Result<Arc<Self>, WalError> {
         options.check()?;
         if seal::is_sealed(&disk, options.incarnation).await? {
             return Err(WalError::Sealed { incarnation: options.incarnation });
         }
         begin_folder(&disk, &options.dir).await?;
-        let shared = Arc::new(Shared::new(env, disk, options));
+        let shared = Shared { tap, ..Shared::new(env, disk, options, Held::default()) };
+        Self::start(shared).await
+    }
+
+    /// Goes on behind what is held, in a new file. That there is no seal is the caller's to have seen.
+    pub(crate) async fn resume(env: Env, disk: Arc<dyn Disk>, options: WalOptions, held: Held) -> Result<Arc<Self>, WalError> {
+        options.check()?;
+        Self::start(Shared::new(env, disk, options, held)).await
+    }
+
+    async fn start(shared: Shared) -> Result<Arc<Self>, WalError> {
+        let shared = Arc::new(shared);
         files::first(&shared).await?;
         let writer = shared.env.spawn("wal writer", writer::run(Arc::clone(&shared)));
         let preparer = shared.env.spawn("wal files", files::prepare(Arc::clone(&shared)));
@@ -185,7 +222,7 @@ impl Wal {
         let s = &self.shared;
         WalStats {
             groups: s.groups.load(Ordering::Relaxed),
-            bytes: self.durable().0,
+            bytes: self.durable().0.saturating_sub(s.began.0),
             busy_nanos: s.busy_nanos.load(Ordering::Relaxed),
             files: s.files.count(),
         }
@@ -223,13 +260,7 @@ impl Wal {
 
     /// Resolves when the WAL has failed for good, with the reason; never otherwise. Cancellation safe.
     pub async fn failed(&self) -> WalError {
-        loop {
-            let failed = self.shared.failed.notified();
-            if let Some(failure) = self.shared.failure.get() {
-                return failure.clone();
-            }
-            failed.await;
-        }
+        self.shared.failed().await
     }
 
     /// Accepts nothing more, waits until everything is durable and told, and gives the end. Reading and trimming go on.
@@ -237,12 +268,58 @@ impl Wal {
     /// # Errors
     /// `Failed`.
     pub async fn close(&self) -> Result<Lsn, WalError> {
-        self.shared.appender.lock().end_with(WalError::Closed);
-        self.shared.work.notify_one();
+        self.refuse_more(WalError::Closed);
         let end = self.end();
         self.wait_durable(end).await?;
         Ok(end)
     }
+
+    /// Accepts nothing more, and waits until nothing is being written any more, nor will be: what was accepted is durable by then, or the WAL has failed.
+    /// A failure alone does not say that: it may come from making files, while a group is still on its way to the disk and will be told.
+    pub(crate) async fn settle(&self, why: WalError) {
+        self.refuse_more(why);
+        self.shared.settling.set(true);
+        self.shared.writer_over.wait_for(|over| *over).await;
+    }
+
+    /// Accepts nothing more; what was accepted is still written.
+    pub(crate) fn refuse_more(&self, why: WalError) {
+        self.shared.appender.lock().end_with(why);
+        self.shared.work.notify_one();
+    }
+
+    /// Why nothing will become durable any more, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<WalError> {
+        self.shared.failure.get().cloned()
+    }
+
+    /// Waits until more than `lsn` is durable, and tells how much. Cancellation safe.
+    ///
+    /// # Errors
+    /// `Failed`: it will never be.
+    pub async fn durable_beyond(&self, lsn: Lsn) -> Result<Lsn, WalError> {
+        loop {
+            let progress = self.shared.progress.notified();
+            let told = Lsn(self.shared.told.load(Ordering::Acquire));
+            if told > lsn {
+                return Ok(told);
+            }
+            if let Some(failure) = self.shared.failure.get() {
+                return Err(failure.clone());
+            }
+            progress.await;
+        }
+    }
+}
+
+/// What of a WAL is on the disk already, durably: from `trimmed` to `end`.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) trimmed: Lsn,
+    pub(crate) end: Lsn,
+    /// Where each begins, in order.
+    pub(crate) files: Vec<(Lsn, Arc<dyn DiskFile>)>,
 }
 
 /// Makes the folder; refuses one that anything is in.
@@ -257,21 +334,26 @@ async fn begin_folder(disk: &Arc<dyn Disk>, dir: &str) -> Result<(), WalError> {
 }
 
 impl Shared {
-    fn new(env: Env, disk: Arc<dyn Disk>, options: WalOptions) -> Self {
+    fn new(env: Env, disk: Arc<dyn Disk>, options: WalOptions, held: Held) -> Self {
         Self {
             env,
             disk,
-            appender: Mutex::new(Appender::new()),
-            files: Files::new(options.file_bytes),
+            appender: Mutex::new(Appender::new(held.end)),
+            files: Files::new(options.file_bytes, held.files),
+            tap: None,
+            uncommitted: Uncommitted::default(),
             options,
-            end: AtomicU64::new(0),
-            durable: AtomicU64::new(0),
-            trimmed: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            began: held.end,
+            end: AtomicU64::new(held.end.0),
+            durable: AtomicU64::new(held.end.0),
+            trimmed: AtomicU64::new(held.trimmed.0),
+            told: AtomicU64::new(held.end.0),
             work: Notify::new(),
             progress: Notify::new(),
             failure: OnceLock::new(),
             failed: Notify::new(),
+            writer_over: Watched::new(false),
+            settling: Watched::new(false),
             trimming: tokio::sync::Mutex::new(()),
             groups: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
@@ -306,6 +388,17 @@ impl Shared {
         self.busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// As [`Wal::failed`].
+    pub(crate) async fn failed(&self) -> WalError {
+        loop {
+            let failed = self.failed.notified();
+            if let Some(failure) = self.failure.get() {
+                return failure.clone();
+            }
+            failed.await;
+        }
+    }
+
     /// The sinks know of everything below `upto`.
     pub(crate) fn advance_told(&self, upto: Lsn) {
         self.told.store(upto.0, Ordering::Release);
@@ -317,6 +410,7 @@ impl Shared {
         let why = self.failure.get_or_init(|| why).clone();
         tracing::error!(incarnation = %self.options.incarnation, generation = %self.options.generation, %why, "WAL ends");
         self.appender.lock().abandon(why);
+        self.uncommitted.abandon();
         self.failed.notify_waiters();
         self.progress.notify_waiters();
     }

@@ -3,13 +3,17 @@
 //! * While one group is written and synced, the next one fills: group commit without a linger.
 //! * A group is written only when the one before is synced. So every entry of a group proves that all before the group is
 //!   durable, and carries that mark (T67).
-//! * Durability advances in LSN order, group by group, and sinks are told after it (T05).
+//! * Durability advances in LSN order, group by group, and sinks are told after it (T05). Of a WAL that is copied they are told when
+//!   enough copies have the group ([`crate::commit`]); the copies begin when the local write does.
 //! * A failed write or sync ends the WAL for ever. It is never retried: the kernel may have dropped the pages (T11).
 
 use crate::{WalError, append::Group, files::FILE_HEADER, wal::Shared};
 use floe_env::{DiskFile, Mutant, mutated};
 use floe_types::Lsn;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
+
+/// How long somebody who waits for the writer's end waits for a file that is being made; nothing of what goes into it was told.
+const FILE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs until the WAL is closed and everything is durable, or until it fails.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -32,6 +36,7 @@ impl Drop for Guard<'_> {
         if !self.done {
             self.shared.fail(WalError::Failed { error: Arc::new(io::Error::other("the WAL's writer was ended")) });
         }
+        self.shared.writer_over.set(true);
     }
 }
 
@@ -52,10 +57,11 @@ type Current = Option<(Lsn, Arc<dyn DiskFile>)>;
 
 async fn write(shared: &Shared, mut group: Group, current: &mut Current) -> io::Result<()> {
     shared.begin_write();
+    shared.begin_copies(&mut group);
     let file = match current {
         Some((start, file)) if *start == group.file => Arc::clone(file),
         _ => {
-            let file = shared.files.wait_ready(group.file).await;
+            let file = wait_ready(shared, group.file).await?;
             *current = Some((group.file, Arc::clone(&file)));
             file
         }
@@ -74,10 +80,25 @@ async fn write(shared: &Shared, mut group: Group, current: &mut Current) -> io::
     Ok(())
 }
 
-fn finish(shared: &Shared, group: Group, began: std::time::Duration) {
+/// The file that starts at `start`; not for ever if none is made any more, or somebody waits for the end.
+async fn wait_ready(shared: &Shared, start: Lsn) -> io::Result<Arc<dyn DiskFile>> {
+    let hurried = async {
+        shared.settling.wait_for(|settling| *settling).await;
+        shared.env.sleep(FILE_PATIENCE).await;
+    };
+    tokio::select! {
+        biased;
+        file = shared.files.wait_ready(start) => Ok(file),
+        failure = shared.failed() => Err(io::Error::other(failure.to_string())),
+        () = hurried => Err(io::Error::other("it was closed while it waited for a file")),
+    }
+}
+
+fn finish(shared: &Shared, group: Group, began: Duration) {
     shared.advance_durable(group.end, shared.env.monotonic().saturating_sub(began));
-    for sink in group.sinks() {
-        sink.durable(group.end);
+    match &shared.tap {
+        Some(tap) => tap.durable(group.end),
+        None => group.sinks().iter().for_each(|sink| sink.durable(group.end)),
     }
     shared.advance_told(group.end);
     shared.appender.lock().give_back(group);

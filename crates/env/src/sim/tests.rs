@@ -251,3 +251,19 @@ fn the_same_seed_gives_the_same_trace() {
     }
     assert_ne!(trace(1), trace(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_can_be_seen_is_durable_once_it_was_made_again() {
+    let mut seen = 0;
+    for seed in 0..100 {
+        let (env, disk) = disk(seed);
+        let limit = Duration::from_millis(env.random_below(8));
+        let cut_off = env.timeout(limit, disk.create_dir_all("a/b")).await.is_err();
+        disk.process_died();
+        seen += usize::from(cut_off && disk.list("a").await.is_ok());
+        disk.create_dir_all("a/b").await.unwrap();
+        disk.crash();
+        assert!(disk.list("a/b").await.is_ok(), "seed {seed}");
+    }
+    assert!(seen > 5, "{seen} folders could be seen before they were durable");
+}

@@ -2,7 +2,7 @@
 
 use crate::samples;
 use floe_formats::{
-    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, Mark, PackFooter, Seal, Stop,
+    CatalogVersion, Claim, Cluster, DiskIdentity, End, EntryHeader, Index, Manifest, ManifestPage, Mark, PackFooter, Replica, Seal, Stop,
     WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 23] = [
+const ROOTS: [&TypeDoc; 24] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -25,6 +25,7 @@ const ROOTS: [&TypeDoc; 23] = [
     ManifestPage::DOC,
     DiskIdentity::DOC,
     Seal::DOC,
+    Replica::DOC,
     WalFileHeader::DOC,
     EntryHeader::DOC,
     Mark::DOC,

@@ -57,4 +57,8 @@ proptest! {
     fn a_seal_reads_back(writer in strategies::writer(), object in strategies::seal()) {
         reads_back(&writer, &object)?;
     }
+    #[test]
+    fn a_replica_reads_back(writer in strategies::writer(), object in strategies::replica()) {
+        reads_back(&writer, &object)?;
+    }
 }

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use floe_formats::{
     BatchSlice, BlockCodec, BuiltPack, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity,
     End, EntryHeader, EpochStart, FormatError, Index, Manifest, ManifestPage, Mark, Mode, Object, PackBuilder, PackKind, PackRef,
-    PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader,
-    WalKind, WalPosition, Writer, decode, encode, verify_pack, wal_entry,
+    PartitionEvent, PartitionIndex, ProducerBatch, ProducerUpdate, Replica, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid,
+    WalFileHeader, WalKind, WalPosition, Writer, decode, encode, verify_pack, wal_entry,
 };
 use floe_records::BatchHeader;
 use floe_types::{
@@ -86,6 +86,10 @@ pub(crate) fn all() -> Vec<Sample> {
         object("manifest-page-v1", page()),
         object("disk-identity-v1", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)) }),
         object("seal-v1", Seal { incarnation: Incarnation(7), by: Incarnation(8) }),
+        object(
+            "replica-v1",
+            Replica { incarnation: Incarnation(7), generation: Generation(2), trimmed: Lsn(0x4000), acknowledged: Lsn(0x1_2345) },
+        ),
         earlier_pack("pack-shared-v1", shared_pack_of(vec![])),
         earlier_pack("pack-own-v1", small_pack(PackKind::Own, None)),
         earlier_pack("pack-recovery-v1", small_pack(PackKind::Recovery, None)),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use floe_formats::{
     BatchSlice, BlockCodec, CatalogBody, CatalogChange, CatalogState, CatalogVersion, Claim, ClaimState, Cluster, DiskIdentity, End,
     EntryHeader, EpochStart, Index, Manifest, ManifestPage, Mode, PackRef, PageRef, PartitionEvent, PartitionIndex, ProducerBatch,
-    ProducerUpdate, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer,
+    ProducerUpdate, Replica, Seal, SegmentMeta, SegmentRef, Stop, Topic, Ulid, WalFileHeader, WalKind, WalPosition, Writer,
 };
 use floe_types::{BrokerId, ClusterId, DiskId, Generation, Incarnation, Lsn, Offset, PartitionId, SlotNumber, TopicId, WriteId};
 use proptest::{collection::btree_map, collection::vec, option, prelude::*};
@@ -74,6 +74,15 @@ pub(crate) fn stop() -> impl Strategy<Value = Stop> {
 
 pub(crate) fn seal() -> impl Strategy<Value = Seal> {
     (incarnation(), incarnation()).prop_map(|(incarnation, by)| Seal { incarnation, by })
+}
+
+pub(crate) fn replica() -> impl Strategy<Value = Replica> {
+    (incarnation(), any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(incarnation, generation, trimmed, acknowledged)| Replica {
+        incarnation,
+        generation: Generation(generation),
+        trimmed: Lsn(trimmed),
+        acknowledged: Lsn(acknowledged),
+    })
 }
 
 pub(crate) fn disk_identity() -> impl Strategy<Value = DiskIdentity> {

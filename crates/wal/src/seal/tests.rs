@@ -25,6 +25,24 @@ fn a_seal_survives_a_crash_and_the_first_one_stays() {
 }
 
 #[test]
+fn t64_a_seal_that_can_be_seen_and_is_not_durable_is_made_so_before_it_counts() {
+    let mut seen = 0;
+    for seed in 0..200 {
+        simulate(seed, async |env| {
+            let bench = Bench::new(&env, small_options()).await;
+            let limit = std::time::Duration::from_millis(env.random_below(20));
+            let cut_off = env.timeout(limit, seal(&bench.disk, INCARNATION, Incarnation(8))).await.is_err();
+            bench.sim.process_died();
+            seen += usize::from(cut_off && is_sealed(&bench.disk, INCARNATION).await.unwrap());
+            seal(&bench.disk, INCARNATION, Incarnation(9)).await.unwrap();
+            bench.crash().await;
+            assert!(is_sealed(&bench.disk, INCARNATION).await.unwrap(), "seed {seed}");
+        });
+    }
+    assert!(seen > 5, "{seen} seals could be seen before they were durable");
+}
+
+#[test]
 fn t64_a_seal_is_kept_when_the_replica_is_gone_and_given_for_one_that_never_was() {
     simulate(1, async |env| {
         let bench = Bench::new(&env, small_options()).await;

@@ -355,3 +355,43 @@ fn the_real_disk_keeps_what_was_durable() {
         assert!(disk.list("wal").await.unwrap().is_empty());
     });
 }
+
+#[test]
+fn nothing_becomes_durable_behind_a_settled_wal_whatever_had_failed() {
+    simulate(20, async |env| {
+        let bench = Bench::new(&env, small_options()).await;
+        bench.append_durably(0, 100).await;
+        bench.sim.hang_syncs();
+        let appended = bench.append(0, 100).unwrap();
+        env.sleep(Duration::from_secs(1)).await;
+        // As when the next file cannot be made, while this group is on its way to the disk.
+        bench.wal.shared.fail(WalError::Failed { error: Arc::new(std::io::Error::other("no file")) });
+        let sealed = WalError::Sealed { incarnation: INCARNATION };
+        assert!(env.timeout(Duration::from_secs(3600), bench.wal.settle(sealed.clone())).await.is_err(), "a group is being written");
+        bench.sim.release_syncs();
+        bench.wal.settle(sealed).await;
+        let settled = bench.wal.durable();
+        assert_eq!(settled, appended.end, "it is on the disk, and whoever reads now finds it");
+        env.sleep(Duration::from_secs(60)).await;
+        assert_eq!(bench.wal.durable(), settled);
+    });
+}
+
+#[test]
+fn what_no_file_can_be_made_for_holds_nobody_up_who_settles() {
+    simulate(21, async |env| {
+        let bench = Bench::new(&env, small_options()).await;
+        bench.append_durably(0, 100).await;
+        env.sleep(Duration::from_secs(1)).await;
+        bench.sim.set_capacity(Some(bench.sim.used_bytes()));
+        while bench.append(0, 3_000).is_ok() {
+            env.sleep(Duration::from_millis(1)).await;
+        }
+        env.timeout(Duration::from_secs(10), bench.wal.settle(WalError::Sealed { incarnation: INCARNATION })).await.unwrap();
+        let (durable, failed) = (bench.wal.durable(), bench.wal.failure().is_some());
+        assert_eq!(durable < bench.wal.end(), failed, "all is durable, or it has failed");
+        bench.sim.set_capacity(None);
+        env.sleep(Duration::from_secs(60)).await;
+        assert_eq!(bench.wal.durable(), durable);
+    });
+}
