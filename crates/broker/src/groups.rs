@@ -110,7 +110,7 @@ impl Groups {
     }
 
     /// The partition that keeps a group, once the topic is there.
-    pub(crate) fn partition_of(&self, group: &Name) -> Option<PartitionId> {
+    pub(crate) fn partition_of(&self, group: &str) -> Option<PartitionId> {
         let topic = self.shared.view_topic()?;
         Some(PartitionId { topic: topic.id, index: partition_of(group, topic.partitions) })
     }

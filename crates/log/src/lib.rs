@@ -33,7 +33,7 @@ mod tail_memory;
 mod topics;
 pub mod verify;
 
-pub use cluster::{Membership, Peers};
+pub use cluster::{Links, Membership, PeerIdentity, Peers};
 pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;

@@ -101,8 +101,7 @@ impl Start {
     async fn lines_of(&self, index: Option<Index>, records: &BTreeMap<PartitionId, OwnerEntry>) -> Result<Lines, OpenError> {
         let listed = index.map(|index| index.partitions).unwrap_or_default();
         let is_current = |line: &PartitionIndex| records.get(&line.partition).is_some_and(|owner| owner.epoch == line.epoch);
-        let mut lines: Lines =
-            listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();
+        let mut lines: Lines = listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();
         let unlisted = records.iter().filter(|(id, _)| !lines.contains_key(id)).map(|(id, owner)| (*id, *owner)).collect();
         lines.extend(self.left(&unlisted).await?.into_iter().map(|(id, line)| (id, Line::from_index(line))));
         Ok(lines)

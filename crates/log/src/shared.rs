@@ -162,11 +162,6 @@ impl Shared {
         self.change_partitions(|partitions| partitions.insert(partition.id(), partition));
     }
 
-    /// Takes one partition out.
-    pub(crate) fn remove_partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.change_partitions(|partitions| partitions.remove(&id))
-    }
-
     /// Takes out all partitions of a topic.
     pub(crate) fn remove_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {
         let of_topic = PartitionId { topic, index: 0 }..=PartitionId { topic, index: i32::MAX };

@@ -21,9 +21,10 @@ pub(super) fn handle(broker: &Broker, peer: &Peer, request: &DescribeClusterRequ
         let error_message = Some(why.into());
         return message!(DescribeClusterResponse { error_code: code.code(), error_message, endpoint_type: request.endpoint_type });
     }
-    let brokers = broker.endpoints(peer).into_iter().map(|node| {
-        message!(DescribeClusterBroker { broker_id: node.node_id, host: node.host, port: node.port, rack: node.rack })
-    });
+    let brokers = broker
+        .endpoints(peer)
+        .into_iter()
+        .map(|node| message!(DescribeClusterBroker { broker_id: node.node_id, host: node.host, port: node.port, rack: node.rack }));
     let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };
     message!(DescribeClusterResponse {
         endpoint_type: BROKERS,

@@ -80,9 +80,10 @@ fn respond(broker: &Broker, peer: &Peer, asked: &Asked, mut topics: Vec<Metadata
     if asked.topic_operations {
         topics.iter_mut().filter(|topic| topic.error_code == 0).for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
     }
-    let brokers = broker.endpoints(peer).into_iter().map(|node| {
-        message!(MetadataResponseBroker { node_id: node.node_id, host: node.host, port: node.port, rack: node.rack })
-    });
+    let brokers = broker
+        .endpoints(peer)
+        .into_iter()
+        .map(|node| message!(MetadataResponseBroker { node_id: node.node_id, host: node.host, port: node.port, rack: node.rack }));
     let operations = if asked.cluster_operations { CLUSTER_OPERATIONS } else { i32::MIN };
     message!(MetadataResponse {
         brokers: brokers.collect(),

@@ -1,7 +1,7 @@
 //! A broker's start in a cluster. Nothing is written before what can be refused has been refused.
 
 use super::view::Followed;
-use super::{Member, Peers, keep, lease, suspect, view};
+use super::{Links, Member, PeerIdentity, keep, lease, suspect, view};
 use crate::engine::Engine;
 use crate::open::{Opened, run};
 use crate::shared::Shared;
@@ -25,7 +25,7 @@ const CLAIM_ATTEMPTS: u32 = 64;
 #[derive(Debug, Clone)]
 pub struct Membership {
     pub cluster: Cluster,
-    pub peers: Arc<dyn Peers>,
+    pub links: Arc<dyn Links>,
     /// Empty: not told.
     pub rack: String,
     /// Where Kafka clients reach this broker.
@@ -55,6 +55,8 @@ impl Engine {
         let options = EngineOptions { in_cluster: true, ..options };
         let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
         let incarnation = start.begin(&membership.cluster).await?;
+        let life = PeerIdentity { cluster: id, broker: start.options.broker, disk: identity.disk, incarnation };
+        let peers = membership.links.begin(life).await?;
         let entry = membership.entry(incarnation, identity);
         let registration = membership.cluster.register(start.options.broker, entry).await?;
         let watch = membership.cluster.watch().await?;
@@ -68,7 +70,7 @@ impl Engine {
             lineage: Lineage::new(membership.cluster.clone(), Arc::new(marks)),
             cluster: membership.cluster,
             start,
-            peers: membership.peers,
+            peers,
             registration,
             followed: Followed::new(watch.view().clone()),
             recovering: tokio::sync::Mutex::default(),
@@ -140,7 +142,9 @@ impl Start {
 /// Earlier lives on this disk: nobody else has its lock, so they are over for certain.
 pub(super) fn former_lives(member: &Member, view: &floe_metadata::cluster::ClusterView) -> Vec<Incarnation> {
     let is_former = |(incarnation, entry): &(&Incarnation, &IncarnationEntry)| {
-        entry.disk == member.start.disk_id && **incarnation != member.me() && view.lives().get(*incarnation).is_some_and(|life| *life != Life::Closed)
+        entry.disk == member.start.disk_id
+            && **incarnation != member.me()
+            && view.lives().get(*incarnation).is_some_and(|life| *life != Life::Closed)
     };
     view.incarnations().iter().filter(is_former).map(|(incarnation, _)| *incarnation).collect()
 }

@@ -24,7 +24,7 @@ mod undertake;
 mod view;
 
 pub use join::Membership;
-pub use suspect::Peers;
+pub use suspect::{Links, PeerIdentity, Peers};
 
 use crate::EngineOptions;
 use crate::shared::Shared;

@@ -22,7 +22,10 @@ impl Start {
     ///
     /// # Errors
     /// The store's, or an object that is damaged.
-    pub(crate) async fn left(&self, owners: &BTreeMap<PartitionId, OwnerEntry>) -> Result<BTreeMap<PartitionId, PartitionIndex>, OpenError> {
+    pub(crate) async fn left(
+        &self,
+        owners: &BTreeMap<PartitionId, OwnerEntry>,
+    ) -> Result<BTreeMap<PartitionId, PartitionIndex>, OpenError> {
         let mut bases = Bases::new();
         for base in owners.values().filter_map(|owner| owner.base).collect::<BTreeSet<_>>() {
             let lines = self.read_end(base).await?.index.partitions;

@@ -5,11 +5,12 @@
 
 use super::join::{LOOK, former_lives};
 use super::{Member, place};
+use crate::OpenError;
 use async_trait::async_trait;
 use floe_env::Task;
 use floe_formats::etcd::{BrokerEntry, Life};
 use floe_metadata::cluster::ClusterView;
-use floe_types::{BrokerId, Incarnation};
+use floe_types::{BrokerId, ClusterId, DiskId, Incarnation};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,7 +25,26 @@ const UNSEEN: Duration = Duration::from_secs(6);
 /// How long a recovery, or a drain, that another has begun is left alone.
 const BEGUN: Duration = Duration::from_secs(2);
 
-/// How other brokers are reached, for this.
+/// Who a life of a broker is for the others.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerIdentity {
+    pub cluster: ClusterId,
+    pub broker: BrokerId,
+    pub disk: DiskId,
+    pub incarnation: Incarnation,
+}
+
+/// Where others reach this broker, and it reaches them.
+#[async_trait]
+pub trait Links: Debug + Send + Sync + 'static {
+    /// Begins to answer others as this life: before it is listed as alive.
+    ///
+    /// # Errors
+    /// The disk's, or the listener's.
+    async fn begin(&self, of: PeerIdentity) -> Result<Arc<dyn Peers>, OpenError>;
+}
+
+/// How other brokers are reached.
 #[async_trait]
 pub trait Peers: Debug + Send + Sync + 'static {
     /// Returns when a standing connection to that very incarnation is lost, and a new one is refused, or when nothing is heard for a while. Cancellation safe.

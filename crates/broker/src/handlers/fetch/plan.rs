@@ -6,10 +6,10 @@ use crate::broker::{Broker, check_leader_epoch, find_topic};
 use crate::nodes::Leader;
 use floe_formats::Topic;
 use floe_log::Partition;
-use floe_types::PartitionId;
 use floe_protocol::ErrorCode;
 use floe_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use floe_protocol::messages::{StrBytes, Uuid};
+use floe_types::PartitionId;
 use std::sync::Arc;
 
 /// What is asked of one partition.
