@@ -25,6 +25,8 @@ pub enum Mutant {
     OneIsAQuorum,
     /// Recovery reads one sealed copy of three, which may be the one that lacks what the other two acknowledged (R5).
     OneSealIsEnough,
+    /// A copy that has lost its front is taken for one whose owner gave that back (R5, R7).
+    CopyFrontNotChecked,
     /// An answer from another disk of the same broker counts (R2, T56).
     OtherDiskCounts,
     /// Records count as durable once written, before fdatasync has returned (architecture section 4, step 2).
@@ -56,7 +58,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -65,6 +67,7 @@ impl Mutant {
         Self::StandbyCountsSent,
         Self::OneIsAQuorum,
         Self::OneSealIsEnough,
+        Self::CopyFrontNotChecked,
         Self::OtherDiskCounts,
         Self::AckBeforeSync,
         Self::PlainPut,

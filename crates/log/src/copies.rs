@@ -5,7 +5,7 @@
 
 mod gather;
 
-pub use gather::{Gather, TooFew, unflushed};
+pub use gather::{Gather, Sealed, TooFew, unflushed};
 
 use async_trait::async_trait;
 use floe_types::{DiskId, ErrorKind, Generation, Incarnation, Lsn};

@@ -51,7 +51,8 @@ impl Quorum {
         Self { needed, state: Mutex::new(State { standbys, ..State::default() }) }
     }
 
-    pub(crate) fn committed(&self) -> Lsn {
+    #[cfg(test)]
+    fn committed(&self) -> Lsn {
         self.state.lock().committed
     }
 

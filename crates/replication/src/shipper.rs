@@ -174,6 +174,10 @@ impl Session<'_> {
                         reason: "the connection is gone".into(),
                     })?;
                     place.send(AttachRequest { step: self.outbox.pop_front() });
+                    if !self.outbox.is_empty() {
+                        // An entry of many messages becomes durable when the last one has come; as long as they go it gets on.
+                        self.progress = env.monotonic();
+                    }
                 }
                 () = shared.ring.begun_beyond(sent), if waits_for == WaitsFor::Owner => {}
                 durable = wal.durable_beyond(sent), if waits_for == WaitsFor::OwnDisk => drop(durable?),

@@ -101,13 +101,13 @@ impl Shipping {
         self.shippers.lock().extend(shippers);
     }
 
-    /// Everything below is fsynced on a quorum of the disks.
+    /// Everything below is fsynced on a quorum of the disks, and sinks have been told.
     #[must_use]
     pub fn committed(&self) -> Lsn {
-        self.shared.quorum.committed()
+        self.shared.committed.get()
     }
 
-    /// Waits until everything below `upto` is committed. May wait for ever: a quorum may never answer again. Cancellation safe.
+    /// Waits until everything below `upto` is committed, and sinks have been told, unless the WAL has failed. May wait for ever: a quorum may never answer again. Cancellation safe.
     pub async fn wait_committed(&self, upto: Lsn) -> Lsn {
         self.shared.committed.wait_for(|committed| *committed >= upto).await
     }
@@ -160,11 +160,15 @@ impl Shared {
         heard.counts
     }
 
+    /// Sinks are told first: whoever has waited until something is committed finds that they were.
     fn commit(&self, committed: Lsn) {
-        let moved = self.committed.set_if(|before| std::mem::replace(before, committed.max(*before)) < committed);
-        if moved && let Some(wal) = self.wal.get().and_then(Weak::upgrade) {
+        if committed <= self.committed.get() {
+            return;
+        }
+        if let Some(wal) = self.wal.get().and_then(Weak::upgrade) {
             wal.commit(committed);
         }
+        self.committed.set_if(|before| std::mem::replace(before, committed.max(*before)) < committed);
     }
 
     pub(crate) fn set_state(&self, disk: DiskId, state: StandbyState) {

@@ -3,11 +3,14 @@
 //! | step | |
 //! |---|---|
 //! | [`unflushed`] | which generations, by what claims and the row's last footer say |
-//! | [`Gather::seal`] | all their disks are asked at once; it goes on as soon as each generation has enough of them |
+//! | [`Sealed::of`] | all their disks are asked at once; it goes on as soon as each generation has enough of them. Now the row can be stopped (R6) |
+//! | [`Sealed::read`] | with what the stopped row's last certain slot says, copies are read |
 //! | [`Gather::next`] | one copy after the other, each from front to back; one that turns out to be no answer is replaced by another that is sealed for it |
 //!
 //! * Enough is n - quorum + 1 of the disks that the claim names: what is left is no quorum, and each quorum that there was has one of them.
 //! * Nothing is read before the seals of all generations stand. An answer counts once it was read to its end, and not before (T67).
+//! * An owner gives back only what certain slots cover, and a row's last certain slot is never deleted. So a copy that begins above what that slot covers has lost
+//!   its front, and is no answer: without this what it has behind would look as if it came behind a hole, and be dropped (R7).
 //! * Entries come once for each copy that holds them, with gaps where an owner had trimmed: whoever takes them keeps what lies at or above a partition's end in the slots, up
 //!   to its first hole. An entry of a copy that was no answer in the end counts all the same: its checksum holds.
 //!
@@ -16,7 +19,7 @@
 use super::{Copies, CopyError, CopyReader};
 use floe_env::{Mutant, mutated};
 use floe_formats::{Claim, ClaimState, WalKind, WalPosition};
-use floe_types::{DiskId, ErrorKind, Generation, Incarnation};
+use floe_types::{DiskId, ErrorKind, Generation, Incarnation, Lsn};
 use floe_wal::{HeldWal, ReplayedEntry};
 use futures::{StreamExt, stream::FuturesUnordered};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -107,23 +110,22 @@ impl Asked {
     }
 }
 
-/// Reads the sealed copies of one incarnation.
+/// Enough disks are sealed, so that nothing more is acknowledged and nothing given back.
 #[derive(Debug)]
-pub struct Gather<'a> {
+pub struct Sealed<'a> {
     copies: &'a dyn Copies,
     /// Of whom, and by whom.
     incarnations: (Incarnation, Incarnation),
     /// Oldest first.
     asked: VecDeque<Asked>,
-    reading: Option<(DiskId, Box<dyn CopyReader>)>,
 }
 
-impl<'a> Gather<'a> {
+impl<'a> Sealed<'a> {
     /// Seals enough disks of each of these generations of `incarnation`, in the name of `by`. Racing and repeating are harmless.
     ///
     /// # Errors
     /// Too few disks gave their word; some did, for ever.
-    pub async fn seal(copies: &'a dyn Copies, incarnation: Incarnation, by: Incarnation, generations: &[Claim]) -> Result<Self, TooFew> {
+    pub async fn of(copies: &'a dyn Copies, incarnation: Incarnation, by: Incarnation, generations: &[Claim]) -> Result<Self, TooFew> {
         let mut asked: VecDeque<Asked> = generations.iter().map(Asked::new).collect();
         let disks: BTreeSet<DiskId> = generations.iter().flat_map(|claim| claim.replicas.iter().copied()).collect();
         let seal = |disk: DiskId| async move { (disk, copies.seal(disk, incarnation, by).await) };
@@ -137,27 +139,48 @@ impl<'a> Gather<'a> {
         if let Some(lacking) = asked.iter().find(|generation| !generation.has_enough_seals()) {
             return Err(lacking.too_few(incarnation));
         }
-        Ok(Self { copies, incarnations: (incarnation, by), asked, reading: None })
+        Ok(Self { copies, incarnations: (incarnation, by), asked })
     }
 
+    /// Begins to read. `covered` is what the last certain slot of the row says, once that is stopped; none if there never was a certain slot.
+    #[must_use]
+    pub fn read(self, covered: Option<WalPosition>) -> Gather<'a> {
+        Gather { sealed: self, covered, reading: None }
+    }
+}
+
+/// Reads the sealed copies of one incarnation.
+#[derive(Debug)]
+pub struct Gather<'a> {
+    sealed: Sealed<'a>,
+    covered: Option<WalPosition>,
+    reading: Option<(DiskId, Box<dyn CopyReader>)>,
+}
+
+impl Gather<'_> {
     /// The next entries; none once enough copies of each generation were read to their end.
     ///
     /// # Errors
     /// So many turned out to be no answer that too few are left.
     pub async fn next(&mut self) -> Result<Option<Vec<ReplayedEntry>>, TooFew> {
-        let (incarnation, _) = self.incarnations;
-        while let Some(asked) = self.asked.front_mut() {
+        let (incarnation, _) = self.sealed.incarnations;
+        while let Some(asked) = self.sealed.asked.front_mut() {
             if let Some((disk, reader)) = &mut self.reading {
-                match reader.next().await {
+                let disk = *disk;
+                let begins = match reader.next().await {
                     Ok(Some(entries)) => return Ok(Some(entries)),
-                    Ok(None) => drop(asked.answered.insert(*disk)),
-                    Err(error) => drop(asked.refused.insert(*disk, error)),
+                    Ok(None) => whole(disk, reader.replayed().start, asked.generation, self.covered),
+                    Err(error) => Err(error),
+                };
+                match begins {
+                    Ok(()) => drop(asked.answered.insert(disk)),
+                    Err(error) => drop(asked.refused.insert(disk, error)),
                 }
                 self.reading = None;
             } else if asked.answered.len() >= asked.needed {
-                self.asked.pop_front();
+                self.sealed.asked.pop_front();
             } else if let Some((disk, has_copy)) = asked.sealed.pop_front() {
-                match self.copies.read(disk, incarnation, asked.generation).await {
+                match self.sealed.copies.read(disk, incarnation, asked.generation).await {
                     Ok(Some(reader)) => self.reading = Some((disk, reader)),
                     Ok(None) if has_copy => {
                         asked.refused.insert(disk, CopyError::NoAnswer { disk, reason: "the copy that it had is missing".into() });
@@ -175,13 +198,28 @@ impl<'a> Gather<'a> {
 
     /// One more disk of the generation that is read, instead of one that was no answer.
     async fn seal_another(&mut self) -> Result<(), TooFew> {
-        let (incarnation, by) = self.incarnations;
-        let Some(asked) = self.asked.front_mut() else { return Ok(()) };
+        let (incarnation, by) = self.sealed.incarnations;
+        let Some(asked) = self.sealed.asked.front_mut() else { return Ok(()) };
         let Some(disk) = asked.untried() else { return Err(asked.too_few(incarnation)) };
-        let word = self.copies.seal(disk, incarnation, by).await;
+        let word = self.sealed.copies.seal(disk, incarnation, by).await;
         asked.word(disk, word.as_deref().map_err(Clone::clone));
         Ok(())
     }
+}
+
+/// Whether a copy that begins at `start` may have begun there.
+fn whole(disk: DiskId, start: Lsn, generation: Generation, covered: Option<WalPosition>) -> Result<(), CopyError> {
+    let highest = match covered {
+        Some(covered) if covered.generation > generation => return Ok(()),
+        Some(covered) if covered.generation == generation => covered.lsn,
+        // Nothing of it is in any slot.
+        Some(_) | None => Lsn(0),
+    };
+    if start <= highest || mutated(Mutant::CopyFrontNotChecked) {
+        return Ok(());
+    }
+    let reason = format!("its copy of generation {generation} begins at {start}, and nobody has given back what lies above {highest}");
+    Err(CopyError::NoAnswer { disk, reason })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use crate::world::{DISKS, GENERATION, Machine, OWNER, Owner, World, both, simulate};
 use floe_env::{Env, sim::SimDisk};
-use floe_formats::{Claim, ClaimState, WalKind};
-use floe_log::copies::{Copies, CopyError, Gather, unflushed};
+use floe_formats::{Claim, ClaimState, WalKind, WalPosition};
+use floe_log::copies::{Copies, CopyError, Sealed, unflushed};
 use floe_replication::{PeerCopies, StandbyState};
 use floe_types::{BrokerId, Incarnation, Lsn};
 use floe_wal::ReplayedEntry;
@@ -229,7 +229,8 @@ async fn gather(copies: &PeerCopies, committed: Lsn, trimmed: Lsn, sent: &[(Lsn,
         base: None,
         created_ms: 0,
     }];
-    let mut gather = Gather::seal(copies, OWNER, Incarnation(99), &unflushed(&claims, None)).await.map_err(|few| few.to_string())?;
+    let sealed = Sealed::of(copies, OWNER, Incarnation(99), &unflushed(&claims, None)).await.map_err(|few| few.to_string())?;
+    let mut gather = sealed.read(Some(WalPosition { generation: GENERATION, lsn: trimmed }));
     let mut found = BTreeSet::new();
     while let Some(entries) = gather.next().await.map_err(|few| few.to_string())? {
         found.extend(entries.into_iter().map(|entry| entry.header.lsn));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod directed;
+mod generations;
 mod history;
 mod net;
 mod world;

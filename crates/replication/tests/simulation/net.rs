@@ -31,6 +31,8 @@ struct Inner {
     /// From whom to whom nothing gets through.
     cuts: Watched<BTreeSet<(String, String)>>,
     pipes: Mutex<Vec<Pipe>>,
+    /// What each piece takes at least.
+    slow: Mutex<Duration>,
     /// Bytes that were given to each.
     given: Mutex<BTreeMap<String, u64>>,
 }
@@ -48,6 +50,7 @@ impl Net {
             listeners: Mutex::default(),
             cuts: Watched::new(BTreeSet::new()),
             pipes: Mutex::default(),
+            slow: Mutex::default(),
             given: Mutex::default(),
         }))
     }
@@ -77,6 +80,11 @@ impl Net {
         self.0.cuts.set_if(|cuts| cuts.insert((from.into(), to.into())));
     }
 
+    /// Pieces of up to 32 KiB take this long from now on.
+    pub(crate) fn slow(&self, delay: Duration) {
+        *self.0.slow.lock() = delay;
+    }
+
     /// Bytes that got through to it.
     pub(crate) fn given(&self, to: &str) -> u64 {
         self.0.given.lock().get(to).copied().unwrap_or_default()
@@ -88,7 +96,7 @@ impl Net {
 
     fn delay(&self) -> Duration {
         let most = if self.0.env.random_below(50) == 0 { MOST_DELAY_MS * 20 } else { MOST_DELAY_MS };
-        Duration::from_millis(self.0.env.random_below(most + 1))
+        *self.0.slow.lock() + Duration::from_millis(self.0.env.random_below(most + 1))
     }
 
     async fn open(&self, from: &str, to: &str) {

@@ -1,4 +1,4 @@
-//! Three machines: one writes a WAL, two keep copies of it.
+//! Machines: one writes a WAL, two keep copies of it; a fourth is there when one of them is to be replaced.
 
 use crate::net::Net;
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub(crate) const OWNER: Incarnation = Incarnation(7);
 pub(crate) const GENERATION: Generation = Generation(0);
 pub(crate) const DISKS: [DiskId; 3] = [DiskId(0xa), DiskId(0xb), DiskId(0xc)];
-pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The fourth machine's.
+pub(crate) const SPARE: DiskId = DiskId(0xd);
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 pub(crate) fn simulate<T, F: Future<Output = T>>(seed: u64, run: impl FnOnce(Env) -> F) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -104,7 +106,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(env: &Env) -> Self {
         let directory = Arc::new(Addresses::default());
-        for (disk, name) in DISKS.into_iter().zip(NAMES) {
+        for (disk, name) in DISKS.into_iter().chain([SPARE]).zip(NAMES) {
             directory.set(disk, name);
         }
         Self { env: env.clone(), net: Net::new(env), directory }
@@ -112,7 +114,8 @@ impl World {
 
     pub(crate) async fn machine(&self, index: usize) -> Machine {
         let sim = SimDisk::new(&self.env);
-        Machine::start(self, index, sim, DISKS[index], Incarnation(1 + index as u64)).await
+        let disk = DISKS.get(index).copied().unwrap_or(SPARE);
+        Machine::start(self, index, sim, disk, Incarnation(1 + index as u64)).await
     }
 
     /// Ends a machine's process and starts another on its disk.
@@ -142,10 +145,19 @@ pub(crate) struct Owner {
     pub(crate) told: Arc<Told>,
     /// Where each entry starts, where it ends, and its batch.
     pub(crate) sent: Vec<(Lsn, Lsn, Bytes)>,
+    /// The number of the first of them.
+    first: usize,
 }
+
+pub(crate) const PARTITIONS: usize = 3;
 
 impl Owner {
     pub(crate) async fn start(machine: &Machine, set: &CopySet) -> Self {
+        Self::begin(machine, set, GENERATION, 0).await
+    }
+
+    /// A generation whose first entry has that number.
+    pub(crate) async fn begin(machine: &Machine, set: &CopySet, generation: Generation, first: usize) -> Self {
         let shipping = Shipping::new(machine.brokers.clone(), set).unwrap();
         let options = WalOptions {
             file_bytes: 16 << 10,
@@ -153,17 +165,17 @@ impl Owner {
             pending_bytes: 256 << 10,
             chunk_bytes: 8 << 10,
             max_group_bytes: 6 << 10,
-            ..WalOptions::new(OWNER, GENERATION, own_dir(OWNER, GENERATION))
+            ..WalOptions::new(OWNER, generation, own_dir(OWNER, generation))
         };
         let wal = machine.replicas.create_own(options, Some(Arc::clone(&shipping) as _)).await.unwrap();
         shipping.start(&wal);
-        Self { wal, shipping, told: Arc::default(), sent: Vec::new() }
+        Self { wal, shipping, told: Arc::default(), sent: Vec::new(), first }
     }
 
     pub(crate) fn append(&mut self, bytes: usize) -> Result<Lsn, WalError> {
-        let n = self.sent.len();
+        let n = self.first + self.sent.len();
         let batch = batch(bytes, n as u64);
-        let partition = PartitionId { topic: TopicId(1), index: i32::try_from(n % 3).unwrap() };
+        let partition = PartitionId { topic: TopicId(1), index: i32::try_from(n % PARTITIONS).unwrap() };
         let entry = Entry { partition, epoch: 3, epoch_start: 0, base_offset: i64::try_from(n).unwrap(), batch: &batch };
         let told: Arc<dyn Durable> = Arc::clone(&self.told) as _;
         let appended = self.wal.append(&entry, &told)?;

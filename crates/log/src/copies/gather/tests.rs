@@ -63,7 +63,7 @@ impl Copies for Disks {
             Disk::Empty | Disk::Missing => return Ok(None),
             Disk::Away => return Err(CopyError::Unreachable { disk, reason: "no route".into() }),
         };
-        Ok(Some(Box::new(Reader { disk, generation, at: from, to, damaged })))
+        Ok(Some(Box::new(Reader { disk, generation, start: from, at: from, to, damaged })))
     }
 }
 
@@ -71,6 +71,7 @@ impl Copies for Disks {
 struct Reader {
     disk: DiskId,
     generation: Generation,
+    start: u64,
     at: u64,
     to: u64,
     damaged: bool,
@@ -88,11 +89,11 @@ impl CopyReader for Reader {
     }
 
     fn replayed(&self) -> Replayed {
-        Replayed { entries: 0, start: Lsn(0), end: Lsn(self.at), torn: false }
+        Replayed { entries: self.at - self.start, start: Lsn(self.start), end: Lsn(self.at), torn: false }
     }
 
     fn trimmed(&self) -> Lsn {
-        Lsn(0)
+        Lsn(self.start)
     }
 }
 
@@ -128,10 +129,14 @@ fn claim(generation: u32, replicas: &[DiskId], previous_end: Option<u64>) -> Cla
     }
 }
 
-/// What all copies together gave, by generation and LSN; and what was asked of whom.
+/// What all copies together gave, by generation and LSN, where no slot ever was certain.
 fn gathered(disks: &Disks, claims: &[Claim]) -> Result<BTreeSet<(u32, u64)>, TooFew> {
+    gathered_behind(disks, claims, None)
+}
+
+fn gathered_behind(disks: &Disks, claims: &[Claim], covered: Option<WalPosition>) -> Result<BTreeSet<(u32, u64)>, TooFew> {
     futures::executor::block_on(async {
-        let mut gather = Gather::seal(disks, DEAD, BY, claims).await?;
+        let mut gather = Sealed::of(disks, DEAD, BY, claims).await?.read(covered);
         let mut found = BTreeSet::new();
         while let Some(entries) = gather.next().await? {
             found.extend(entries.iter().map(|entry| (entry.header.generation.0, entry.header.lsn.0)));
@@ -175,7 +180,26 @@ fn t67_a_copy_that_turns_out_to_be_no_answer_is_replaced_and_what_it_gave_stays(
 #[test]
 fn a_disk_that_was_never_a_replica_gives_its_word_all_the_same() {
     let disks = Disks::new([(A, Disk::Away), (B, Disk::Empty), (C, Disk::Holds(2, 6))]);
-    assert_eq!(gathered(&disks, &[claim(0, &[A, B, C], None)]).unwrap(), lsns(2..6));
+    let covered = WalPosition { generation: Generation(0), lsn: Lsn(2) };
+    assert_eq!(gathered_behind(&disks, &[claim(0, &[A, B, C], None)], Some(covered)).unwrap(), lsns(2..6));
+}
+
+#[test]
+fn a_copy_that_has_lost_its_front_is_no_answer_however_long_it_is() {
+    let covered = |generation, lsn| Some(WalPosition { generation: Generation(generation), lsn: Lsn(lsn) });
+    let claims = [claim(0, &[A, B, C], None), claim(1, &[A, B, C], Some(9))];
+    for (generation, asked) in [(0, &claims[..1]), (1, &claims[1..])] {
+        // The owner, A, has acknowledged up to 9 with B; C is behind.
+        let disks = Disks::new([(A, Disk::Holds(5, 9)), (B, Disk::Holds(3, 9)), (C, Disk::Holds(3, 4))]);
+        let found = gathered_behind(&disks, asked, covered(generation, 3)).unwrap();
+        assert_eq!(found, (3..9).map(|lsn| (generation, lsn)).collect());
+        assert!(disks.asked.lock().iter().any(|asked| asked.starts_with(&format!("read {B:?}"))), "instead of the first");
+        for earlier in [None, covered(0, 2).filter(|_| generation == 1)] {
+            let few = gathered_behind(&disks, asked, earlier).unwrap_err();
+            assert_eq!((few.answered, few.needed), (0, 2), "nothing of it is in a slot: {few}");
+        }
+        assert!(gathered_behind(&disks, asked, covered(generation, 5)).is_ok(), "what the slots cover may have gone");
+    }
 }
 
 #[test]
