@@ -99,7 +99,10 @@ impl Known {
                 let member_too = member.clone();
                 member.env().spawn("watch a broker", async move {
                     member_too.peers.lost(id, &entry).await;
-                    member_too.recover_if_dead(id, &entry).await;
+                    // Not by this task, which ends when the other is listed no more.
+                    let recovering = member_too.clone();
+                    let recover = async move { recovering.recover_if_dead(id, &entry).await };
+                    member_too.env().spawn("recover a broker", recover).detach_to_group();
                 })
             });
         }

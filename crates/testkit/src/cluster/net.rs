@@ -44,7 +44,11 @@ impl Net {
 
     pub(super) fn set_frozen(&self, node: usize, frozen: bool) {
         let mut state = self.0.lock();
-        if frozen { state.frozen.insert(node) } else { state.frozen.remove(&node) };
+        if frozen {
+            state.frozen.insert(node)
+        } else {
+            state.frozen.remove(&node)
+        };
     }
 
     pub(super) fn cut(&self, from: usize, to: usize) {

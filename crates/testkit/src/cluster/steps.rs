@@ -161,7 +161,13 @@ impl World {
     fn cut_from_etcd(&mut self) {
         let at = self.pick(self.nodes.len());
         let is_cut = self.chance(2);
-        let faults = Faults { delay: Duration::from_millis(self.env.random_below(50)), lost_requests: 20, lost_answers: 20, is_cut, drop_answers: 0 };
+        let faults = Faults {
+            delay: Duration::from_millis(self.env.random_below(50)),
+            lost_requests: 20,
+            lost_answers: 20,
+            is_cut,
+            drop_answers: 0,
+        };
         if let Some(process) = &self.nodes[at].process {
             process.etcd.set_faults(faults);
             self.coverage.step(if is_cut { "broker: cut from etcd" } else { "broker: a bad way to etcd" });

@@ -87,7 +87,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let env = Env::simulated(seed);
-        let store = SimStore::new(&env, if env.random_below(4) == 0 { SimFaults { late_ms: 10..20_000, ..SimFaults::rough() } } else { mild() });
+        let store =
+            SimStore::new(&env, if env.random_below(4) == 0 { SimFaults { late_ms: 10..20_000, ..SimFaults::rough() } } else { mild() });
         let etcd = MemoryEtcd::new(env.clone());
         let count = 3 + env.random_below(3);
         let nodes = (0..count).map(|_| Node { disk: SimDisk::new(&env), process: None }).collect();

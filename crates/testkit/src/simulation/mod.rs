@@ -15,8 +15,8 @@ mod world;
 
 pub use coverage::Coverage;
 pub use history::History;
-pub use outage::{Hour, hour_without_store};
 pub(crate) use history::Word;
+pub use outage::{Hour, hour_without_store};
 pub(crate) use producer::Producer;
 pub(crate) use world::{mild, options};
 
