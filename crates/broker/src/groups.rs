@@ -27,6 +27,9 @@ use tokio::sync::Semaphore;
 /// Partitions that are loaded at the same time.
 const LOADS: usize = 4;
 
+/// How often is looked whether other partitions are led here than before.
+const LED_CHECK: Duration = Duration::from_secs(1);
+
 /// How long a request waits for its partition to be loaded before the client is told to come again.
 const LOAD_WAIT: Duration = Duration::from_secs(5);
 
@@ -90,16 +93,24 @@ impl Groups {
     pub(crate) async fn run(self) {
         let shared = self.shared;
         let Surroundings { env, shutdown, .. } = &*shared.surroundings;
+        let (mut led, mut cleaned) = (None, env.monotonic());
         loop {
-            shared.load_all();
+            // Whatever has come to be led here meanwhile has groups whose members may be gone.
+            let now_led = shared.engine.led_version();
+            if led.replace(now_led) != Some(now_led) {
+                shared.load_all();
+            }
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return,
-                () = env.sleep(shared.retention_check) => {}
+                () = env.sleep(shared.retention_check.min(LED_CHECK)) => {}
             }
-            let slots: Vec<_> = shared.slots.lock().values().cloned().collect();
-            for slot in slots {
-                slot.clean();
+            if env.monotonic().saturating_sub(cleaned) >= shared.retention_check {
+                cleaned = env.monotonic();
+                let slots: Vec<_> = shared.slots.lock().values().cloned().collect();
+                for slot in slots {
+                    slot.clean();
+                }
             }
         }
     }

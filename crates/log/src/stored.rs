@@ -49,6 +49,18 @@ pub enum StoredError {
     Read(#[from] ReadError),
 }
 
+/// Whether a store belongs to a cluster of brokers; nothing there, or nothing that can be read, does not.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn is_of_cluster(store: &Store) -> Result<bool, StoreError> {
+    match view::check_cluster(store).await {
+        Err(StoredError::OfCluster) => Ok(true),
+        Err(StoredError::Open(OpenError::Store(error))) => Err(error),
+        _ => Ok(false),
+    }
+}
+
 impl StoredError {
     /// What to do about it.
     #[must_use]
