@@ -16,7 +16,7 @@ use bytes::Bytes;
 use floe_env::Env;
 use floe_formats::{Manifest, SegmentRef, Topic};
 use floe_metadata::View;
-use floe_objstore::{Class, Store};
+use floe_objstore::{Class, Store, StoreError};
 use floe_types::{ErrorKind, Offset, PartitionId, TopicId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
