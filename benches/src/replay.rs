@@ -1,6 +1,7 @@
 //! Consumers of history: many librdkafka clients, each on one partition, from the beginning or from where it is told.
 
 use crate::load::config;
+use crate::requests::{self, Connection};
 use crate::values::VALUE_LEN;
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
@@ -8,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -70,6 +72,32 @@ pub(crate) fn all(portions: Vec<Portion>, records: u64) -> anyhow::Result<f64> {
     let threads: Vec<_> = portions.into_iter().map(|portion| std::thread::spawn(move || read(portion))).collect();
     for thread in threads {
         thread.join().map_err(|_| anyhow::anyhow!("a consumer panicked"))??;
+    }
+    Ok(began.elapsed().as_secs_f64())
+}
+
+/// The same by plain Fetch requests of 8 MiB, one after the other, of clients that look at batch headers only: what the broker does, whatever a client makes of it.
+pub(crate) fn all_plainly(address: SocketAddr, topic: &str, partitions: i32, records: u64) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let read = move |topic: String, partition: i32| -> anyhow::Result<()> {
+        let mut connection = Connection::open(address)?;
+        let (mut seen, mut offset) = (0, 0);
+        while seen < records {
+            let answer = connection.call(&requests::fetch(&topic, partition, offset, 8 << 20)?)?;
+            let (more, end) = requests::fetched_batches(&answer)?;
+            seen += more;
+            offset = end.context("no batch came")?;
+        }
+        Ok(())
+    };
+    let threads: Vec<_> = (0..partitions)
+        .map(|partition| {
+            let topic = topic.to_owned();
+            std::thread::spawn(move || read(topic, partition))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
     }
     Ok(began.elapsed().as_secs_f64())
 }

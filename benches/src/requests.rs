@@ -131,6 +131,41 @@ pub(crate) fn first_batch(answer: &[u8]) -> anyhow::Result<i64> {
     reader.i64()
 }
 
+/// Records of the answer to a Fetch of one partition, and the offset behind the last of them, as far as whole batches came.
+pub(crate) fn fetched_batches(answer: &[u8]) -> anyhow::Result<(u64, Option<i64>)> {
+    /// Of a batch: its base offset and length, where its last offset is told, and the number of its records.
+    const HEAD: usize = 12;
+    const LAST_OFFSET: usize = 23;
+    const RECORDS: usize = 57;
+    let mut reader = Reader(answer);
+    reader.i32()?; // throttle
+    reader.i32()?;
+    reader.string()?;
+    reader.i32()?;
+    reader.i32()?;
+    match reader.i16()? {
+        0 => {}
+        code => bail!("nothing was fetched: Kafka error {code}"),
+    }
+    reader.i64()?; // high watermark
+    reader.i64()?; // last stable offset
+    if reader.i32()? > 0 {
+        bail!("no transaction can have been aborted");
+    }
+    let mut batches = reader.0.get(4..).unwrap_or_default();
+    let number = |bytes: &[u8], at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(i32::from_be_bytes);
+    let (mut records, mut end) = (0, None);
+    while let Some(length) = number(batches, 8) {
+        let whole = HEAD + usize::try_from(length)?;
+        let (Some(batch), Some(base)) = (batches.get(..whole), batches.first_chunk::<8>()) else { break };
+        let last = number(batch, LAST_OFFSET).context("a batch is cut")?;
+        records += u64::try_from(number(batch, RECORDS).context("a batch is cut")?)?;
+        end = Some(i64::from_be_bytes(*base) + i64::from(last) + 1);
+        batches = batches.get(whole..).unwrap_or_default();
+    }
+    Ok((records, end))
+}
+
 /// ListOffsets version 1 of one partition: the first record at or after a time.
 pub(crate) fn offset_for_time(topic: &str, partition: i32, timestamp: i64) -> anyhow::Result<Vec<u8>> {
     let mut body = request(LIST_OFFSETS, 1)?;

@@ -6,7 +6,6 @@ use crate::candidate::{self, Broker};
 use crate::http;
 use crate::load::{self, Load};
 use crate::requests::{self, Connection};
-use crate::wire;
 use anyhow::Context;
 use bytes::Bytes;
 use floe_formats::{
@@ -15,7 +14,7 @@ use floe_formats::{
 };
 use floe_objstore::{Backend, Payload, S3Backend};
 use floe_records::{BatchBuilder, Codec};
-use floe_types::{Incarnation, PartitionId, SlotNumber, WriteId};
+use floe_types::{Incarnation, SlotNumber, WriteId};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "cold";
@@ -23,8 +22,6 @@ const TOPIC: &str = "cold";
 const PROBES: u32 = 8;
 /// Time of the first segment's record; one a second.
 const FIRST_MS: i64 = 1_000_000;
-/// By then a broker has looked for what is settled, and written an index that lists none of it.
-const INDEXED_AFTER: Duration = Duration::from_secs(25);
 const RAW: u32 = 40;
 /// Segments that a page names, and those that the manifest names itself.
 const OF_A_PAGE: usize = 4096;
@@ -44,10 +41,6 @@ pub(crate) fn lookups(bench: &mut Bench) -> anyhow::Result<()> {
     broker.process.terminate()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let probes = runtime.block_on(settle_each(&url, i64::try_from(segments)?))?;
-    let broker = candidate::start_floe(&bench.programs, &data, &settings)?;
-    wire::first_ack(broker.address, TOPIC, Instant::now(), Duration::from_secs(60))?;
-    std::thread::sleep(INDEXED_AFTER);
-    broker.process.terminate()?;
     http::post(&url, "/_control", r#"{"shaped": true}"#)?;
     for offset in probes {
         for by_time in [false, true] {
@@ -78,11 +71,14 @@ fn look_up(broker: &Broker, offset: i64, by_time: bool) -> anyhow::Result<f64> {
     Ok(took.as_secs_f64() * 1e3)
 }
 
-/// As if an owner had settled every record by itself: a manifest of so many segments, by pages as brokers write them, and the
-/// packs that will be looked at.
+/// As if an owner had settled every record by itself: a manifest of so many segments, by pages as brokers write them, the
+/// packs that will be looked at, and an `end` that lists none of it any more.
 async fn settle_each(url: &str, count: i64) -> anyhow::Result<Vec<i64>> {
     let store = store_of(url).await?;
-    let id = partition(&store, count).await?;
+    let mut end = end_of_first(&store).await?;
+    let line = end.index.partitions.iter_mut().find(|line| line.end == count).context("no partition has so many records")?;
+    (line.segments, line.manifest) = (vec![], Some(1));
+    let id = line.partition;
     let step = count / i64::from(PROBES + 1);
     let probes: Vec<i64> = (1..=i64::from(PROBES)).map(|n| n * step).collect();
     let writer = Writer { write_id: WriteId(7), incarnation: Incarnation(1), revision: 0 };
@@ -118,6 +114,8 @@ async fn settle_each(url: &str, count: i64) -> anyhow::Result<Vec<i64>> {
     let (by, compacted) = (Incarnation(1), 0);
     let manifest = Manifest { partition: id, version: 1, epoch: 1, by, log_start: 0, segments: newest, snapshot, compacted, pages };
     put(&store, &keys::manifest(id, 1), Payload::from(floe_formats::encode(&writer, &manifest))).await?;
+    store.delete(&keys::end(Incarnation(1))).await?;
+    put(&store, &keys::end(Incarnation(1)), Payload::from(floe_formats::encode(&writer, &end))).await?;
     Ok(probes)
 }
 
@@ -130,12 +128,10 @@ fn batch(offset: i64) -> anyhow::Result<BatchSlice> {
     Ok(BatchSlice { bytes: Bytes::from(bytes), base_offset: offset, end_offset: offset + 1, max_timestamp: timestamp, records: 1 })
 }
 
-/// The partition that has so many records, as the end of the first chain says.
-async fn partition(store: &S3Backend, count: i64) -> anyhow::Result<PartitionId> {
+/// The `end` of the first chain.
+async fn end_of_first(store: &S3Backend) -> anyhow::Result<End> {
     let end = store.get(&keys::end(Incarnation(1))).await?;
-    let (_, end) = floe_formats::decode::<End>(&end)?;
-    let found = end.index.partitions.iter().find(|line| line.end == count).context("no partition has so many records")?;
-    Ok(found.partition)
+    Ok(floe_formats::decode::<End>(&end)?.1)
 }
 
 async fn put(store: &S3Backend, key: &str, body: Payload) -> anyhow::Result<()> {

@@ -82,7 +82,7 @@ fn compact(bootstrap: &str) -> anyhow::Result<()> {
 }
 
 /// Waits until the process uses no CPU; its CPU seconds by then.
-fn at_rest(process: &Process) -> anyhow::Result<f64> {
+pub(super) fn at_rest(process: &Process) -> anyhow::Result<f64> {
     let began = Instant::now();
     let (mut used, mut since) = (process.usage()?.cpu_seconds, Instant::now());
     while since.elapsed() < QUIET {

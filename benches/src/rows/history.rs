@@ -1,7 +1,8 @@
 //! Reading history back from the shaped store: H1 one partition, H2 eight, H6 what it takes of requests, H4 the tail beside 64 consumers of
-//! history, H7 memory meanwhile. H3: from a directory.
+//! history, H7 memory meanwhile. History is settled before it is read. H3: from a directory.
 
 use super::Bench;
+use super::compaction::at_rest;
 use crate::candidate::{self, Broker};
 use crate::http;
 use crate::load::{self, Load};
@@ -40,7 +41,7 @@ struct Scene {
 
 impl Scene {
     /// History is produced without the store's latency, which is on afterwards.
-    fn new(bench: &Bench, partitions: i32) -> anyhow::Result<Self> {
+    fn new(bench: &Bench, partitions: i32, records: u64) -> anyhow::Result<Self> {
         let data = bench.fresh("floe")?;
         let (store, url) = candidate::start_store(&bench.programs, true)?;
         http::post(&url, "/_control", r#"{"shaped": false}"#)?;
@@ -49,13 +50,23 @@ impl Scene {
         settings.push("floe.disk.cache.bytes=0".to_owned());
         let broker = candidate::start_floe(&bench.programs, &data, &settings)?;
         load::create_topic(&broker.bootstrap(), TOPIC, partitions, &[])?;
-        let records = bench.sized(1_000_000, 200_000);
         load::produce(&broker.bootstrap(), &Load { topic: TOPIC, partitions, records, codec: "none", settings: &[] })?;
+        // History has been settled long ago when somebody replays it.
+        at_rest(&broker.process)?;
         broker.process.terminate()?;
         let broker = candidate::start_floe(&bench.programs, &data, &settings)?;
         http::post(&url, "/_control", r#"{"shaped": true}"#)?;
         http::post(&url, "/_control", r#""reset_stats""#)?;
         Ok(Self { store, url, broker, data, records })
+    }
+
+    /// The same with another broker, which has read none of it either.
+    fn with_cold_broker(self, bench: &Bench) -> anyhow::Result<Self> {
+        self.broker.process.terminate()?;
+        let mut settings = candidate::store_settings(&self.url);
+        settings.push("floe.disk.cache.bytes=0".to_owned());
+        let broker = candidate::start_floe(&bench.programs, &self.data, &settings)?;
+        Ok(Self { broker, ..self })
     }
 
     fn portion(&self, partition: i32, start: Offset) -> Portion {
@@ -83,7 +94,7 @@ pub(crate) fn speed(bench: &mut Bench) -> anyhow::Result<()> {
         if !(bench.wants(&[row]) || row == "H1" && bench.wants(&["H6"])) {
             continue;
         }
-        let scene = Scene::new(bench, partitions)?;
+        let scene = Scene::new(bench, partitions, bench.sized(4_000_000, 200_000))?;
         let (gets, before) = (scene.gets()?, scene.broker.process.usage()?);
         let portions = (0..partitions).map(|partition| scene.portion(partition, Offset::Beginning)).collect();
         let seconds = replay::all(portions, scene.records / u64::from(partitions.unsigned_abs()))?;
@@ -94,6 +105,9 @@ pub(crate) fn speed(bench: &mut Bench) -> anyhow::Result<()> {
         if row == "H1" {
             bench.add("H6", "floe", "GETs/GB", (scene.gets()? - gets) as f64 / (megabytes / 1e3));
         }
+        let scene = scene.with_cold_broker(bench)?;
+        let seconds = replay::all_plainly(scene.broker.address, TOPIC, partitions, scene.records / u64::from(partitions.unsigned_abs()))?;
+        bench.add(row, "floe by plain Fetch", "MB/s", megabytes / seconds);
         bench.add(row, "raw GET", "MB/s", megabytes / raw_get(&scene.url)?);
         scene.end()?;
     }
@@ -169,7 +183,7 @@ pub(crate) fn directory(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// H4 and H7.
 pub(crate) fn beside(bench: &mut Bench) -> anyhow::Result<()> {
-    let scene = Scene::new(bench, PARTITIONS)?;
+    let scene = Scene::new(bench, PARTITIONS, bench.sized(1_000_000, 200_000))?;
     let bootstrap = scene.broker.bootstrap();
     let of_partition = i64::try_from(scene.records)? / i64::from(PARTITIONS);
     // Eight on each partition, spread over its length.

@@ -119,7 +119,7 @@ impl Default for EngineOptions {
             manifest_segments: 128,
             compaction_bytes: 128 << 20,
             settle_check: Duration::from_secs(10),
-            cache_bytes: 128 << 20,
+            cache_bytes: 256 << 20,
             disk_cache_bytes: 0,
         }
     }

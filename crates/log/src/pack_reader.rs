@@ -27,6 +27,8 @@ use streams::{Done, Streams};
 
 /// Runs of blocks of one merge that are fetched at the same time.
 const PARALLEL: usize = 4;
+/// A pack of at most so many bytes is read with its footer: a second request would take longer than the rest of the pack.
+const SMALL_PACK: u64 = 256 << 10;
 /// Footers kept, in bytes of their stored form.
 const FOOTER_BUDGET: u64 = 8 << 20;
 
@@ -139,15 +141,23 @@ impl PackReader {
 }
 
 impl Inner {
-    /// A pack's footer; fetched again if it does not verify.
+    /// A pack's footer; fetched again if it does not verify. What a small pack has of the segment is in the cache afterwards.
     async fn footer(&self, store: &Store, stored: &SegmentRef) -> Result<Arc<PackFooter>, PackError> {
         let key = stored.pack.key();
+        let is_whole = stored.pack_len <= SMALL_PACK && matches!(store.class(), Class::Tail | Class::Replay);
         let fetch = async {
-            let bytes = store.get_range_hedged(&key, stored.footer_range()).await?;
-            let footer = match floe_formats::decode_footer(&bytes) {
+            let of_footer = stored.footer_range();
+            let start = if is_whole { 0 } else { of_footer.start };
+            let bytes = store.get_range_hedged(&key, start..of_footer.end).await?;
+            let at = usize::try_from(of_footer.start - start).unwrap_or(usize::MAX);
+            let footer = match floe_formats::decode_footer(bytes.get(at..).unwrap_or_default()) {
                 Ok(footer) => footer,
-                Err(_) => floe_formats::decode_footer(&store.get_range(&key, stored.footer_range()).await?)?,
+                Err(_) => floe_formats::decode_footer(&store.get_range(&key, of_footer).await?)?,
             };
+            if is_whole {
+                let is_its = |segment: &&Segment| (segment.base_offset, segment.end_offset) == (stored.base_offset, stored.end_offset);
+                footer.segments.iter().filter(is_its).for_each(|segment| self.fetcher.take_in(&key, &segment.blocks, &bytes));
+            }
             Ok::<_, PackError>((Arc::new(footer), stored.footer_len))
         };
         // Who starts, or merges, does not wait behind consumers for what they wait for.

@@ -134,6 +134,15 @@ impl Fetcher {
         (opened, waited)
     }
 
+    /// Keeps blocks of a pack that was read from its beginning on, as far as they are sound.
+    pub(super) fn take_in(&self, pack: &str, blocks: &[Block], bytes: &Bytes) {
+        for block in blocks {
+            if let Ok(opened) = open_one(block, 0, bytes, true) {
+                self.blocks.put((pack.into(), block.position), opened);
+            }
+        }
+    }
+
     /// Begins to fetch a run that nobody waits for yet, as far as it is not here or coming.
     pub(super) fn ahead(self: &Arc<Self>, store: &Store, pack: &Arc<str>, run: &[Block]) {
         let mut begun = Vec::new();
@@ -142,7 +151,8 @@ impl Fetcher {
             let key = |block: &Block| (pack.clone(), block.position);
             let missing: Vec<Block> =
                 run.iter().filter(|block| !flights.contains_key(&key(block)) && !self.blocks.contains(&key(block))).cloned().collect();
-            for run in runs(&missing, AHEAD_RUN, u64::MAX) {
+            // A run is as long as it may be already.
+            for run in runs(&missing, u64::MAX, u64::MAX) {
                 begun.push(self.begin(&mut flights, pack, run, true));
             }
         }
@@ -302,17 +312,24 @@ pub(super) fn opened_len(run: &[Block]) -> u64 {
     run.iter().map(|block| u64::from(block.raw_len)).sum()
 }
 
-/// Blocks that lie one behind the other, in runs of at most so many stored and opened bytes, but of one block at least.
+/// Blocks that lie one behind the other, in runs of about so many stored and opened bytes, each of one block at least: as few as there can be, and of equal length. A
+/// run is a quarter longer rather than leave a small rest, which would cost a request of its own.
 pub(super) fn runs(blocks: &[Block], stored: u64, opened: u64) -> impl Iterator<Item = &[Block]> {
-    let length = |block: &Block| (u64::from(block.len), u64::from(block.raw_len));
-    let mut sum = blocks.first().map_or((0, 0), length);
-    blocks.chunk_by(move |before, next| {
-        let (next_stored, next_opened) = length(next);
-        sum = (sum.0.saturating_add(next_stored), sum.1.saturating_add(next_opened));
-        let fits = before.range().end == next.position && sum.0 <= stored && sum.1 <= opened;
-        if !fits {
-            sum = (next_stored, next_opened);
-        }
-        fits
+    blocks.chunk_by(|before, next| before.range().end == next.position).flat_map(move |stretch| parts(stretch, stored, opened))
+}
+
+fn parts(stretch: &[Block], stored: u64, opened: u64) -> impl Iterator<Item = &[Block]> {
+    let total = |length: fn(&Block) -> u64| stretch.iter().map(length).sum::<u64>();
+    let measures: [(fn(&Block) -> u64, u64); 2] = [(|block| u64::from(block.len), stored), (|block| u64::from(block.raw_len), opened)];
+    let needed = |(length, most): (fn(&Block) -> u64, u64)| (total(length).div_ceil(most.saturating_add(most / 4).max(1)).max(1), length);
+    let [by_stored, by_opened] = measures.map(needed);
+    let (count, length) = if by_stored.0 >= by_opened.0 { by_stored } else { by_opened };
+    let total = total(length).max(1);
+    let part = move |at: u64| u128::from(at) * u128::from(count) / u128::from(total);
+    let mut at = 0;
+    stretch.chunk_by(move |before, _| {
+        let of_before = part(at);
+        at += length(before);
+        part(at) == of_before
     })
 }

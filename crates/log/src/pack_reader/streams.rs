@@ -1,14 +1,14 @@
 //! Who reads history from front to back, and how far ahead of each it is worth to read.
 //!
 //! A stream is a reader whose next offset lies where his last read ended; consumers are not known here by name. His window
-//! is what may be held ahead of him: it doubles while he has to wait, follows his pace and the store's when he does not,
+//! is what may be held ahead of him: it grows fourfold while he has to wait, follows his pace and the store's when he does not,
 //! and never passes his share of the budget, which all active streams have in equal parts.
 //!
 //! Pure: time and measurements come in, decisions go out.
 
 use floe_types::{Offset, PartitionId};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Streams that are remembered, in all and of one partition.
@@ -20,6 +20,9 @@ const ACTIVE: Duration = Duration::from_secs(5);
 const FIRST: u64 = 1 << 20;
 /// Below this a window grows whether its reader waits or not: small requests cost as much as large ones.
 const COMFORT: u64 = 16 << 20;
+/// By how much a window grows for each read that had to wait: a window that is right is found within a few first-byte latencies, and what is fetched in vain for a
+/// reader who goes away is a few times what he has read.
+const GROWTH: u64 = 4;
 /// Opened bytes of one request at most; half a window at most.
 const QUANTUM: u64 = 16 << 20;
 
@@ -43,9 +46,11 @@ struct Stream {
     /// ... and the next one begins here at the latest.
     reach: Offset,
     window: u64,
-    /// What is fetched or under way ahead: up to this offset, and so many bytes.
+    /// What is fetched or under way ahead: up to this offset.
     planned_to: Offset,
-    planned: u64,
+    /// Its runs that the reader has not come to the end of, by their ends, with their bytes: what is held for him. His reads say less of that: they begin and end
+    /// within blocks.
+    planned: VecDeque<(Offset, u64)>,
     walking: bool,
     reads: u64,
     last: Duration,
@@ -102,7 +107,7 @@ impl Streams {
     /// What to fetch ahead of a stream that is reading up to `behind`. Whoever gets a plan says [`Streams::walked`] in the end.
     pub(super) fn plan(&self, reading: &Reading, behind: Offset) -> Option<Plan> {
         self.0.lock().with(reading, |stream| {
-            let room = stream.window.saturating_sub(stream.planned);
+            let room = stream.window.saturating_sub(stream.planned_bytes());
             let quantum = (stream.window / 2).min(QUANTUM);
             if stream.walking || stream.window == 0 || room < quantum {
                 return None;
@@ -116,7 +121,7 @@ impl Streams {
     pub(super) fn planned(&self, reading: &Reading, to: Offset, bytes: u64) {
         self.0.lock().with(reading, |stream| {
             stream.planned_to = stream.planned_to.max(to);
-            stream.planned += bytes;
+            stream.planned.push_back((to, bytes));
         });
     }
 
@@ -128,7 +133,8 @@ impl Streams {
     /// A read has ended.
     pub(super) fn finish(&self, reading: &Reading, done: Done, budget: u64) {
         let mut table = self.0.lock();
-        let share = budget / table.active(reading.began).max(1);
+        // The last run of a plan may go beyond its window by some of its length.
+        let share = (budget - (budget / 8).min(QUANTUM)) / table.active(reading.began).max(1);
         table.with(reading, |stream| stream.finish(reading, done, share));
     }
 }
@@ -137,10 +143,10 @@ impl Stream {
     fn finish(&mut self, reading: &Reading, done: Done, share: u64) {
         self.from = reading.offset;
         self.reach = self.reach.max(done.reach);
-        self.planned = self.planned.saturating_sub(done.bytes);
-        if self.reach >= self.planned_to {
-            (self.planned_to, self.planned) = (self.reach, 0);
+        while self.planned.front().is_some_and(|(end, _)| *end <= self.reach) {
+            self.planned.pop_front();
         }
+        self.planned_to = self.planned_to.max(self.reach);
         if let Some(since) = reading.since_last.filter(|_| !done.waited) {
             let pace = done.bytes as f64 / since.as_secs_f64().max(0.001);
             self.pace = if self.pace == 0.0 { pace } else { 0.7 * self.pace + 0.3 * pace };
@@ -150,9 +156,13 @@ impl Stream {
         }
     }
 
+    fn planned_bytes(&self) -> u64 {
+        self.planned.iter().map(|(_, bytes)| bytes).sum()
+    }
+
     fn resized(&self, done: Done) -> u64 {
         if done.waited || self.window < COMFORT {
-            return self.window.saturating_mul(2).max(FIRST).max(done.bytes.saturating_mul(2));
+            return self.window.saturating_mul(GROWTH).max(FIRST).max(done.bytes.saturating_mul(2));
         }
         let needed = 2.0 * self.pace * done.fetch_time.as_secs_f64();
         let needed = if needed < u64::MAX as f64 { (needed as u64).saturating_add(done.bytes) } else { u64::MAX };
@@ -178,7 +188,7 @@ impl Table {
             reach: offset,
             window: 0,
             planned_to: offset,
-            planned: 0,
+            planned: VecDeque::new(),
             walking: false,
             reads: 0,
             last: now,
