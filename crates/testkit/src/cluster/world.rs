@@ -63,6 +63,8 @@ pub(super) struct Client {
     /// Counts its connections; answers on earlier ones are not heard.
     connection: u64,
     leader: Option<Incarnation>,
+    /// The greatest leader epoch that it has heard of.
+    epoch: i32,
     /// Its topic is deleted.
     stopped: bool,
 }
@@ -214,7 +216,7 @@ impl World {
     /// Adds a producer for each partition.
     pub(super) fn produce_to(&mut self, id: PartitionId, producer_id: i64) {
         self.partitions.insert(id);
-        self.clients.push(Client { producer: Producer::new(id, producer_id), connection: 0, leader: None, stopped: false });
+        self.clients.push(Client { producer: Producer::new(id, producer_id), connection: 0, leader: None, epoch: 0, stopped: false });
     }
 
     /// The producer's next batch goes to whom it takes for the leader: what a random broker says.
@@ -225,7 +227,11 @@ impl World {
         }
         let id = self.clients[at].producer.partition;
         let asked = &serving[self.pick(serving.len())].1;
-        let believed = asked.cluster_view().and_then(|view| view.owner(id)).map(|owner| owner.incarnation);
+        let owner = asked.cluster_view().and_then(|view| view.owner(id));
+        // Clients go back to no leader of an earlier epoch than they know (KIP-320).
+        let Some(owner) = owner.filter(|owner| owner.epoch >= self.clients[at].epoch) else { return Ok(()) };
+        self.clients[at].epoch = owner.epoch;
+        let believed = Some(owner.incarnation);
         let leader = serving.iter().find(|(_, engine)| Some(engine.incarnation()) == believed);
         let Some((leader, partition)) = leader.and_then(|(_, engine)| Some((engine.incarnation(), engine.partition(id)?))) else {
             return Ok(());
