@@ -58,7 +58,10 @@ impl StoreSettings {
 /// These tools know the layout of a single broker's store; of a cluster's, where each partition has an owner of its own, they would say what is not so.
 async fn refuse_cluster(store: &Store) -> Result<(), Failure> {
     if floe_log::stored::is_of_cluster(store).await? {
-        return Err(Failure::new(Exit::Refused, "the store belongs to a cluster of brokers: this command is for a single broker's store so far"));
+        return Err(Failure::new(
+            Exit::Refused,
+            "the store belongs to a cluster of brokers: this command is for a single broker's store so far",
+        ));
     }
     Ok(())
 }

@@ -102,6 +102,9 @@ impl Start {
         let listed = index.map(|index| index.partitions).unwrap_or_default();
         let is_current = |line: &PartitionIndex| records.get(&line.partition).is_some_and(|owner| owner.epoch == line.epoch);
         let mut lines: Lines = listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();
+        if mutated(Mutant::BaseForgotten) {
+            return Ok(lines);
+        }
         let unlisted = records.iter().filter(|(id, _)| !lines.contains_key(id)).map(|(id, owner)| (*id, *owner)).collect();
         lines.extend(self.left(&unlisted).await?.into_iter().map(|(id, line)| (id, Line::from_index(line))));
         Ok(lines)

@@ -4,6 +4,7 @@ use super::{Member, PAUSE};
 use crate::drain::{Drain, close_chain, stop_appending};
 use crate::start::Predecessor;
 use crate::{Ended, OpenError};
+use floe_env::{Mutant, mutated};
 use floe_formats::etcd::{BrokerEntry, Life, OwnerEntry};
 use floe_types::{BrokerId, ErrorKind, Incarnation, PartitionId};
 use std::collections::BTreeMap;
@@ -49,11 +50,15 @@ impl Member {
     }
 
     async fn recover(&self, incarnation: Incarnation) -> Result<(), OpenError> {
+        let early = if mutated(Mutant::RecordReadBeforeSealing) { Some(self.lineage.rely().await?) } else { None };
         if self.cluster.mark_sealing(incarnation).await? == Life::Closed {
             return Ok(());
         }
         // Read after the mark, and after a mark of one's own in the row: `end` is for ever (R8, R24).
-        let relied = self.lineage.rely().await?;
+        let relied = match early {
+            Some(early) => early,
+            None => self.lineage.rely().await?,
+        };
         let records: BTreeMap<PartitionId, OwnerEntry> = relied.owned_by(incarnation).map(|owned| (owned.partition, owned.owner)).collect();
         let partitions = records.len();
         self.start.recover(&Predecessor { incarnation }, self.me(), Some(&records)).await?;
@@ -85,6 +90,9 @@ impl Member {
     async fn seal_oneself(&self) -> Result<(), OpenError> {
         self.cluster.mark_sealing(self.me()).await?;
         let relied = self.lineage.rely().await?;
+        if mutated(Mutant::DrainEndsUnopened) {
+            return Ok(());
+        }
         self.open_as(&relied).await
     }
 }
