@@ -59,6 +59,8 @@ pub enum Mutant {
     RecordReadBeforeSealing,
     /// A drain leaves out of its `end` what was given to the broker meanwhile (R8, R13).
     DrainEndsUnopened,
+    /// A broker deletes slots of closed chains by what it leads itself, whoever leads the rest (R19).
+    OthersSlotsDeleted,
     /// A coordinator answers before the records that the answer rests on are committed.
     AnsweredBeforeCommit,
     /// The log of a coordinator begins where its checkpoint ends, not where it began.
@@ -66,7 +68,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -92,6 +94,7 @@ impl Mutant {
         Self::BaseForgotten,
         Self::RecordReadBeforeSealing,
         Self::DrainEndsUnopened,
+        Self::OthersSlotsDeleted,
         Self::AnsweredBeforeCommit,
         Self::CheckpointFromItsEnd,
     ];

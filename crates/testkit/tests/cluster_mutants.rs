@@ -34,5 +34,6 @@ found! {
     a_row_that_nobody_stopped_is_found: StopSkipped,
     a_forgotten_base_is_found: BaseForgotten,
     records_read_before_the_mark_are_found: RecordReadBeforeSealing,
+    slots_that_others_rely_on_deleted_are_found: OthersSlotsDeleted,
     a_drain_that_leaves_out_what_it_was_given_is_found: DrainEndsUnopened
 }
