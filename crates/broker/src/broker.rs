@@ -6,15 +6,14 @@ use crate::groups::Groups;
 use crate::handlers::{FetchSessions, KeptAnswers};
 use crate::live::{LiveSettings, Settings};
 use crate::metrics::BrokerMetrics;
-use crate::peer::{Advertised, Peer};
 use bytes::Bytes;
 use floe_coordinator::OFFSETS_TOPIC;
 use floe_env::{Env, Shutdown};
 use floe_formats::Topic;
 use floe_log::{AppendError, Appended, Engine, Partition};
 use floe_metadata::View;
+use floe_protocol::ErrorCode;
 use floe_protocol::messages::{StrBytes, Uuid, topic_id};
-use floe_protocol::{ErrorCode, fetch::NodeEndpoint};
 use floe_records::BatchHeader;
 use floe_types::PartitionId;
 use std::future::Future;
@@ -114,12 +113,6 @@ impl Broker {
     /// What clients call the cluster.
     pub(crate) fn cluster(&self) -> StrBytes {
         self.engine.cluster().to_string().into()
-    }
-
-    /// This broker as who asks reaches it, for answers that name a leader (KIP-951).
-    pub(crate) fn endpoint(&self, peer: &Peer) -> NodeEndpoint {
-        let Advertised { host, port } = &peer.door.advertised;
-        NodeEndpoint { node_id: self.id(), host: host.as_str().into(), port: i32::from(*port), rack: None }
     }
 
     /// Appends, and waits a while where the log has no room: a short overload slows producers and no more. Once waiting

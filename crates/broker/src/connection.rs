@@ -145,9 +145,9 @@ impl<R: AsyncRead + Unpin> Requests<R> {
             self.broker.metrics.answered(header.api, 0, took);
             return started.failure().map_or(Ok(()), |why| Err(Close::UnacknowledgedFailure(why)));
         }
-        let broker = self.broker.clone();
+        let (broker, peer) = (self.broker.clone(), self.peer.clone());
         let answer = async move {
-            let response = started.finish(&broker).await;
+            let response = started.finish(&broker, header.version, &peer).await;
             encode(&broker, &header, response.into())
         };
         let answer = Answer::Later(answer.boxed());

@@ -27,6 +27,9 @@ use tokio::sync::Semaphore;
 /// Partitions that are loaded at the same time.
 const LOADS: usize = 4;
 
+/// How often is looked whether other partitions are led here than before.
+const LED_CHECK: Duration = Duration::from_secs(1);
+
 /// How long a request waits for its partition to be loaded before the client is told to come again.
 const LOAD_WAIT: Duration = Duration::from_secs(5);
 
@@ -90,16 +93,24 @@ impl Groups {
     pub(crate) async fn run(self) {
         let shared = self.shared;
         let Surroundings { env, shutdown, .. } = &*shared.surroundings;
+        let (mut led, mut cleaned) = (None, env.monotonic());
         loop {
-            shared.load_all();
+            // Whatever has come to be led here meanwhile has groups whose members may be gone.
+            let now_led = shared.engine.led_version();
+            if led.replace(now_led) != Some(now_led) {
+                shared.load_all();
+            }
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return,
-                () = env.sleep(shared.retention_check) => {}
+                () = env.sleep(shared.retention_check.min(LED_CHECK)) => {}
             }
-            let slots: Vec<_> = shared.slots.lock().values().cloned().collect();
-            for slot in slots {
-                slot.clean();
+            if env.monotonic().saturating_sub(cleaned) >= shared.retention_check {
+                cleaned = env.monotonic();
+                let slots: Vec<_> = shared.slots.lock().values().cloned().collect();
+                for slot in slots {
+                    slot.clean();
+                }
             }
         }
     }
@@ -107,6 +118,12 @@ impl Groups {
     /// Creates the topic if it is not there.
     pub(crate) async fn ensure_topic(&self) -> Result<(), GroupError> {
         self.shared.topic().await.map(|_| ())
+    }
+
+    /// The partition that keeps a group, once the topic is there.
+    pub(crate) fn partition_of(&self, group: &str) -> Option<PartitionId> {
+        let topic = self.shared.view_topic()?;
+        Some(PartitionId { topic: topic.id, index: partition_of(group, topic.partitions) })
     }
 
     /// Asks the coordinator of `group`, and waits for the reply and for the commit that it depends on.

@@ -85,7 +85,7 @@ pub(crate) fn encode(metrics: &BrokerMetrics, header: &RequestHeader, response: 
 pub(crate) async fn handle(broker: &Broker, header: &RequestHeader, peer: &Peer, request: Request) -> Handled {
     let version = header.version;
     match request {
-        Request::Produce(request) => produce::start(broker, version, request).await.finish(broker).await.into(),
+        Request::Produce(request) => produce::start(broker, version, request).await.finish(broker, version, peer).await.into(),
         Request::Fetch(request) => fetch::handle(broker, version, peer, request).await,
         Request::ListOffsets(request) => list_offsets::handle(broker, version, request).await.into(),
         Request::Metadata(request) => metadata::handle(broker, header, peer, request).await,

@@ -18,6 +18,7 @@ mod groups;
 mod handlers;
 mod live;
 mod metrics;
+mod nodes;
 mod peer;
 pub mod server;
 #[cfg(test)]

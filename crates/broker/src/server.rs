@@ -88,6 +88,16 @@ impl Server {
         self.listeners.iter().map(|(listener, door)| Ok((door.name.clone(), listener.local_addr()?))).collect()
     }
 
+    /// What clients of the first listener are told to dial: what other brokers tell theirs.
+    ///
+    /// # Panics
+    /// There is no listener yet.
+    #[must_use]
+    pub fn advertised(&self) -> Advertised {
+        let (_, door) = self.listeners.first().expect("a server is asked once it listens");
+        door.advertised.clone()
+    }
+
     /// What this server counts; to be registered by the composition root.
     #[must_use]
     pub fn metrics(&self) -> &BrokerMetrics {

@@ -51,6 +51,16 @@ pub enum Mutant {
     DeletedBeforeIndex,
     /// A stop counts although the row was deleted beyond it (R6, T63).
     FrontNotChecked,
+    /// Recovery takes a row as far as it goes, and stops nobody from going on in it (R6).
+    StopSkipped,
+    /// An `end` leaves out what its chain was given and had not indexed yet (R8).
+    BaseForgotten,
+    /// A recoverer reads who owns what before it marks the incarnation (R4, R8).
+    RecordReadBeforeSealing,
+    /// A drain leaves out of its `end` what was given to the broker meanwhile (R8, R13).
+    DrainEndsUnopened,
+    /// A broker deletes slots of closed chains by what it leads itself, whoever leads the rest (R19).
+    OthersSlotsDeleted,
     /// A coordinator answers before the records that the answer rests on are committed.
     AnsweredBeforeCommit,
     /// The log of a coordinator begins where its checkpoint ends, not where it began.
@@ -58,7 +68,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -80,6 +90,11 @@ impl Mutant {
         Self::StaleCompaction,
         Self::DeletedBeforeIndex,
         Self::FrontNotChecked,
+        Self::StopSkipped,
+        Self::BaseForgotten,
+        Self::RecordReadBeforeSealing,
+        Self::DrainEndsUnopened,
+        Self::OthersSlotsDeleted,
         Self::AnsweredBeforeCommit,
         Self::CheckpointFromItsEnd,
     ];

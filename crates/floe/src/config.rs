@@ -60,6 +60,19 @@ pub(crate) struct ServerConfig {
     pub(crate) log_level: String,
     pub(crate) log_format: logging::Format,
     pub(crate) prices: Prices,
+    pub(crate) cluster: ClusterConfig,
+}
+
+/// What only a broker of a cluster is told.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterConfig {
+    /// None: a single broker.
+    pub(crate) etcd: Option<Vec<String>>,
+    pub(crate) prefix: String,
+    pub(crate) peer_listen: String,
+    /// None: the address that was bound.
+    pub(crate) peer_advertise: Option<String>,
+    pub(crate) rack: Option<String>,
 }
 
 impl Default for Config {
@@ -77,6 +90,13 @@ impl Default for Config {
             log_level: "info".into(),
             log_format: logging::Format::Text,
             prices: Prices::default(),
+            cluster: ClusterConfig {
+                etcd: None,
+                prefix: "/floe".into(),
+                peer_listen: "127.0.0.1:0".into(),
+                peer_advertise: None,
+                rack: None,
+            },
         };
         Self {
             server,
@@ -98,6 +118,7 @@ impl Config {
     /// The engine's options, with the defaults that fit the store.
     pub(crate) fn engine_options(&self, store: &StoreUrl) -> EngineOptions {
         let (durability, disk_cache_bytes) = match store {
+            StoreUrl::File { .. } if self.server.cluster.etcd.is_some() => (Durability::Object, 0),
             StoreUrl::File { .. } => (Durability::Local, 0),
             StoreUrl::S3 { .. } => (Durability::Object, DISK_CACHE_BYTES),
             StoreUrl::Memory => (Durability::Object, 0),
@@ -113,6 +134,7 @@ impl Config {
     pub(crate) fn validate(&self) -> Result<(), Refused> {
         self.broker.validate().map_err(|error| Refused(error.to_string()))?;
         self.validate_engine()?;
+        self.validate_cluster()?;
         self.validate_listeners()
     }
 
@@ -144,10 +166,25 @@ impl Config {
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
     }
 
+    fn validate_cluster(&self) -> Result<(), Refused> {
+        let cluster = &self.server.cluster;
+        if cluster.etcd.is_none() {
+            return Ok(());
+        }
+        match (&self.server.store, self.durability) {
+            (None | Some(StoreUrl::Memory), _) => Err(Refused(
+                "store: a cluster needs a store that all its brokers reach: s3://bucket/prefix, or file:///path on one machine".into(),
+            )),
+            (_, Some(Durability::Local)) => Err(Refused("floe.durability: local is for a single broker".into())),
+            _ => Ok(()),
+        }
+    }
+
     fn validate_listeners(&self) -> Result<(), Refused> {
         let server = &self.server;
         let kafka = server.listen.0.iter().map(|(_, address)| ("listen", &address.0));
-        for (key, address) in kafka.chain([("admin", &server.admin)]) {
+        let peer = server.cluster.etcd.as_ref().map(|_| ("peer.listen", &server.cluster.peer_listen));
+        for (key, address) in kafka.chain([("admin", &server.admin)]).chain(peer) {
             let (host, _) = host_and_port(address).map_err(|reason| Refused(format!("{key}: {reason}")))?;
             if !server.insecure && !is_loopback(host) {
                 let why = "there is no encryption and no authentication yet, so that everybody who reaches it may read and write everything. \

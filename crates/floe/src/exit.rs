@@ -4,6 +4,7 @@ use floe_broker::BindError;
 use floe_formats::FormatError;
 use floe_log::{Ended, OpenError};
 use floe_metadata::MetadataError;
+use floe_metadata::cluster::ClusterError;
 use floe_objstore::{OpenError as StoreOpenError, StoreError};
 use floe_wal::WalError;
 use std::fmt;
@@ -31,6 +32,8 @@ pub(crate) enum Exit {
     NotClean = 7,
     /// The drain did not end in time. What is not flushed stays in the WAL: start again on the same data directory.
     NotDrained = 8,
+    /// The cluster went on without this broker, which was not heard of for too long: it can be started again.
+    Deposed = 9,
     /// A second signal ended the broker at once, as kill -9 would have.
     Interrupted = 130,
 }
@@ -113,6 +116,9 @@ impl From<OpenError> for Failure {
             OpenError::DataInUse => Exit::InUse,
             OpenError::OtherCluster { .. }
             | OpenError::ClusterStore
+            | OpenError::SingleStore
+            | OpenError::OtherEtcd { .. }
+            | OpenError::EtcdForgot { .. }
             | OpenError::LocalElsewhere { .. }
             | OpenError::WalDamaged { .. }
             | OpenError::DamagedSlot { .. }
@@ -122,6 +128,9 @@ impl From<OpenError> for Failure {
             OpenError::Store(error) | OpenError::Metadata(MetadataError::Store(error)) => of_store(error),
             OpenError::Metadata(MetadataError::Format { .. } | MetadataError::Gap { .. }) => Exit::DataRefused,
             OpenError::Wal(WalError::Damaged { .. }) => Exit::DataRefused,
+            OpenError::Cluster(ClusterError::Unavailable { .. }) => Exit::Unavailable,
+            OpenError::Cluster(ClusterError::Refused { .. }) => Exit::Refused,
+            OpenError::Cluster(ClusterError::BrokerIdTaken { .. }) => Exit::InUse,
             OpenError::Ended(ended) => of_end(ended),
             _ => Exit::Error,
         };

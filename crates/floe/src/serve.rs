@@ -5,6 +5,7 @@
 //! [`Serving::shut_down`], and nowhere else.
 
 mod idle;
+mod member;
 mod place;
 mod signals;
 
@@ -14,9 +15,10 @@ use crate::exit::{Exit, Failure, of_end};
 use crate::logging;
 use clap::Args;
 use floe_broker::{BindError, BrokerMetrics, PLAINTEXT, Server};
-use floe_env::{Env, RealDisk, Shutdown, Task, net};
+use floe_env::{Disk, Env, RealDisk, Shutdown, Task, net};
 use floe_log::{Ended, Engine};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
+use floe_replication::PeerLinks;
 use place::Place;
 use signals::Signals;
 use std::io::Write as _;
@@ -45,6 +47,15 @@ pub(crate) struct Arguments {
     /// What Kafka clients see as the node id [default: 0]
     #[arg(long, value_name = "N")]
     broker_id: Option<String>,
+    /// Endpoints of etcd, http://HOST:PORT, separated by commas: be one broker of a cluster [default: a single broker]
+    #[arg(long, value_name = "URL")]
+    etcd: Option<String>,
+    /// Address on which the other brokers reach this one [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    peer_listen: Option<String>,
+    /// Where this broker runs, such as its zone
+    #[arg(long, value_name = "NAME")]
+    rack: Option<String>,
     /// Take the store over although records acknowledged by another disk, or lying behind damage, may be lost by it
     #[arg(long)]
     take_over: bool,
@@ -83,6 +94,9 @@ impl Arguments {
             ("advertise", joined(&self.advertise)),
             ("admin", self.admin.clone()),
             ("broker.id", self.broker_id.clone()),
+            ("etcd", self.etcd.clone()),
+            ("peer.listen", self.peer_listen.clone()),
+            ("broker.rack", self.rack.clone()),
             ("floe.idle.exit.ms", self.idle_exit.clone()),
             ("insecure", self.insecure.then(|| "true".to_owned())),
             ("log.level", self.log.clone()),
@@ -137,6 +151,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
 struct Bound {
     server: Server,
     admin: net::Listener,
+    /// Of a broker of a cluster.
+    peer: Option<net::Listener>,
 }
 
 impl Bound {
@@ -159,8 +175,9 @@ impl Bound {
                 Failure::new(if failure.exit == Exit::InUse { Exit::InUse } else { Exit::Refused }, format!("admin: {failure}"))
             })?,
         };
+        let peer = member::bind(&config.server.cluster).await?;
         match inherited.len() {
-            0 => Ok(Self { server, admin }),
+            0 => Ok(Self { server, admin, peer }),
             more => {
                 let kafka = config.server.listen.0.len();
                 let served = if kafka == 1 {
@@ -180,13 +197,20 @@ impl Bound {
         let metrics = self.server.metrics().clone();
         let state = admin::State::new(&metrics, store.metrics(), place.store.to_string());
         let admin = admin::serve(&env, self.admin, state.clone());
-        let disk = Arc::new(RealDisk::new(place.data.clone()));
-        let engine = Box::pin(Engine::open(env.clone(), store, disk, config.engine_options(&place.store))).await?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(place.data.clone()));
+        let (options, links) = (config.engine_options(&place.store), self.peer.map(|peer| member::links(&env, &disk, peer)));
+        let (engine, links) = match links.transpose()? {
+            None => (Box::pin(Engine::open(env.clone(), store, disk, options)).await?, None),
+            Some(links) => {
+                let membership = member::membership(&env, &config.server, &self.server.advertised(), &links)?;
+                (Box::pin(Engine::join(env.clone(), store, disk, options, membership)).await?, Some(links.links))
+            }
+        };
         state.opened(engine.clone());
         let kafka_ends = Shutdown::new();
         let server = env.spawn("kafka-listener", self.server.run(engine.clone(), kafka_ends.clone()));
         state.enter(Phase::Ready);
-        Ok(Serving { env, kafka, admin_addr, admin, state, engine, metrics, server, kafka_ends })
+        Ok(Serving { env, kafka, admin_addr, admin, state, engine, links, metrics, server, kafka_ends })
     }
 }
 
@@ -199,6 +223,8 @@ struct Serving {
     admin: admin::Running,
     state: Arc<admin::State>,
     engine: Engine,
+    /// Of a broker of a cluster.
+    links: Option<Arc<PeerLinks>>,
     metrics: BrokerMetrics,
     server: Task<()>,
     kafka_ends: Shutdown,
@@ -278,7 +304,8 @@ impl Serving {
     /// 1. `/readyz` says no, so that nobody new is sent here.
     /// 2. Kafka: no new connections, no new requests; what was taken is answered (the broker bounds this to some seconds).
     /// 3. The engine drains, for at most `drain_timeout`: everything is flushed, the chain is closed. Not if it has ended already.
-    /// 4. The admin listener ends; `/status` and `/metrics` were there until now.
+    /// 4. Other brokers are answered no more: until now they knew that this one is alive.
+    /// 5. The admin listener ends; `/status` and `/metrics` were there until now.
     async fn shut_down(self, cause: Cause, drain_timeout: Duration) -> Exit {
         self.state.enter(Phase::Draining);
         match &cause {
@@ -294,6 +321,7 @@ impl Serving {
         }
         let exit = match self.env.timeout(drain_timeout, drained(&self.engine)).await {
             Ok(Ended::Drained) if listener.is_err() => Exit::Error,
+            Ok(Ended::Fenced { .. }) if self.links.is_some() => Exit::Deposed,
             Ok(ended) => of_end(&ended),
             Err(_) => {
                 tracing::error!(?drain_timeout, "not drained in time; what is not flushed stays in the WAL of this data directory");
@@ -303,12 +331,17 @@ impl Serving {
         if let Some(ended) = self.engine.has_ended().filter(|ended| *ended != Ended::Drained) {
             eprintln!("floe: {ended}");
         }
+        if let Some(links) = &self.links {
+            links.stop(LINKS_END).await;
+        }
         self.admin.stop().await;
         tracing::info!(code = exit as u8, "ended");
         exit
     }
 }
 
+/// Time for what other brokers have asked.
+const LINKS_END: Duration = Duration::from_secs(2);
 /// How often the listener's task is looked at: it ends by itself only when it fails.
 const LISTENER_CHECK: Duration = Duration::from_secs(1);
 

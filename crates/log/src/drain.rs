@@ -8,11 +8,28 @@ use floe_formats::{ClaimState, End, Index, Object, Stop, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::Generation;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// A request to drain, answered when it is done.
 #[derive(Debug)]
 pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
+
+/// From now on nothing is appended to what is open, nor to what is opened later.
+pub(crate) fn stop_appending(shared: &Shared) {
+    let mut followed = shared.followed.lock();
+    followed.draining = true;
+    shared.partitions().iter().for_each(|partition| partition.stop_appending());
+}
+
+/// Has the flusher flush everything and close the chain. How the incarnation ended.
+pub(crate) async fn close_chain(shared: &Shared, drains: &mpsc::Sender<Drain>) -> Ended {
+    let (done, finished) = oneshot::channel();
+    if drains.send(Drain(done)).await.is_ok() {
+        // Answered, or the flusher has ended for another reason: either way the end is told.
+        let _answer = finished.await;
+    }
+    shared.ended.wait().await
+}
 
 /// Everything is flushed: closes the claims, stops the row, creates `end`, and gives the WAL back.
 pub(crate) async fn finish(shared: &Arc<Shared>, chain: &Chain, drain: Option<Drain>) {

@@ -1,16 +1,17 @@
 //! The handle that the broker holds: partitions by id, the catalog, producer ids, and the end.
 
-use crate::drain::Drain;
+use crate::cluster::Member;
+use crate::drain::{Drain, close_chain, stop_appending};
 use crate::shared::Shared;
 use crate::{Ended, EngineOptions, Partition};
 use floe_env::{Disk, DiskLock, Task};
 use floe_metadata::Catalog;
+use floe_metadata::cluster::ClusterView;
 use floe_types::{ClusterId, DiskId, Incarnation, PartitionId};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// What this process has and keeps for as long as the engine lives.
 #[derive(Debug)]
@@ -29,17 +30,8 @@ pub(crate) struct Owned {
     pub(crate) cleaner: Task<()>,
     pub(crate) drains: mpsc::Sender<Drain>,
     pub(crate) producers: AtomicU64,
-    /// Held by whoever opens or closes partitions.
-    pub(crate) followed: Mutex<Followed>,
-}
-
-/// What the open partitions follow.
-#[derive(Debug)]
-pub(crate) struct Followed {
-    /// A version of the catalog.
-    pub(crate) version: u64,
-    /// What is opened from now on takes nothing.
-    pub(crate) draining: bool,
+    /// What a broker of a cluster has besides.
+    pub(crate) member: Option<(Arc<Member>, Vec<Task<()>>)>,
 }
 
 impl Drop for Owned {
@@ -86,6 +78,18 @@ impl Engine {
         self.owned.shared.led_version()
     }
 
+    /// What etcd says, as far as it was seen here; none for a single broker, which leads everything.
+    #[must_use]
+    pub fn cluster_view(&self) -> Option<Arc<ClusterView>> {
+        self.owned.member.as_ref().map(|(member, _)| member.view())
+    }
+
+    /// A number that grows with every [`Engine::cluster_view`]; 0 for a single broker.
+    #[must_use]
+    pub fn cluster_views(&self) -> u64 {
+        self.owned.member.as_ref().map_or(0, |(member, _)| member.views())
+    }
+
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
         self.owned.cluster
@@ -128,17 +132,11 @@ impl Engine {
     /// Accepts nothing more, flushes everything, and closes the chain (SIGTERM). Waits for the store for as long as it
     /// takes; the caller bounds it.
     pub async fn drain(&self) -> Ended {
-        {
-            let mut followed = self.owned.followed.lock();
-            followed.draining = true;
-            self.owned.shared.partitions().iter().for_each(|partition| partition.stop_appending());
+        if let Some((member, _)) = &self.owned.member {
+            return member.drain(&self.owned.drains).await;
         }
-        let (done, finished) = oneshot::channel();
-        if self.owned.drains.send(Drain(done)).await.is_ok() {
-            // Answered, or the flusher has ended for another reason: either way the end is told.
-            let _answer = finished.await;
-        }
-        self.owned.shared.ended.wait().await
+        stop_appending(&self.owned.shared);
+        close_chain(&self.owned.shared, &self.owned.drains).await
     }
 
     /// Whether the data directory is still this process's, and the log's tasks run.
@@ -154,7 +152,8 @@ impl Engine {
                 &self.owned.sweeper,
                 &self.owned.cleaner,
             ]
-            .iter()
+            .into_iter()
+            .chain(self.owned.member.iter().flat_map(|(_, tasks)| tasks))
             .all(|task| !task.is_finished())
     }
 }

@@ -3,6 +3,7 @@
 use crate::{Damage, Ended};
 use floe_formats::FormatError;
 use floe_metadata::MetadataError;
+use floe_metadata::cluster::ClusterError;
 use floe_objstore::{ProbeError, StoreError};
 use floe_types::{DiskId, ErrorKind, Incarnation, Offset, SlotNumber};
 use floe_wal::WalError;
@@ -119,6 +120,12 @@ pub enum OpenError {
     OtherCluster { data: String, store: String },
     #[error("the store belongs to a cluster of brokers; start with --etcd")]
     ClusterStore,
+    #[error("the store belongs to a single broker; start without --etcd, or with another store or prefix")]
+    SingleStore,
+    #[error("etcd, under this prefix, belongs to cluster {etcd}, the store to cluster {store}")]
+    OtherEtcd { etcd: String, store: String },
+    #[error("the store has the records of cluster {store}, and etcd, under this prefix, knows nothing of it: is it the right etcd?")]
+    EtcdForgot { store: String },
     #[error(
         "incarnation {incarnation} has a local WAL on disk {disk}, which is not this broker's: records acknowledged there and not flushed \
          would be missing. Start the broker on that data directory, or give them up with --take-over"
@@ -151,6 +158,11 @@ pub enum OpenError {
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// A manifest, where a partition is opened by it.
+    #[error(transparent)]
+    Manifest(#[from] ReadError),
+    #[error(transparent)]
     Wal(#[from] WalError),
     #[error("{0}")]
     Ended(Ended),
@@ -171,7 +183,15 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Disk(_) | Self::RowNotStopped(_) => ErrorKind::Retry,
-            Self::DataInUse | Self::OtherCluster { .. } | Self::ClusterStore | Self::LocalElsewhere { .. } => ErrorKind::Invalid,
+            Self::DataInUse
+            | Self::OtherCluster { .. }
+            | Self::ClusterStore
+            | Self::SingleStore
+            | Self::OtherEtcd { .. }
+            | Self::EtcdForgot { .. }
+            | Self::LocalElsewhere { .. } => ErrorKind::Invalid,
+            Self::Cluster(e) => e.kind(),
+            Self::Manifest(e) => e.kind(),
             Self::WalDamaged { .. } | Self::DamagedSlot { .. } | Self::DamagedObject { .. } => ErrorKind::Corrupt,
             Self::UnsafeStore(e) => e.kind(),
             Self::Format { source, .. } => source.kind(),

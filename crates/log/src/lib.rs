@@ -8,6 +8,7 @@
 //! certain slots or an `end` hold. Is not: Kafka's protocol, which knows requests, versions and error codes.
 
 mod chain;
+mod cluster;
 pub mod copies;
 mod damage;
 mod drain;
@@ -32,6 +33,7 @@ mod tail_memory;
 mod topics;
 pub mod verify;
 
+pub use cluster::{Links, Membership, PeerIdentity, Peers};
 pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;

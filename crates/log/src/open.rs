@@ -1,7 +1,8 @@
 //! A start, step by step. Nothing is written before everything that can be refused has been refused, and no slot is
 //! created before the predecessor's `end` stands.
 
-use crate::engine::{Engine, Followed, Owned};
+use crate::cluster::Member;
+use crate::engine::{Engine, Owned};
 use crate::flush::Flusher;
 use crate::history;
 use crate::history::clean::Cleaner;
@@ -11,13 +12,12 @@ use crate::start::{self, Chains, Start};
 use crate::topics::durability_of;
 use crate::{Durability, EngineOptions, OpenError};
 use floe_cache::{DiskCache, DiskCacheOptions};
-use floe_env::{Disk, Env};
-use floe_formats::PartitionIndex;
+use floe_env::{Disk, DiskLock, Env, Task};
+use floe_formats::{DiskIdentity, Mode, PartitionIndex};
 use floe_metadata::{Catalog, MetadataError};
 use floe_objstore::{Class, Store};
-use floe_types::{ErrorKind, Generation, Incarnation, LeaderEpoch, PartitionId};
+use floe_types::{ClusterId, ErrorKind, Generation, Incarnation, LeaderEpoch, PartitionId};
 use floe_wal::{Wal, WalOptions};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -43,7 +43,7 @@ impl Engine {
     pub async fn open(env: Env, store: Store, disk: Arc<dyn Disk>, options: EngineOptions) -> Result<Engine, OpenError> {
         let (lock, identity) = start::take_disk(&env, &disk).await?;
         let recovery = store.for_class(Class::Recovery);
-        let cluster = start::join_cluster(&env, &recovery, &disk, identity).await?;
+        let cluster = start::join_cluster(&env, &recovery, &disk, (identity, Mode::Single)).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?);
         let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
         let wal = start.needs_wal();
@@ -65,36 +65,51 @@ impl Engine {
                 shared.add_partition(Partition::open(shared.clone(), left, epoch, durability));
             }
         }
-        let (drains, receiver) = mpsc::channel(1);
-        let (merges, slots) = mpsc::channel(1);
-        let flusher = start.env.spawn("flush", Flusher::new(shared.clone(), receiver, slots).run());
-        let retention = history::retention::run(shared.clone(), catalog.clone());
-        let retention = start.env.spawn("retention", retention);
-        let settler = start.env.spawn("settle", history::settle::run(shared.clone(), merges));
-        let compactor = history::compact::run(shared.clone(), catalog.clone());
-        let compactor = start.env.spawn("compact", compactor);
-        let sweeper = start.env.spawn("sweep", history::sweep::run(shared.clone()));
-        let cleaner = Cleaner::new(shared.clone(), catalog.clone());
-        let cleaner = start.env.spawn("clean", cleaner.run());
-        let owned = Owned {
-            shared: shared.clone(),
-            disk: start.disk.clone(),
-            disk_id: identity.disk,
-            cluster,
-            catalog,
-            lock,
-            flusher,
-            retention,
-            settler,
-            compactor,
-            sweeper,
-            cleaner,
-            drains,
-            producers: AtomicU64::new(0),
-            followed: Mutex::new(Followed { version: view.version, draining: false }),
-        };
-        Ok(Engine::new(owned))
+        shared.followed.lock().version = view.version;
+        Ok(run(Opened { shared, disk: start.disk.clone(), identity, cluster, catalog, lock, member: None }))
     }
+}
+
+/// Everything of an engine but what works for it.
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) identity: DiskIdentity,
+    pub(crate) cluster: ClusterId,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) lock: DiskLock,
+    pub(crate) member: Option<(Arc<Member>, Vec<Task<()>>)>,
+}
+
+/// Begins to flush, to settle, and to delete.
+pub(crate) fn run(opened: Opened) -> Engine {
+    let Opened { shared, disk, identity, cluster, catalog, lock, member } = opened;
+    let env = &shared.env;
+    let (drains, receiver) = mpsc::channel(1);
+    let (merges, slots) = mpsc::channel(1);
+    let flusher = env.spawn("flush", Flusher::new(shared.clone(), receiver, slots).run());
+    let retention = env.spawn("retention", history::retention::run(shared.clone(), catalog.clone()));
+    let settler = env.spawn("settle", history::settle::run(shared.clone(), merges));
+    let compactor = env.spawn("compact", history::compact::run(shared.clone(), catalog.clone()));
+    let sweeper = env.spawn("sweep", history::sweep::run(shared.clone()));
+    let cleaner = env.spawn("clean", Cleaner::new(shared.clone(), catalog.clone()).run());
+    Engine::new(Owned {
+        shared,
+        disk,
+        disk_id: identity.disk,
+        cluster,
+        catalog,
+        lock,
+        flusher,
+        retention,
+        settler,
+        compactor,
+        sweeper,
+        cleaner,
+        drains,
+        producers: AtomicU64::new(0),
+        member,
+    })
 }
 
 /// An incarnation leads everything it owns under its own number.
@@ -120,7 +135,7 @@ pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generat
 
 impl Start {
     /// The cache on the data directory's disk, if it may take anything there.
-    fn disk_cache(&self) -> Option<DiskCache> {
+    pub(crate) fn disk_cache(&self) -> Option<DiskCache> {
         let budget = self.options.disk_cache_bytes;
         let options = DiskCacheOptions { dir: "cache".to_owned(), budget, write_bytes_per_second: DISK_CACHE_PACE };
         (budget > 0).then(|| DiskCache::start(&self.env, self.disk.clone(), options))
@@ -137,10 +152,11 @@ impl Start {
         for _ in 0..CLAIM_ATTEMPTS {
             let chains = self.chains().await?;
             self.refuse_local_elsewhere(&chains).await?;
-            let Some(incarnation) = self.claim_next(chains.newest, wal).await? else { continue };
+            let base = (chains.newest.0 > 0).then_some(chains.newest);
+            let Some(incarnation) = self.claim_next(chains.newest, (wal, base)).await? else { continue };
             let mut last = None;
             for predecessor in &chains.open {
-                last = Some(self.patiently(async || self.recover(predecessor, incarnation).await).await?);
+                last = Some(self.patiently(async || self.recover(predecessor, incarnation, None).await).await?);
             }
             let last = match (last, chains.ended) {
                 (Some(end), _) => Some(end),

@@ -41,6 +41,8 @@ pub struct EngineOptions {
     pub broker: BrokerId,
     /// For topics that name none.
     pub durability: Durability,
+    /// One broker of several: what it leads is what the records of ownership say, and nothing is `local`.
+    pub in_cluster: bool,
     /// Take a store over although another disk may hold acknowledged records that were never flushed (T47).
     pub take_over: bool,
     /// Unflushed bytes that start a flush.
@@ -97,6 +99,7 @@ impl Default for EngineOptions {
         Self {
             broker: BrokerId(0),
             durability: Durability::Local,
+            in_cluster: false,
             take_over: false,
             flush_bytes: 16 << 20,
             flush_age: Duration::from_millis(1000),

@@ -8,7 +8,8 @@ use crate::partition::Line;
 use crate::row::{Row, RowReader};
 use crate::start::{Predecessor, Start};
 use floe_env::{Mutant, mutated};
-use floe_formats::{End, Index, PackRef, Writer, keys};
+use floe_formats::etcd::OwnerEntry;
+use floe_formats::{End, Index, PackRef, PartitionIndex, Writer, keys};
 use floe_objstore::{Created, Payload, StoreError};
 use floe_types::{DiskId, Incarnation, PartitionId, SlotNumber, WriteId};
 use floe_wal::{Replay, Replayed, WalError};
@@ -19,8 +20,14 @@ use std::collections::BTreeMap;
 type Lines = BTreeMap<PartitionId, Line>;
 
 impl Start {
-    /// Recovers one predecessor; `by` is the incarnation that does it. Its `end`, ours or another's.
-    pub(crate) async fn recover(&self, predecessor: &Predecessor, by: Incarnation) -> Result<End, OpenError> {
+    /// Recovers one predecessor; `by` is the incarnation that does it. In a cluster `records` are what ownership names it for, read after it was marked (R8).
+    /// Its `end`, ours or another's.
+    pub(crate) async fn recover(
+        &self,
+        predecessor: &Predecessor,
+        by: Incarnation,
+        records: Option<&BTreeMap<PartitionId, OwnerEntry>>,
+    ) -> Result<End, OpenError> {
         let incarnation = predecessor.incarnation;
         tracing::info!(incarnation = incarnation.0, "recovering the incarnation before");
         let claims = self.close_claims(incarnation, by).await?;
@@ -37,7 +44,10 @@ impl Start {
         self.catalog.refresh().await?;
         let view = self.catalog_view();
         let (number, front) = index.as_ref().map_or((1, SlotNumber(0)), |index| (index.number + 1, index.front));
-        let mut lines = self.lines(index, base).await?;
+        let mut lines = match records {
+            None => self.lines(index, base).await?,
+            Some(records) => self.lines_of(index, records).await?,
+        };
         apply_row(&mut lines, &row, incarnation);
         let mut packs = RecoveryPacks::new(self, (incarnation, by), &lines, &view);
         for claim in &mine {
@@ -50,7 +60,8 @@ impl Start {
         for pack in stored {
             apply(&mut lines, &pack);
         }
-        let partitions = lines.into_values().filter(|line| !view.is_deleted(line.partition.topic)).map(|line| line.to_index()).collect();
+        let is_its = |id: PartitionId| !view.is_deleted(id.topic) && records.is_none_or(|records| records.contains_key(&id));
+        let partitions = lines.into_values().filter(|line| is_its(line.partition)).map(|line| line.to_index()).collect();
         let index = Index { incarnation, number, front, covers: row.stop, base: None, partitions };
         self.create_end(End { incarnation, by, stop: row.stop, recovery, gave_up, index }).await
     }
@@ -84,6 +95,19 @@ impl Start {
         };
         let partitions = index.map(|index| index.partitions).unwrap_or_default();
         Ok(partitions.into_iter().map(|line| (line.partition, Line::from_index(line))).collect())
+    }
+
+    /// The same for what ownership names the chain for: its newest index, where that is of the record's epoch, else what it found when it was given the partition.
+    async fn lines_of(&self, index: Option<Index>, records: &BTreeMap<PartitionId, OwnerEntry>) -> Result<Lines, OpenError> {
+        let listed = index.map(|index| index.partitions).unwrap_or_default();
+        let is_current = |line: &PartitionIndex| records.get(&line.partition).is_some_and(|owner| owner.epoch == line.epoch);
+        let mut lines: Lines = listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();
+        if mutated(Mutant::BaseForgotten) {
+            return Ok(lines);
+        }
+        let unlisted = records.iter().filter(|(id, _)| !lines.contains_key(id)).map(|(id, owner)| (*id, *owner)).collect();
+        lines.extend(self.left(&unlisted).await?.into_iter().map(|(id, line)| (id, Line::from_index(line))));
+        Ok(lines)
     }
 
     /// Stores, of one generation's WAL, what the row does not have. False if the rest of a damaged WAL was given up.

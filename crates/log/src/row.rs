@@ -2,7 +2,7 @@
 
 use crate::OpenError;
 use bytes::Bytes;
-use floe_env::Env;
+use floe_env::{Env, Mutant, mutated};
 use floe_formats::{FormatError, Index, PackFooter, PackTail, SlotTail, Stop, Trailer, Writer, decode_footer, decode_slot_tail, keys};
 use floe_objstore::{Payload, Store, StoreError};
 use floe_types::{ErrorKind, Incarnation, SlotNumber, WriteId};
@@ -72,6 +72,9 @@ impl RowReader<'_> {
         for round in 0..ROUNDS {
             if let Some(stop) = self.read_on(&mut packs, &mut next).await? {
                 return Ok(Row { packs, stop });
+            }
+            if mutated(Mutant::StopSkipped) {
+                return Ok(Row { packs, stop: next });
             }
             let reach = u64::from(window.max(1)) << round;
             try_join_all((next.0..next.0 + reach).map(|slot| self.put_stop(SlotNumber(slot), by))).await?;

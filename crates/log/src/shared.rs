@@ -33,6 +33,15 @@ pub(crate) struct SentClaim {
     pub(crate) body: Payload,
 }
 
+/// What the open partitions follow.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// A version of the catalog.
+    pub(crate) version: u64,
+    /// What is opened from now on takes nothing.
+    pub(crate) draining: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
@@ -53,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) pages: Pages,
     pub(crate) history: HistoryCounts,
     pub(crate) stopped: Stopped,
+    /// Held by whoever opens or closes partitions.
+    pub(crate) followed: Mutex<Followed>,
     /// Held by whoever changes the generation.
     pub(crate) sent_claim: tokio::sync::Mutex<Option<SentClaim>>,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
@@ -114,6 +125,7 @@ impl Shared {
             packs,
             history: HistoryCounts::default(),
             stopped: Stopped::default(),
+            followed: Mutex::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
             led_version: AtomicU64::new(0),

@@ -92,11 +92,16 @@ async fn write_identity(env: &Env, disk: &Arc<dyn Disk>, identity: &DiskIdentity
 }
 
 /// Finds the cluster that the store belongs to, or begins one; the data directory must belong to the same.
-pub(crate) async fn join_cluster(env: &Env, store: &Store, disk: &Arc<dyn Disk>, identity: DiskIdentity) -> Result<ClusterId, OpenError> {
+pub(crate) async fn join_cluster(
+    env: &Env,
+    store: &Store,
+    disk: &Arc<dyn Disk>,
+    (identity, mode): (DiskIdentity, Mode),
+) -> Result<ClusterId, OpenError> {
     let cluster = match read_cluster(store).await? {
         Some(cluster) => cluster,
         None => {
-            let cluster = Cluster { cluster: ClusterId(env.random_u128()), mode: Mode::Single, created_ms: env.now_ms() };
+            let cluster = Cluster { cluster: ClusterId(env.random_u128()), mode, created_ms: env.now_ms() };
             let body = || {
                 let writer = Writer { write_id: WriteId(env.random_u128()), incarnation: Incarnation(0), revision: 0 };
                 Payload::from(floe_formats::encode(&writer, &cluster))
@@ -111,8 +116,10 @@ pub(crate) async fn join_cluster(env: &Env, store: &Store, disk: &Arc<dyn Disk>,
             }
         }
     };
-    if cluster.mode != Mode::Single {
-        return Err(OpenError::ClusterStore);
+    match (cluster.mode, mode) {
+        (Mode::Cluster, Mode::Single) => return Err(OpenError::ClusterStore),
+        (Mode::Single, Mode::Cluster) => return Err(OpenError::SingleStore),
+        (Mode::Single, Mode::Single) | (Mode::Cluster, Mode::Cluster) => {}
     }
     match identity.cluster {
         Some(data) if data != cluster.cluster => {
@@ -239,8 +246,12 @@ impl Start {
         }
     }
 
-    /// Begins an incarnation: the first number behind `newest` that nobody has taken (R1). None if it was taken.
-    pub(crate) async fn claim_next(&self, newest: Incarnation, wal: bool) -> Result<Option<Incarnation>, OpenError> {
+    /// Begins an incarnation: the first number behind `newest` that nobody has taken (R1), with a WAL or without, on a base or without. None if it was taken.
+    pub(crate) async fn claim_next(
+        &self,
+        newest: Incarnation,
+        (wal, base): (bool, Option<Incarnation>),
+    ) -> Result<Option<Incarnation>, OpenError> {
         let incarnation = Incarnation(newest.0 + 1);
         let claim = Claim {
             incarnation,
@@ -253,7 +264,7 @@ impl Start {
             window: self.options.window,
             wal: if wal { WalKind::Local } else { WalKind::None },
             previous_end: None,
-            base: (newest.0 > 0).then_some(newest),
+            base,
             created_ms: self.env.now_ms(),
         };
         let writer = Writer { write_id: WriteId(self.env.random_u128()), incarnation, revision: 0 };

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use floe_env::Env;
 use floe_formats::{Manifest, SegmentRef, Topic};
 use floe_metadata::View;
-use floe_objstore::{Class, Store};
+use floe_objstore::{Class, Store, StoreError};
 use floe_types::{ErrorKind, Offset, PartitionId, TopicId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -47,6 +47,18 @@ pub enum StoredError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// Whether a store belongs to a cluster of brokers; nothing there, or nothing that can be read, does not.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn is_of_cluster(store: &Store) -> Result<bool, StoreError> {
+    match view::check_cluster(store).await {
+        Err(StoredError::OfCluster) => Ok(true),
+        Err(StoredError::Open(OpenError::Store(error))) => Err(error),
+        _ => Ok(false),
+    }
 }
 
 impl StoredError {

@@ -3,11 +3,11 @@
 use crate::engine::Engine;
 use crate::open::{epoch_of, open_wal};
 use crate::partition::{Line, Partition};
-use crate::shared::SentClaim;
+use crate::shared::{SentClaim, Shared};
 use crate::start;
 use crate::{Durability, Ended, EngineOptions, OpenError, TopicError};
 use floe_formats::{CatalogChange, ClaimState, Topic, keys};
-use floe_metadata::{MetadataError, View};
+use floe_metadata::{Catalog, MetadataError, View};
 use floe_objstore::{Created, Payload};
 use floe_types::{Generation, PartitionId, TopicId, check_topic_name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,11 @@ pub(crate) fn durability_of(topic: &Topic, options: &EngineOptions) -> Durabilit
     if copies > LOCAL_COPIES {
         return Durability::Object;
     }
-    topic.configs.get(DURABILITY).and_then(|text| text.trim().parse().ok()).unwrap_or(options.durability)
+    match topic.configs.get(DURABILITY).and_then(|text| text.trim().parse().ok()).unwrap_or(options.durability) {
+        // Of a single broker that has become one of several.
+        Durability::Local if options.in_cluster => Durability::Object,
+        durability => durability,
+    }
 }
 
 /// Why a change was not written.
@@ -148,7 +152,10 @@ impl Engine {
             };
             match self.catalog().change(shared.incarnation, changed).await {
                 Ok(Ok((touched, answer))) => {
-                    self.follow_catalog(touched);
+                    follow(shared, self.catalog(), touched.clone());
+                    if let Some((member, _)) = &self.owned().member {
+                        member.announce(&touched).await;
+                    }
                     return Ok(answer);
                 }
                 Ok(Err(NotYet::Wal)) => self.ensure_wal().await?,
@@ -166,41 +173,6 @@ impl Engine {
     fn wants_wal(&self, view: &View, touched: &BTreeSet<TopicId>) -> bool {
         let local = |topic: &Arc<Topic>| durability_of(topic, &self.shared().options) == Durability::Local;
         touched.iter().filter_map(|id| view.by_id(*id)).any(local)
-    }
-
-    /// Makes what is open what the newest catalog says, for the topics that were changed; for all, where the catalog has
-    /// moved by more than this change: others were there, or an earlier change whose answer was lost. One at a time, so that nobody opens a partition twice or follows an older view.
-    fn follow_catalog(&self, mut touched: BTreeSet<TopicId>) {
-        let mut followed = self.owned().followed.lock();
-        let (shared, view) = (self.shared(), self.catalog().view());
-        if view.version > followed.version + u64::from(!touched.is_empty()) {
-            touched.extend(view.topics().map(|topic| topic.id));
-            touched.extend(shared.partitions().iter().map(|partition| partition.id().topic));
-        }
-        for id in touched {
-            let Some(topic) = view.by_id(id) else {
-                shared.remove_topic(id).iter().for_each(|partition| partition.close_deleted());
-                shared.history.want_index();
-                shared.history.want_clean();
-                continue;
-            };
-            let durability = durability_of(topic, &shared.options);
-            for index in 0..topic.partitions {
-                let id = PartitionId { topic: topic.id, index };
-                match shared.partition(id) {
-                    Some(partition) => partition.set_durability(durability),
-                    None => {
-                        let left = Line::empty(id).to_index();
-                        let partition = Partition::open(shared.clone(), left, epoch_of(shared.incarnation), durability);
-                        if followed.draining {
-                            partition.stop_appending();
-                        }
-                        shared.add_partition(partition);
-                    }
-                }
-            }
-        }
-        followed.version = view.version;
     }
 
     /// The first use of a WAL is a new generation: its claim names this disk before anything relies on it (R2).
@@ -242,6 +214,43 @@ impl Engine {
     fn check_running(&self) -> Result<(), TopicError> {
         self.shared().ended.get().map_or(Ok(()), |ended| Err(TopicError::Ended(ended)))
     }
+}
+
+/// Makes what is open what the newest catalog says, for the topics that were changed; for all, where the catalog has
+/// moved by more than this change: others were there, or an earlier change whose answer was lost. One at a time, so that nobody opens a partition twice or follows
+/// an older view. In a cluster nothing is opened here: that is for whoever the records of ownership name.
+pub(crate) fn follow(shared: &Arc<Shared>, catalog: &Catalog, mut touched: BTreeSet<TopicId>) {
+    let mut followed = shared.followed.lock();
+    let view = catalog.view();
+    if view.version > followed.version + u64::from(!touched.is_empty()) {
+        touched.extend(view.topics().map(|topic| topic.id));
+        touched.extend(shared.partitions().iter().map(|partition| partition.id().topic));
+    }
+    for id in touched {
+        let Some(topic) = view.by_id(id) else {
+            shared.remove_topic(id).iter().for_each(|partition| partition.close_deleted());
+            shared.history.want_index();
+            shared.history.want_clean();
+            continue;
+        };
+        let durability = durability_of(topic, &shared.options);
+        for index in 0..topic.partitions {
+            let id = PartitionId { topic: topic.id, index };
+            match shared.partition(id) {
+                Some(partition) => partition.set_durability(durability),
+                None if shared.options.in_cluster => {}
+                None => {
+                    let left = Line::empty(id).to_index();
+                    let partition = Partition::open(shared.clone(), left, epoch_of(shared.incarnation), durability);
+                    if followed.draining {
+                        partition.stop_appending();
+                    }
+                    shared.add_partition(partition);
+                }
+            }
+        }
+    }
+    followed.version = view.version;
 }
 
 /// The topic that a change is about, if it is about one.

@@ -1,8 +1,8 @@
 //! The catalog in the object store: `catalog/~v`, each version a create-only object that holds the changes since the
 //! one before, every [`CHECKPOINT_EVERY`]th the whole state. Loading reads back to the newest checkpoint.
 //!
-//! It has one owner at a time: who finds that a newer incarnation has written a version changes nothing any more (T16). An owner
-//! that takes it over from a living one makes its place known first ([`Catalog::take`]).
+//! Without a cluster it has one owner at a time: who finds that a newer incarnation has written a version changes nothing any more (T16). An owner
+//! that takes it over from a living one makes its place known first ([`Catalog::take`]). In a cluster every broker changes it ([`Catalog::shared`]).
 //!
 //! Cancellation: a cancelled `change` may or may not have happened, exactly like a lost answer; the next change finds
 //! out by rebasing.
@@ -29,6 +29,7 @@ pub struct Catalog {
     store: Store,
     view: RwLock<Arc<View>>,
     changing: tokio::sync::Mutex<()>,
+    shared: bool,
 }
 
 impl Catalog {
@@ -38,14 +39,20 @@ impl Catalog {
     /// The store's, or a version that is damaged or missing.
     pub async fn open(env: Env, store: Store) -> Result<Self, MetadataError> {
         let view = load(&store).await?;
-        Ok(Self { env, store, view: RwLock::new(Arc::new(view)), changing: tokio::sync::Mutex::new(()) })
+        Ok(Self { env, store, view: RwLock::new(Arc::new(view)), changing: tokio::sync::Mutex::new(()), shared: false })
+    }
+
+    /// The same catalog, changed by every broker of a cluster: a version of another's, whoever that is, is rebased upon (R16).
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// The same catalog, as far as it is known here, by another handle on the store: a start reads it in places of its own.
     #[must_use]
     pub fn with_store(&self, store: Store) -> Self {
         let (env, view) = (self.env.clone(), RwLock::new(self.view()));
-        Self { env, store, view, changing: tokio::sync::Mutex::new(()) }
+        Self { env, store, view, changing: tokio::sync::Mutex::new(()), shared: self.shared }
     }
 
     /// The newest view known here.
@@ -115,7 +122,7 @@ impl Catalog {
             }
             let caught_up = catch_up(&self.store, &before).await?;
             self.install(caught_up.view);
-            if caught_up.newest_writer > incarnation {
+            if !self.shared && caught_up.newest_writer > incarnation {
                 return Err(MetadataError::Fenced { by: caught_up.newest_writer });
             }
         }

@@ -5,12 +5,13 @@
 //! | away | nothing; dialled after a pause that grows | no |
 //! | filling | what the standby lacks, from the ring, or from the WAL's files where that is older | no |
 //! | counting | each group when its local write begins | yes |
+//! | forgotten | that all is flushed: the last word | no |
 //!
 //! What may be sent and not be durable there is bounded by the window that the standby names; what waits here, by the ring. A standby that does not
 //! get on within `ack_timeout` is let go: it is dialled again, and goes on where its disk is.
 
 use crate::{
-    Brokers, ReplicationError,
+    Brokers, Refusal, ReplicationError,
     peer::Peer,
     ring::Next,
     shipping::{Shared, StandbyState},
@@ -36,6 +37,10 @@ pub(crate) async fn run(shared: Arc<Shared>, disk: DiskId) {
         shared.quorum.detached(disk);
         if error.kind() == ErrorKind::Fenced {
             shared.fence(disk);
+            return;
+        }
+        if shared.finished.get() && matches!(error, ReplicationError::Refused { refusal: Refusal::Missing, .. }) {
+            shared.set_state(disk, StandbyState::Forgotten);
             return;
         }
         tracing::debug!(%disk, %error, "a standby is away");
@@ -93,6 +98,7 @@ async fn session(shared: &Shared, disk: DiskId, got_on: &mut bool) -> Result<Inf
         window,
         outbox: VecDeque::new(),
         trimmed: Lsn(0),
+        finishing: false,
         progress: env.monotonic(),
     };
     session.heard(Lsn(durable));
@@ -138,6 +144,8 @@ struct Session<'a> {
     outbox: VecDeque<attach_request::Step>,
     /// What it was told to give back.
     trimmed: Lsn,
+    /// It is told that all is flushed, and nothing more.
+    finishing: bool,
     /// When it last got on, or began to have something to do.
     progress: Duration,
 }
@@ -151,7 +159,11 @@ impl Session<'_> {
         let (shared, env) = (self.shared, &self.shared.brokers.env);
         let limit = shared.brokers.options.ack_timeout;
         loop {
-            let waits_for = if self.outbox.is_empty() { self.fill_outbox().await? } else { WaitsFor::Connection };
+            let waits_for = match self.outbox.is_empty() {
+                true if self.finishing => WaitsFor::Standby,
+                true => self.fill_outbox().await?,
+                false => WaitsFor::Connection,
+            };
             let wal = shared.wal()?;
             let (sent, trimmed, waits) = (self.sent, self.trimmed, self.acked < self.sent);
             let left = (self.progress + limit).saturating_sub(env.monotonic());
@@ -162,7 +174,11 @@ impl Session<'_> {
                     _ => return Err(self.peer.broken("it attaches twice")),
                 },
                 () = env.sleep(left), if waits => return Err(self.peer.timed_out("make what it got durable", limit)),
-                to = shared.trimmed.wait_for(|to| *to > trimmed) => {
+                _ = shared.finished.wait_for(|finished| *finished), if !self.finishing => {
+                    self.finishing = true;
+                    self.outbox = [attach_request::Step::Flushed(true)].into();
+                }
+                to = shared.trimmed.wait_for(|to| *to > trimmed), if !self.finishing => {
                     self.trimmed = to;
                     // One is enough, however long they wait.
                     self.outbox.retain(|step| !matches!(step, attach_request::Step::Trim(_)));

@@ -32,6 +32,8 @@ pub enum StandbyState {
     Filling { durable: Lsn },
     /// Its fsyncs count.
     Counting { durable: Lsn },
+    /// It has no copy any more: [`Shipping::finish`] has reached it.
+    Forgotten,
 }
 
 /// One standby.
@@ -54,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) quorum: Quorum,
     /// What standbys are to give back.
     pub(crate) trimmed: Watched<Lsn>,
+    /// All of the generation is flushed.
+    pub(crate) finished: Watched<bool>,
     wal: OnceLock<Weak<Wal>>,
     states: Watched<BTreeMap<DiskId, StandbyState>>,
     committed: Watched<Lsn>,
@@ -84,6 +88,7 @@ impl Shipping {
             quorum: Quorum::new(set.quorum, set.standbys.iter().copied()),
             brokers,
             trimmed: Watched::default(),
+            finished: Watched::default(),
             wal: OnceLock::new(),
             states: Watched::new(set.standbys.iter().map(|disk| (*disk, away.clone())).collect()),
             committed: Watched::default(),
@@ -115,6 +120,17 @@ impl Shipping {
     /// Standbys may give back what lies below: it is in certain slots (R11).
     pub fn trim(&self, to: Lsn) {
         self.shared.trimmed.set_if(|trimmed| std::mem::replace(trimmed, to.max(*trimmed)) < to);
+    }
+
+    /// All of the generation is in certain slots, whose footers say so, and nothing more is appended: standbys delete their copies, each as soon as it can be told (R11).
+    /// The WAL is still needed until then.
+    pub fn finish(&self) {
+        self.shared.finished.set(true);
+    }
+
+    /// Waits until no standby has a copy any more; one that is away may never be told, and keeps it until the incarnation is closed. Cancellation safe.
+    pub async fn wait_forgotten(&self) {
+        self.wait_standbys(|states| states.values().all(|state| *state == StandbyState::Forgotten)).await;
     }
 
     /// How it stands with each.

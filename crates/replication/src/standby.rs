@@ -101,6 +101,10 @@ impl Session {
                 Some(attach_request::Step::Trim(to)) => {
                     trim.set_if(|before| std::mem::replace(before, Lsn(to).max(*before)) < Lsn(to));
                 }
+                Some(attach_request::Step::Flushed(_)) => {
+                    service.replicas.forget(attachment.incarnation(), attachment.generation()).await?;
+                    return Err(End::Refused(Refused::new(Reason::Missing, "the generation is flushed, and its copy gone")));
+                }
                 Some(attach_request::Step::Attach(_)) | None => {
                     return Err(End::Refused(Refused::new(Reason::Invalid, "neither data nor a trim")));
                 }

@@ -3,7 +3,7 @@
 //! | on the disk | what |
 //! |---|---|
 //! | `replicas/<incarnation>-<generation>/` | the files, as any WAL's |
-//! | `replicas/<incarnation>-<generation>.state` | how far it was trimmed, and what it must hold; it is there before the folder and goes after it |
+//! | `replicas/<incarnation>-<generation>.state` | how far it was trimmed, and what it must hold; it is there before the folder |
 //! | `wal/<incarnation>-<generation>/` | the own WALs of brokers that lived on this disk: they are sealed and read here, too |
 //! | `seals/<incarnation>` | never removed |
 //!
@@ -12,9 +12,10 @@
 //! * `budget` bounds the bytes of all replicas together, apart from the own WAL's; `most` their number.
 //! * Sealed is for ever: the word is fsynced before it is given, given also for what was never here, and outlives what was.
 //!
-//! When a replica may be trimmed or removed is not known here (R11): the owner says the one, whoever closed the incarnation the other.
+//! When a replica may be trimmed, forgotten or removed is not known here (R11): the owner says the first two, whoever closed the incarnation the third.
 
 mod read;
+mod remove;
 
 pub use read::SealedReplica;
 
@@ -24,7 +25,6 @@ use crate::{
     room::Room,
     seal,
     tap::Tap,
-    trim,
     wal::Held,
 };
 use floe_env::{Disk, Env, Mutant, mutated};
@@ -176,6 +176,15 @@ impl Replicas {
     pub async fn trim(&self, incarnation: Incarnation, generation: Generation, to: Lsn) -> Result<(), WalError> {
         let name = (incarnation, generation);
         self.in_turn("replica trim", incarnation, async move |inner| inner.opened(name, None).await?.trim(to).await).await
+    }
+
+    /// Deletes the replica of one generation, on its owner's word that all of it is certain elsewhere. One that was never here is fine.
+    ///
+    /// # Errors
+    /// `Sealed`: it stays until the incarnation is closed. `Disk`: something is left, which is no answer any more; call it again.
+    pub async fn forget(&self, incarnation: Incarnation, generation: Generation) -> Result<(), WalError> {
+        let name = (incarnation, generation);
+        self.in_turn("replica forgotten", incarnation, async move |inner| inner.forget(name).await).await
     }
 
     /// This disk's word to accept nothing more of an incarnation, for ever. When it returns the word is durable, nothing is being written, and what the
@@ -380,20 +389,6 @@ impl Inner {
             held.push(HeldWal { generation: name.1, trimmed: Lsn(0), acknowledged: Lsn(0) });
         }
         Ok(held)
-    }
-
-    async fn remove(&self, incarnation: Incarnation) -> Result<(), WalError> {
-        for (name, replica) in self.open_of(incarnation) {
-            replica.end().await;
-            self.known.lock().insert(name, Known::Closed(replica.bytes()));
-        }
-        for name in self.names().await?.into_iter().filter(|name| name.0 == incarnation) {
-            trim::remove_generation(&self.disk, &dir(name)).await?;
-            self.disk.remove(&state_path(name)).await.map_err(WalError::disk("remove what was kept of a replica"))?;
-            let counted = self.known.lock().remove(&name).map_or(0, |known| known.counted());
-            self.room.give_back(counted);
-        }
-        Ok(())
     }
 
     fn open_of(&self, incarnation: Incarnation) -> Vec<(Name, Arc<Replica>)> {

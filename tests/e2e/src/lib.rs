@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is outside the broker: real processes, threads, files and sockets")]
 
 pub mod broker;
+pub mod etcd;
 pub mod history;
 pub mod load;
 pub mod seaweed;

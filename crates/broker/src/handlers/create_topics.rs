@@ -22,8 +22,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 /// Most partitions of one topic: a million by mistake must not cost a broker its memory.
 const MAX_PARTITIONS: i32 = 100_000;
 
-/// Live brokers: this one.
-const LIVE_BROKERS: i16 = 1;
+/// Replicas that are shown of each partition: its leader. How often a record is kept is its topic's durability.
+const SHOWN_REPLICAS: i16 = 1;
 
 pub(super) async fn handle(broker: &Broker, _version: i16, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).min(MAX_TIMEOUT);
@@ -112,7 +112,7 @@ fn partitions(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
             let message = "Both a manual assignment and a number of partitions or a replication factor are given.";
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         }
-        return assigned(broker.id(), &topic.assignments);
+        return assigned(&broker.node_ids(), &topic.assignments);
     }
     match topic.num_partitions {
         -1 => Ok(broker.settings().num_partitions),
@@ -125,17 +125,17 @@ fn partitions(broker: &Broker, topic: &CreatableTopic) -> Result<i32, Refusal> {
 }
 
 /// A manual assignment: partitions 0, 1, ..., each on brokers that are there.
-fn assigned(live: i32, assignments: &[CreatableReplicaAssignment]) -> Result<i32, Refusal> {
+fn assigned(live: &[i32], assignments: &[CreatableReplicaAssignment]) -> Result<i32, Refusal> {
     let refuse = |why: &str| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
     let indexes: BTreeSet<i32> = assignments.iter().map(|a| a.partition_index).collect();
     let count = i32::try_from(assignments.len()).unwrap_or(i32::MAX);
     if indexes.len() != assignments.len() || !indexes.iter().copied().eq(0..count) {
         return refuse("Partitions should be a consecutive 0-based integer sequence.");
     }
-    if assignments.iter().any(|a| a.broker_ids.is_empty() || a.broker_ids.iter().any(|id| *id != live)) {
+    if assignments.iter().any(|a| a.broker_ids.is_empty() || a.broker_ids.iter().any(|id| !live.contains(id))) {
         return refuse("The assignment names a broker that is not there, or none.");
     }
-    if assignments.iter().any(|a| a.broker_ids.len() > 1) {
+    if assignments.iter().any(|a| a.broker_ids.iter().collect::<BTreeSet<_>>().len() < a.broker_ids.len()) {
         return refuse("The assignment names a broker twice.");
     }
     Ok(count)
@@ -152,7 +152,7 @@ fn check_replication(broker: &Broker, topic: &CreatableTopic) -> Result<(), Refu
             "Replication factor must be larger than 0, or -1 to use the default value.",
         ));
     }
-    let live = i32::from(LIVE_BROKERS);
+    let live = i32::try_from(broker.node_ids().len()).unwrap_or(i32::MAX);
     if broker.settings().strict_replication && factor > live {
         let message = format!("Unable to replicate the partition {factor} time(s): only {live} broker(s) are registered.");
         return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, message));
@@ -177,7 +177,7 @@ fn show(broker: &Broker, name: StrBytes, made: Made) -> CreatableTopicResult {
         name,
         topic_id: uuid(made.id),
         num_partitions: made.new.partitions,
-        replication_factor: LIVE_BROKERS,
+        replication_factor: SHOWN_REPLICAS,
         configs: Some(configs),
     })
 }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_manual_assignment_counts_its_partitions_and_names_only_live_brokers() {
-        assert_eq!(assigned(7, &[assignment(1, &[7]), assignment(0, &[7])]), Ok(2));
+        assert_eq!(assigned(&[7], &[assignment(1, &[7]), assignment(0, &[7])]), Ok(2));
         for bad in [
             vec![assignment(0, &[7]), assignment(2, &[7])],
             vec![assignment(0, &[7]), assignment(0, &[7])],
@@ -211,7 +211,7 @@ mod tests {
             vec![assignment(0, &[])],
             vec![assignment(0, &[7, 7])],
         ] {
-            assert_eq!(assigned(7, &bad).expect_err("refused").code, ErrorCode::InvalidReplicaAssignment);
+            assert_eq!(assigned(&[7], &bad).expect_err("refused").code, ErrorCode::InvalidReplicaAssignment);
         }
     }
 

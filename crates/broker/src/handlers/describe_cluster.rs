@@ -1,4 +1,4 @@
-//! DescribeCluster: one broker, which clients may take for the controller (any live broker is right).
+//! DescribeCluster: the brokers that are listed as alive; clients may take any of them for the controller.
 
 use super::metadata::CLUSTER_OPERATIONS;
 use crate::broker::Broker;
@@ -21,15 +21,16 @@ pub(super) fn handle(broker: &Broker, peer: &Peer, request: &DescribeClusterRequ
         let error_message = Some(why.into());
         return message!(DescribeClusterResponse { error_code: code.code(), error_message, endpoint_type: request.endpoint_type });
     }
-    let endpoint = broker.endpoint(peer);
-    let this =
-        message!(DescribeClusterBroker { broker_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
+    let brokers = broker
+        .endpoints(peer)
+        .into_iter()
+        .map(|node| message!(DescribeClusterBroker { broker_id: node.node_id, host: node.host, port: node.port, rack: node.rack }));
     let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { i32::MIN };
     message!(DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: broker.cluster(),
-        controller_id: broker.id(),
-        brokers: vec![this],
+        controller_id: broker.controller(),
+        brokers: brokers.collect(),
         cluster_authorized_operations: operations,
     })
 }

@@ -17,6 +17,7 @@ use floe_protocol::messages::FetchRequest;
 use plan::{Plan, Terms};
 use read::Pass;
 use session::{Context, NO_SESSION, Opening, Run};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -102,8 +103,9 @@ fn respond(broker: &Broker, peer: &Peer, context: &Context, asked: &[Run], plan:
             Err(code) => return FetchResponse { error_code: code.code(), ..FetchResponse::default() }.into(),
         },
     };
-    let named = topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.current_leader.is_some());
-    let node_endpoints = if named { vec![broker.endpoint(peer)] } else { Vec::new() };
+    let named: BTreeSet<i32> =
+        topics.iter().flat_map(|topic| &topic.partitions).filter_map(|partition| partition.current_leader.map(|(id, _)| id)).collect();
+    let node_endpoints = named.into_iter().filter_map(|id| broker.endpoint_of(peer, id)).collect();
     let response = FetchResponse { session_id, topics, node_endpoints, ..FetchResponse::default() };
     Handled { reply: response.into(), held: pass.held }
 }

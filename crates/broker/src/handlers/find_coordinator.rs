@@ -1,4 +1,4 @@
-//! FindCoordinator: this broker, for every group. The topic of the groups is there when it is answered.
+//! FindCoordinator: who leads the partition that keeps the group. The topic of the groups is there when it is answered.
 //!
 //! For transactions, CLUSTER_AUTHORIZATION_FAILED: of the codes that both Java and librdkafka take for fatal, the one with
 //! which both show our message. For share groups, INVALID_REQUEST, as Kafka where they are off.
@@ -26,21 +26,26 @@ pub(super) async fn handle(broker: &Broker, version: i16, peer: &Peer, request: 
         TRANSACTION => Some(Refusal::new(ErrorCode::ClusterAuthorizationFailed, NO_TRANSACTIONS)),
         _ => Some(Refusal::new(ErrorCode::InvalidRequest, "no such type of coordinator")),
     };
-    let coordinators = keys.into_iter().map(|key| coordinator(broker, peer, key, refusal.as_ref())).collect();
+    let coordinators = keys.into_iter().map(|key| match &refusal {
+        Some(refusal) => refuse(key, refusal),
+        None => coordinator(broker, peer, key),
+    });
+    let coordinators = coordinators.collect();
     message!(FindCoordinatorResponse { coordinators })
 }
 
-fn coordinator(broker: &Broker, peer: &Peer, key: StrBytes, refusal: Option<&Refusal>) -> Coordinator {
-    match refusal {
-        Some(Refusal { code, message }) => {
-            let error_message = Some(message.as_str().into());
-            message!(Coordinator { key, node_id: -1, port: -1, error_code: code.code(), error_message })
-        }
-        None => {
-            let endpoint = broker.endpoint(peer);
-            message!(Coordinator { key, node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port })
-        }
+/// The leader of the partition that keeps the group.
+fn coordinator(broker: &Broker, peer: &Peer, key: StrBytes) -> Coordinator {
+    let leader = broker.groups.partition_of(&key).and_then(|id| broker.leader(id));
+    match leader.and_then(|leader| broker.endpoint_of(peer, leader.id)) {
+        Some(node) => message!(Coordinator { key, node_id: node.node_id, host: node.host, port: node.port }),
+        None => refuse(key, &Refusal::new(ErrorCode::CoordinatorNotAvailable, "the coordinator of the group is not known yet")),
     }
+}
+
+fn refuse(key: StrBytes, Refusal { code, message }: &Refusal) -> Coordinator {
+    let error_message = Some(message.as_str().into());
+    message!(Coordinator { key, node_id: -1, port: -1, error_code: code.code(), error_message })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) use kept::KeptAnswers;
 use super::{Handled, Reply, encode};
 use crate::broker::{Broker, is_internal};
 use crate::errors;
+use crate::nodes::Leader;
 use crate::peer::Peer;
 use floe_formats::Topic;
 use floe_log::{NewTopic, TopicError};
@@ -79,14 +80,15 @@ fn respond(broker: &Broker, peer: &Peer, asked: &Asked, mut topics: Vec<Metadata
     if asked.topic_operations {
         topics.iter_mut().filter(|topic| topic.error_code == 0).for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
     }
-    let endpoint = broker.endpoint(peer);
-    let this =
-        message!(MetadataResponseBroker { node_id: endpoint.node_id, host: endpoint.host, port: endpoint.port, rack: endpoint.rack });
+    let brokers = broker
+        .endpoints(peer)
+        .into_iter()
+        .map(|node| message!(MetadataResponseBroker { node_id: node.node_id, host: node.host, port: node.port, rack: node.rack }));
     let operations = if asked.cluster_operations { CLUSTER_OPERATIONS } else { i32::MIN };
     message!(MetadataResponse {
-        brokers: vec![this],
+        brokers: brokers.collect(),
         cluster_id: Some(broker.cluster()),
-        controller_id: broker.id(),
+        controller_id: broker.controller(),
         topics,
         cluster_authorized_operations: operations,
     })
@@ -162,22 +164,25 @@ fn describe(broker: &Broker, topic: &Topic) -> MetadataResponseTopic {
 }
 
 pub(super) fn describe_partition(broker: &Broker, id: PartitionId) -> MetadataResponsePartition {
-    let this = vec![broker.id()];
-    match broker.engine.partition(id) {
-        Some(partition) => message!(MetadataResponsePartition {
+    match broker.leader(id) {
+        Some(Leader { id: leader, epoch }) => message!(MetadataResponsePartition {
             partition_index: id.index,
-            leader_id: broker.id(),
-            leader_epoch: partition.leader_epoch(),
-            replica_nodes: this.clone(),
-            isr_nodes: this,
+            leader_id: leader,
+            leader_epoch: epoch,
+            replica_nodes: vec![leader],
+            isr_nodes: vec![leader],
         }),
-        None => message!(MetadataResponsePartition {
-            error_code: ErrorCode::LeaderNotAvailable.code(),
-            partition_index: id.index,
-            leader_id: -1,
-            replica_nodes: this.clone(),
-            offline_replicas: this,
-        }),
+        None => {
+            let owner = broker.engine.cluster_view().and_then(|view| Some(view.incarnations().get(&view.owner(id)?.incarnation)?.broker.0));
+            let replicas = vec![owner.unwrap_or_else(|| broker.id())];
+            message!(MetadataResponsePartition {
+                error_code: ErrorCode::LeaderNotAvailable.code(),
+                partition_index: id.index,
+                leader_id: -1,
+                replica_nodes: replicas.clone(),
+                offline_replicas: replicas,
+            })
+        }
     }
 }
 

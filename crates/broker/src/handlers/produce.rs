@@ -10,19 +10,27 @@ mod prepare;
 
 use crate::broker::{Broker, find_topic, is_internal};
 use crate::errors::{self, NO_TRANSACTIONS, Refusal};
+use crate::peer::Peer;
 use crate::topic_config::TopicSettings;
 use floe_formats::Topic;
 use floe_log::{AppendError, Appended, Partition};
 use floe_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use floe_protocol::messages::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
-use floe_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, Uuid};
+use floe_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use floe_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, Uuid, topic_id};
 use floe_protocol::{Api, ErrorCode, message};
+use floe_types::PartitionId;
 use prepare::{Prepared, Refused};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest wait for a commit, whatever the client asks for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// First version whose answer names leaders.
+const NAMES_LEADERS: i16 = 10;
 
 /// First version that names topics by id.
 const TOPIC_IDS: i16 = 13;
@@ -143,14 +151,37 @@ impl Started {
     }
 
     /// Waits for all commits, at most until the request's timeout, and makes the answer.
-    pub(crate) async fn finish(mut self, broker: &Broker) -> ProduceResponse {
+    pub(crate) async fn finish(mut self, broker: &Broker, version: i16, peer: &Peer) -> ProduceResponse {
         let remaining = self.deadline.saturating_sub(broker.env.monotonic());
         if broker.env.timeout(remaining, commits(&mut self.topics)).await.is_err() {
             tracing::debug!(api = %Api::Produce, "a commit took longer than the client waits");
         }
-        let responses = self.topics.into_iter().map(StartedTopic::into_response).collect();
-        message!(ProduceResponse { responses })
+        let mut responses: Vec<_> = self.topics.into_iter().map(StartedTopic::into_response).collect();
+        let node_endpoints = if version >= NAMES_LEADERS { name_leaders(broker, peer, &mut responses) } else { Vec::new() };
+        message!(ProduceResponse { responses, node_endpoints })
     }
+}
+
+/// Says of each partition that is led elsewhere who leads it, and where those are (KIP-951).
+fn name_leaders(broker: &Broker, peer: &Peer, responses: &mut [TopicProduceResponse]) -> Vec<NodeEndpoint> {
+    let view = broker.view();
+    let mut named = BTreeSet::new();
+    for topic in responses {
+        let id = topic_id(topic.topic_id).or_else(|| view.by_name(&topic.name).map(|topic| topic.id));
+        let Some(id) = id else { continue };
+        let elsewhere = |partition: &&mut PartitionProduceResponse| partition.error_code == ErrorCode::NotLeaderOrFollower.code();
+        for partition in topic.partition_responses.iter_mut().filter(elsewhere) {
+            if let Some(leader) = broker.leader(PartitionId { topic: id, index: partition.index }) {
+                partition.current_leader = message!(LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch });
+                named.insert(leader.id);
+            }
+        }
+    }
+    let endpoint = |id| {
+        let node = broker.endpoint_of(peer, id)?;
+        Some(message!(NodeEndpoint { node_id: node.node_id, host: node.host, port: node.port, rack: node.rack }))
+    };
+    named.into_iter().filter_map(endpoint).collect()
 }
 
 /// Waits for all commits; what was learned before it is cancelled stays.

@@ -122,6 +122,19 @@ fn show_time(value: Duration) -> Option<String> {
     Some(Millis(u64::try_from(value.as_millis()).unwrap_or(u64::MAX)).to_string())
 }
 
+fn endpoints(value: &str) -> Result<Vec<String>, String> {
+    let all: Vec<String> = value.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+    match all.iter().find(|url| url.strip_prefix("http://").is_none_or(|address| super::host_and_port(address).is_err())) {
+        Some(url) => Err(format!("{url:?} is not of the form http://host:port")),
+        None => Ok(all),
+    }
+}
+
+fn prefix(value: &str) -> Result<String, String> {
+    let value = value.trim_end_matches('/');
+    if value.starts_with('/') { Ok(value.to_owned()) } else { Err(format!("{value:?} does not begin with /, or is nothing else")) }
+}
+
 fn text(value: &str) -> Result<Option<String>, String> {
     if value.is_empty() { Err("must not be empty".into()) } else { Ok(Some(value.to_owned())) }
 }
@@ -155,6 +168,16 @@ own! {
         c => Some(c.server.insecure.to_string()), v => c.server.insecure, boolean(v);
     "broker.id", "What Kafka clients see as the node id.",
         c => Some(c.engine.broker.to_string()), v => c.engine.broker, number(v).map(BrokerId);
+    "etcd", "Endpoints of etcd, http://HOST:PORT, separated by commas: this broker is one of a cluster. Default: none, a single broker.",
+        c => c.server.cluster.etcd.as_ref().map(|all| all.join(",")), v => c.server.cluster.etcd, endpoints(v).map(Some);
+    "etcd.prefix", "What the cluster's keys in etcd begin with.",
+        c => Some(c.server.cluster.prefix.clone()), v => c.server.cluster.prefix, prefix(v);
+    "peer.listen", "Address on which the brokers of a cluster reach this one. A loopback address, unless insecure is set.",
+        c => Some(c.server.cluster.peer_listen.clone()), v => c.server.cluster.peer_listen, super::host_and_port(v).map(|_| v.to_owned());
+    "peer.advertise", "HOST:PORT by which they are told to reach it. Default: the address that was bound.",
+        c => c.server.cluster.peer_advertise.clone(), v => c.server.cluster.peer_advertise, super::host_and_port(v).map(|_| Some(v.to_owned()));
+    "broker.rack", "Where this broker runs, such as its zone.",
+        c => c.server.cluster.rack.clone(), v => c.server.cluster.rack, text(v);
     "log.level", "Level of the log (error, warn, info, debug, trace), or a list such as warn,floe_log=debug.",
         c => Some(c.server.log_level.clone()), v => c.server.log_level, crate::logging::check_level(v).map(|()| v.to_owned());
     "log.format", "Format of the log: text or json.",

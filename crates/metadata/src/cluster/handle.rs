@@ -52,6 +52,12 @@ impl Cluster {
         self.0.seen.lock().revision
     }
 
+    /// A broker whose lease was not renewed for so long is not listed as alive.
+    #[must_use]
+    pub fn lease_ttl(&self) -> Duration {
+        self.0.options.lease_ttl
+    }
+
     /// Another broker, a claim or a footer has seen this revision.
     pub fn heard(&self, revision: Revision) {
         let mut seen = self.0.seen.lock();

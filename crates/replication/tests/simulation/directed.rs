@@ -305,3 +305,30 @@ fn an_entry_that_takes_longer_than_an_answer_may_goes_through_and_a_hung_disk_is
         env.timeout(crate::world::options().ack_timeout * 2, noticed).await.expect("it is let go");
     });
 }
+
+#[test]
+fn r11_the_copies_of_a_generation_that_is_flushed_go_also_where_it_is_told_late() {
+    simulate(13, async |env| {
+        let world = World::new(&env);
+        let (a, b, c) = (world.machine(0).await, world.machine(1).await, world.machine(2).await);
+        let mut owner = Owner::start(&a, &both()).await;
+        for _ in 0..60 {
+            owner.append(900).unwrap();
+        }
+        let end = owner.wal.close().await.unwrap();
+        env.timeout(LONG, owner.shipping.wait_committed(end)).await.unwrap();
+        env.timeout(LONG, counting(&owner, 2)).await.unwrap();
+        let (sim, disk) = c.end(&world.net, |sim| sim.process_died()).await;
+        owner.shipping.finish();
+        let forgotten = |states: &std::collections::BTreeMap<DiskId, StandbyState>| states[&DISKS[1]] == StandbyState::Forgotten;
+        env.timeout(LONG, owner.shipping.wait_standbys(forgotten)).await.unwrap();
+        assert_eq!((b.replicas.used(), b.replicas.list()), (0, vec![]));
+        let c = Machine::start(&world, 2, sim, disk, Incarnation(30)).await;
+        assert_eq!(c.replicas.list().len(), 1);
+        env.timeout(LONG, owner.shipping.wait_forgotten()).await.unwrap_or_else(|_| panic!("{:?}", owner.shipping.standbys()));
+        assert_eq!((c.replicas.used(), c.replicas.list()), (0, vec![]));
+        env.sleep(LONG).await;
+        assert_eq!((b.replicas.list(), c.replicas.list()), (vec![], vec![]), "nobody attaches again");
+        assert_eq!(owner.shipping.committed(), end);
+    });
+}

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose word an acknowledgement was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// The store has it: nothing excuses its loss.
     Store,
     /// This disk has it.
@@ -61,7 +61,7 @@ pub struct History {
 
 impl History {
     /// An acknowledgement reached a client.
-    pub(super) fn acknowledged(&mut self, partition: PartitionId, offset: Offset, value: u64, word: Word) {
+    pub(crate) fn acknowledged(&mut self, partition: PartitionId, offset: Offset, value: u64, word: Word) {
         self.logs.entry(partition).or_default().acknowledged.insert(offset, (value, word));
     }
 
@@ -82,7 +82,7 @@ impl History {
     }
 
     /// A topic is gone, and with it what it promised.
-    pub(super) fn forget(&mut self, partition: PartitionId) {
+    pub(crate) fn forget(&mut self, partition: PartitionId) {
         self.logs.remove(&partition);
     }
 
@@ -90,7 +90,7 @@ impl History {
     ///
     /// # Errors
     /// The promise that this breaks.
-    pub(super) fn read(&mut self, partition: PartitionId, from: Offset, values: &[Option<u64>]) -> Result<(), String> {
+    pub(crate) fn read(&mut self, partition: PartitionId, from: Offset, values: &[Option<u64>]) -> Result<(), String> {
         let log = self.logs.entry(partition).or_default();
         log.check_left_out(partition, from, values)?;
         for (offset, value) in (from..).zip(values).filter_map(|(offset, value)| Some((offset, value.as_ref()?))) {
@@ -117,7 +117,7 @@ impl History {
     ///
     /// # Errors
     /// The promise that this breaks.
-    pub(super) fn restarted(&mut self, partition: PartitionId, start: Offset, values: &[Option<u64>]) -> Result<(), String> {
+    pub(crate) fn restarted(&mut self, partition: PartitionId, start: Offset, values: &[Option<u64>]) -> Result<(), String> {
         let failed = &self.failed;
         let log = self.logs.entry(partition).or_default();
         if start > log.asked {

@@ -15,7 +15,10 @@ mod world;
 
 pub use coverage::Coverage;
 pub use history::History;
+pub(crate) use history::Word;
 pub use outage::{Hour, hour_without_store};
+pub(crate) use producer::Producer;
+pub(crate) use world::{mild, options};
 
 use std::time::Duration;
 use world::World;

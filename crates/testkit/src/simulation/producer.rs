@@ -11,24 +11,24 @@ use std::collections::VecDeque;
 const IN_FLIGHT: usize = 5;
 
 #[derive(Debug, Clone)]
-pub(super) struct Batch {
-    pub(super) values: Vec<u64>,
-    pub(super) bytes: Bytes,
+pub(crate) struct Batch {
+    pub(crate) values: Vec<u64>,
+    pub(crate) bytes: Bytes,
     /// By whose word it counts since it was appended last.
-    pub(super) word: Option<Word>,
+    pub(crate) word: Option<Word>,
 }
 
 #[derive(Debug)]
-pub(super) struct Producer {
-    pub(super) partition: PartitionId,
+pub(crate) struct Producer {
+    pub(crate) partition: PartitionId,
     id: i64,
     sequence: i32,
     /// Not answered, oldest first.
     unanswered: VecDeque<Batch>,
     /// How many of them the present broker has been sent.
-    pub(super) sent: usize,
+    pub(crate) sent: usize,
     /// Records have keys, by [`key_of`].
-    pub(super) keyed: bool,
+    pub(crate) keyed: bool,
 }
 
 /// Keys of a compacted topic.
@@ -40,7 +40,7 @@ pub(super) fn key_of(value: u64) -> u64 {
 }
 
 impl Producer {
-    pub(super) fn new(partition: PartitionId, id: i64) -> Self {
+    pub(crate) fn new(partition: PartitionId, id: i64) -> Self {
         Self { partition, id, sequence: 0, unanswered: VecDeque::new(), sent: 0, keyed: false }
     }
 
@@ -50,7 +50,7 @@ impl Producer {
     }
 
     /// What is sent next: a batch that waits, or a new one of `values`. None while five are on their way.
-    pub(super) fn next(&mut self, values: impl FnOnce() -> Vec<u64>, padding: usize) -> Option<Batch> {
+    pub(crate) fn next(&mut self, values: impl FnOnce() -> Vec<u64>, padding: usize) -> Option<Batch> {
         if let Some(waiting) = self.unanswered.get(self.sent) {
             return Some(waiting.clone());
         }
@@ -72,7 +72,7 @@ impl Producer {
     }
 
     /// The batch that begins with this value was answered.
-    pub(super) fn answered(&mut self, first: u64) -> Option<Batch> {
+    pub(crate) fn answered(&mut self, first: u64) -> Option<Batch> {
         let at = self.unanswered.iter().position(|batch| batch.values.first() == Some(&first))?;
         self.sent = self.sent.saturating_sub(1);
         self.unanswered.remove(at)
@@ -86,11 +86,11 @@ impl Producer {
     }
 
     /// The connection is gone: everything unanswered goes again.
-    pub(super) fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         self.sent = 0;
     }
 
-    pub(super) fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         !self.unanswered.is_empty()
     }
 

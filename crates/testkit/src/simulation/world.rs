@@ -336,12 +336,12 @@ fn mix(hash: u64, value: u64) -> u64 {
 }
 
 /// A store on an ordinary day.
-fn mild() -> SimFaults {
+pub(crate) fn mild() -> SimFaults {
     SimFaults { way_ms: 1..20, before: 50, lost: 30, after: 50, late: 20, late_ms: 10..10_000, hang: 5, slow: 100, ..SimFaults::rough() }
 }
 
 /// Settings that make much happen in little: small packs, small files, small budgets.
-fn options(env: &Env) -> EngineOptions {
+pub(crate) fn options(env: &Env) -> EngineOptions {
     let pick = |choices: &[u64]| choices[usize::try_from(env.random_below(choices.len() as u64)).unwrap_or(0)];
     EngineOptions {
         durability: if env.random_below(2) == 0 { Durability::Local } else { Durability::Object },

@@ -5,7 +5,7 @@ mod history;
 
 use super::*;
 use crate::testing::{GENERATION, INCARNATION, foreign_entries, simulate};
-use crate::{ReplayedEntry, WalError};
+use crate::{ReplayedEntry, WalError, trim};
 use bytes::Bytes;
 use floe_env::sim::SimDisk;
 use floe_formats::EntryHeader;

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests of processes: real clocks, threads and files")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too may panic, and say what they did")]
 
+mod cluster;
 mod connections;
 mod ends;
 mod full_disk;

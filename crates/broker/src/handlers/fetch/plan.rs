@@ -3,11 +3,13 @@
 
 use super::session::Run;
 use crate::broker::{Broker, check_leader_epoch, find_topic};
+use crate::nodes::Leader;
 use floe_formats::Topic;
 use floe_log::Partition;
 use floe_protocol::ErrorCode;
 use floe_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use floe_protocol::messages::{StrBytes, Uuid};
+use floe_types::PartitionId;
 use std::sync::Arc;
 
 /// What is asked of one partition.
@@ -78,8 +80,8 @@ pub(super) struct Planned {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refused {
     pub(super) code: ErrorCode,
-    /// This broker's epoch, where the client's is older (KIP-951).
-    pub(super) leader_epoch: Option<i32>,
+    /// Who leads it, where the client believes something else (KIP-951).
+    pub(super) leader: Option<Leader>,
 }
 
 impl Plan {
@@ -121,13 +123,17 @@ impl PlannedTopic {
 
 impl Planned {
     fn new(broker: &Broker, topic: &Result<Arc<Topic>, ErrorCode>, asked: AskedPartition) -> Self {
-        let refused = |code| Refused { code, leader_epoch: None };
+        let refused = |code| {
+            let topic = topic.as_ref().ok().filter(|_| code == ErrorCode::NotLeaderOrFollower);
+            let leader = topic.and_then(|topic| broker.leader(PartitionId { topic: topic.id, index: asked.index }));
+            Refused { code, leader }
+        };
         let partition = topic.as_ref().map_err(|code| *code).and_then(|topic| broker.partition(topic, asked.index)).map_err(refused);
         let partition = partition.and_then(|partition| match check_leader_epoch(&partition, asked.leader_epoch) {
             Ok(()) => Ok(partition),
             Err(code) => {
                 let fenced = code == ErrorCode::FencedLeaderEpoch;
-                Err(Refused { code, leader_epoch: fenced.then(|| partition.leader_epoch()) })
+                Err(Refused { code, leader: fenced.then(|| Leader { id: broker.id(), epoch: partition.leader_epoch() }) })
             }
         });
         Self {

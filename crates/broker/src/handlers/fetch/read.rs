@@ -46,7 +46,7 @@ pub(super) async fn pass(broker: &Broker, plan: &Plan) -> Pass {
     let mut wanted = VecDeque::new();
     let mut first = true;
     for (at, planned) in plan.all().enumerate() {
-        let (answer, partition) = look(broker, planned);
+        let (answer, partition) = look(planned);
         pass.failed |= answer.error_code != 0 || answer.diverging_epoch.is_some();
         if let Some(partition) = partition {
             let has_records = planned.offset < answer.high_watermark;
@@ -63,12 +63,12 @@ pub(super) async fn pass(broker: &Broker, plan: &Plan) -> Pass {
 }
 
 /// The answer without records, and the partition if it is to be read.
-fn look<'a>(broker: &Broker, planned: &'a Planned) -> (FetchPartition, Option<&'a Arc<Partition>>) {
+fn look(planned: &Planned) -> (FetchPartition, Option<&Arc<Partition>>) {
     let index = planned.index;
     let partition = match &planned.partition {
         Ok(partition) => partition,
-        Err(Refused { code, leader_epoch }) => {
-            let current_leader = leader_epoch.map(|epoch| (broker.id(), epoch));
+        Err(Refused { code, leader }) => {
+            let current_leader = leader.map(|leader| (leader.id, leader.epoch));
             return (FetchPartition { index, error_code: code.code(), current_leader, ..FetchPartition::default() }, None);
         }
     };

@@ -35,17 +35,18 @@ impl Asked {
     }
 }
 
-/// The state that an answer tells of: the catalog's version, and how often what is led here has changed.
+/// The state that an answer tells of: the catalog's version, how often what is led here has changed, and what etcd said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct At {
     catalog: u64,
     led: u64,
+    cluster: u64,
 }
 
 impl At {
     /// Read before an answer is built: what changes meanwhile makes it an old one.
     pub(super) fn now(broker: &Broker) -> Self {
-        Self { led: broker.engine.led_version(), catalog: broker.view().version }
+        Self { cluster: broker.engine.cluster_views(), led: broker.engine.led_version(), catalog: broker.view().version }
     }
 }
 

@@ -111,3 +111,40 @@ fn r10_an_own_wal_is_refused_or_ended_by_a_seal_that_comes_while_it_begins() {
     }
     assert!(refused > 5 && ended > 5, "{refused} were refused, {ended} ended");
 }
+
+#[test]
+fn r11_what_its_owner_has_flushed_is_forgotten_unless_it_is_sealed_and_half_of_it_is_no_answer() {
+    let mut halves = 0;
+    for seed in 0..60 {
+        halves += usize::from(simulate(seed, async |env| {
+            let bench = Bench::new(&env).await;
+            let attachment = bench.attach().await;
+            bench.append_durably(&attachment, 0..120).await;
+            let other = bench.replicas.attach(INCARNATION, Generation(1), Lsn(0)).await.unwrap();
+            // The process dies somewhere within it.
+            let limit = Duration::from_millis(env.random_below(25));
+            let _ = env.timeout(limit, bench.replicas.forget(INCARNATION, GENERATION)).await;
+            let bench = bench.restart(&env, if seed % 2 == 0 { SimDisk::process_died } else { power_failure }).await;
+            drop(other);
+            let folder = bench.disk.list(&dir((INCARNATION, GENERATION))).await.is_ok();
+            let state = bench.disk.read(&state_path((INCARNATION, GENERATION))).await.is_ok();
+            let half = folder && !state;
+            if half {
+                let attached = bench.replicas.attach(INCARNATION, GENERATION, Lsn(0)).await;
+                assert!(matches!(attached, Err(WalError::Damaged { .. })), "seed {seed}: {attached:?}");
+            }
+            bench.replicas.forget(INCARNATION, GENERATION).await.unwrap();
+            bench.replicas.forget(INCARNATION, GENERATION).await.unwrap();
+            assert_eq!(bench.replicas.list(), [(INCARNATION, Generation(1))], "seed {seed}");
+            bench.replicas.attach(INCARNATION, Generation(1), Lsn(0)).await.unwrap();
+            assert_eq!(bench.replicas.used(), 0, "seed {seed}");
+            let held = bench.seal().await.unwrap();
+            assert_eq!(held.iter().map(|held| held.generation).collect::<Vec<_>>(), [Generation(1)]);
+            assert!(matches!(bench.read().await, Err(WalError::Missing { .. })));
+            let kept = bench.replicas.forget(INCARNATION, Generation(1)).await;
+            assert!(matches!(kept, Err(WalError::Sealed { .. })), "whoever recovers may be reading it: {kept:?}");
+            half
+        }));
+    }
+    assert!(halves > 3, "{halves} were found half forgotten");
+}

@@ -1,0 +1,78 @@
+//! The brokers of the cluster as clients are told of them: who there is, where each is reached, who leads what. A single broker is all of it.
+
+use crate::broker::Broker;
+use crate::peer::{Advertised, Peer};
+use floe_formats::etcd::BrokerEntry;
+use floe_metadata::cluster::ClusterView;
+use floe_protocol::fetch::NodeEndpoint;
+use floe_types::{BrokerId, PartitionId};
+use std::sync::Arc;
+
+/// Who leads a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub(crate) id: i32,
+    pub(crate) epoch: i32,
+}
+
+impl Broker {
+    /// This broker as who asks reaches it.
+    pub(crate) fn endpoint(&self, peer: &Peer) -> NodeEndpoint {
+        let Advertised { host, port } = &peer.door.advertised;
+        let view = self.engine.cluster_view();
+        let rack = view.as_ref().and_then(|view| view.brokers().get(&BrokerId(self.id()))).and_then(|entry| rack(entry));
+        NodeEndpoint { node_id: self.id(), host: host.as_str().into(), port: i32::from(*port), rack }
+    }
+
+    /// All brokers that are listed as alive, this one as who asks reaches it.
+    pub(crate) fn endpoints(&self, peer: &Peer) -> Vec<NodeEndpoint> {
+        let mut endpoints = vec![self.endpoint(peer)];
+        if let Some(view) = self.engine.cluster_view() {
+            endpoints.extend(view.brokers().iter().filter(|(id, _)| id.0 != self.id()).map(|(id, entry)| endpoint(*id, entry)));
+            endpoints.sort_by_key(|endpoint| endpoint.node_id);
+        }
+        endpoints
+    }
+
+    /// One of them.
+    pub(crate) fn endpoint_of(&self, peer: &Peer, id: i32) -> Option<NodeEndpoint> {
+        if id == self.id() {
+            return Some(self.endpoint(peer));
+        }
+        let view = self.engine.cluster_view()?;
+        view.brokers().get(&BrokerId(id)).map(|entry| endpoint(BrokerId(id), entry))
+    }
+
+    /// Ids of all brokers that are listed as alive.
+    pub(crate) fn node_ids(&self) -> Vec<i32> {
+        let of_view = |view: Arc<ClusterView>| view.brokers().keys().map(|id| id.0).collect::<Vec<_>>();
+        let mut ids = self.engine.cluster_view().map(of_view).unwrap_or_default();
+        if !ids.contains(&self.id()) {
+            ids.push(self.id());
+        }
+        ids
+    }
+
+    /// Whom clients take for the controller: any broker does what is asked of it, the same for all who ask.
+    pub(crate) fn controller(&self) -> i32 {
+        self.node_ids().into_iter().min().unwrap_or_else(|| self.id())
+    }
+
+    /// Who leads a partition, if that is known and alive.
+    pub(crate) fn leader(&self, id: PartitionId) -> Option<Leader> {
+        if let Some(partition) = self.engine.partition(id) {
+            return Some(Leader { id: self.id(), epoch: partition.leader_epoch() });
+        }
+        let view = self.engine.cluster_view()?;
+        let (leader, _) = view.leader(id).filter(|(leader, _)| leader.0 != self.id())?;
+        Some(Leader { id: leader.0, epoch: view.owner(id)?.epoch })
+    }
+}
+
+fn endpoint(id: BrokerId, entry: &BrokerEntry) -> NodeEndpoint {
+    NodeEndpoint { node_id: id.0, host: entry.host.as_str().into(), port: i32::from(entry.port), rack: rack(entry) }
+}
+
+fn rack(entry: &BrokerEntry) -> Option<floe_protocol::messages::StrBytes> {
+    (!entry.rack.is_empty()).then(|| entry.rack.as_str().into())
+}

@@ -1,0 +1,83 @@
+//! One broker of several: what it has beside what a single one has.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`join`] | the start: which cluster, which number, listed as alive |
+//! | [`view`] | what etcd says, followed; who waits for news of it |
+//! | [`keep`] | leading what the records of ownership name, and nothing else; the catalog; taking over what is closed |
+//! | [`place`] | the first owners of new partitions, and who takes what of a dead broker's |
+//! | [`opening`] | what an owner finds of a partition (architecture, "Opening") |
+//! | [`suspect`] | noticing that another is gone, and making sure |
+//! | [`undertake`] | its recovery (R4-R9), and one's own drain, which is the same done to oneself |
+//! | [`lease`] | being listed as alive |
+//!
+//! Safety rests on claims, stops, `end`, marks, and comparisons of whole records; on no clock, and on nobody's suspicion. Whatever fails here is tried
+//! again; an owner goes on with what it has opened meanwhile.
+
+mod join;
+mod keep;
+mod lease;
+mod opening;
+mod place;
+mod suspect;
+mod undertake;
+mod view;
+
+pub use join::Membership;
+pub use suspect::{Links, PeerIdentity, Peers};
+
+use crate::EngineOptions;
+use crate::shared::Shared;
+use crate::start::Start;
+use floe_env::Env;
+use floe_metadata::Catalog;
+use floe_metadata::cluster::{Cluster, Lineage, Registration};
+use floe_types::{BrokerId, Incarnation};
+use std::sync::Arc;
+use std::time::Duration;
+use view::Followed;
+
+/// Pause after something that failed, before it is tried again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// A broker's place in its cluster.
+#[derive(Debug)]
+pub(crate) struct Member {
+    shared: Arc<Shared>,
+    catalog: Arc<Catalog>,
+    cluster: Cluster,
+    lineage: Lineage,
+    /// What recoveries are done with.
+    start: Start,
+    peers: Arc<dyn Peers>,
+    registration: Registration,
+    followed: Followed,
+    /// One recovery at a time, so that this broker does nothing twice.
+    recovering: tokio::sync::Mutex<()>,
+}
+
+impl Member {
+    fn env(&self) -> &Env {
+        &self.shared.env
+    }
+
+    fn me(&self) -> Incarnation {
+        self.shared.incarnation
+    }
+
+    fn broker(&self) -> BrokerId {
+        self.shared.options.broker
+    }
+
+    fn options(&self) -> &EngineOptions {
+        &self.shared.options
+    }
+
+    fn has_ended(&self) -> bool {
+        self.shared.ended.get().is_some()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.shared.followed.lock().draining
+    }
+}

@@ -1,0 +1,156 @@
+//! Noticing that another broker is gone. Suspicion is cheap, because safety never rests on it: what is recovered although it lives acknowledges nothing more.
+//!
+//! Each broker is watched by the two that follow it, in the order of their ids. Who is lost there, or is listed no more, is asked directly; only who does not answer
+//! that either is recovered.
+
+use super::join::{LOOK, former_lives};
+use super::{Member, place};
+use crate::OpenError;
+use async_trait::async_trait;
+use floe_env::Task;
+use floe_formats::etcd::{BrokerEntry, Life};
+use floe_metadata::cluster::ClusterView;
+use floe_types::{BrokerId, ClusterId, DiskId, Incarnation};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Brokers that watch each broker.
+const WATCHERS: usize = 2;
+/// How much longer each further broker waits before it does what the one before it should.
+const STAGGER: Duration = Duration::from_millis(250);
+/// How long an incarnation that nobody has ever seen listed is left alone: it may be about to be listed.
+const UNSEEN: Duration = Duration::from_secs(6);
+/// How long a recovery, or a drain, that another has begun is left alone.
+const BEGUN: Duration = Duration::from_secs(2);
+
+/// Who a life of a broker is for the others.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerIdentity {
+    pub cluster: ClusterId,
+    pub broker: BrokerId,
+    pub disk: DiskId,
+    pub incarnation: Incarnation,
+}
+
+/// Where others reach this broker, and it reaches them.
+#[async_trait]
+pub trait Links: Debug + Send + Sync + 'static {
+    /// Begins to answer others as this life: before it is listed as alive.
+    ///
+    /// # Errors
+    /// The disk's, or the listener's.
+    async fn begin(&self, of: PeerIdentity) -> Result<Arc<dyn Peers>, OpenError>;
+}
+
+/// How other brokers are reached.
+#[async_trait]
+pub trait Peers: Debug + Send + Sync + 'static {
+    /// Returns when a standing connection to that very incarnation is lost, and a new one is refused, or when nothing is heard for a while. Cancellation safe.
+    async fn lost(&self, broker: BrokerId, entry: &BrokerEntry);
+
+    /// Whether that very incarnation answers a direct call, and its disk moves. Bounded in time.
+    async fn answers(&self, broker: BrokerId, entry: &BrokerEntry) -> bool;
+}
+
+/// What this broker knows of the others besides what etcd says at the moment.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last entry of each incarnation that was listed.
+    entries: BTreeMap<Incarnation, (BrokerId, BrokerEntry)>,
+    /// Since when it has not been listed, or has been sealing.
+    since: BTreeMap<Incarnation, (Option<Life>, Duration)>,
+    /// Standing watches.
+    watches: BTreeMap<Incarnation, Task<()>>,
+}
+
+/// Watches for as long as the incarnation lives.
+pub(super) async fn run(member: Arc<Member>) {
+    let mut known = Known::default();
+    for former in former_lives(&member, &member.view()) {
+        member.recover_patiently(former).await;
+    }
+    while !member.has_ended() {
+        let count = member.followed.count();
+        let view = member.view();
+        known.take_in(&member, &view);
+        let waits = known.look_after(&member, &view).await;
+        member.followed.news(&member, count, if waits { LOOK } else { Duration::MAX.min(IDLE) }).await;
+    }
+}
+
+/// A look without news.
+const IDLE: Duration = Duration::from_secs(30);
+
+impl Known {
+    fn take_in(&mut self, member: &Arc<Member>, view: &ClusterView) {
+        for (id, entry) in view.brokers() {
+            self.entries.insert(entry.incarnation, (*id, entry.clone()));
+        }
+        let is_over = |incarnation: &Incarnation| view.lives().get(incarnation).is_none_or(|life| *life == Life::Closed);
+        self.entries.retain(|incarnation, _| !is_over(incarnation));
+        self.since.retain(|incarnation, _| !is_over(incarnation));
+        let watched: Vec<Incarnation> = watched(view, member.broker());
+        self.watches.retain(|incarnation, task| watched.contains(incarnation) && !task.is_finished());
+        for incarnation in watched {
+            let Some((id, entry)) = self.entries.get(&incarnation).cloned() else { continue };
+            self.watches.entry(incarnation).or_insert_with(|| {
+                let member_too = member.clone();
+                member.env().spawn("watch a broker", async move {
+                    member_too.peers.lost(id, &entry).await;
+                    // Not by this task, which ends when the other is listed no more.
+                    let recovering = member_too.clone();
+                    let recover = async move { recovering.recover_if_dead(id, &entry).await };
+                    member_too.env().spawn("recover a broker", recover).detach_to_group();
+                })
+            });
+        }
+    }
+
+    /// Asks those that are listed no more, or whose recovery has not come to its end, and recovers them if they do not answer. Whether there are any.
+    async fn look_after(&mut self, member: &Arc<Member>, view: &ClusterView) -> bool {
+        let now = member.env().monotonic();
+        let mut waits = false;
+        for (incarnation, life) in view.lives().iter().filter(|(of, life)| **of != member.me() && **life != Life::Closed) {
+            let is_listed = view.brokers().values().any(|entry| entry.incarnation == *incarnation);
+            if is_listed && *life == Life::Open {
+                self.since.remove(incarnation);
+                continue;
+            }
+            waits = true;
+            let since = self.since.entry(*incarnation).or_insert((Some(*life), now));
+            if since.0 != Some(*life) {
+                *since = (Some(*life), now);
+            }
+            let entry = self.entries.get(incarnation);
+            let patience = match (life, entry) {
+                (Life::Sealing, _) => BEGUN,
+                (_, None) => UNSEEN,
+                (_, Some(_)) => Duration::ZERO,
+            };
+            if now.saturating_sub(since.1) < patience + STAGGER * position(view, member.me()) {
+                continue;
+            }
+            match entry {
+                Some((id, entry)) => member.recover_if_dead(*id, entry).await,
+                None => member.recover_patiently(*incarnation).await,
+            }
+        }
+        waits
+    }
+}
+
+/// The incarnations that this broker watches: those of the two before it.
+fn watched(view: &ClusterView, me: BrokerId) -> Vec<Incarnation> {
+    let alive: Vec<(BrokerId, Incarnation)> = place::alive(view).into_iter().collect();
+    let Some(at) = alive.iter().position(|(id, _)| *id == me) else { return Vec::new() };
+    let before = (1..alive.len().min(WATCHERS + 1)).map(|back| alive[(at + alive.len() - back) % alive.len()].1);
+    before.collect()
+}
+
+/// How many brokers come before this one in what anybody may do.
+fn position(view: &ClusterView, me: Incarnation) -> u32 {
+    let before = place::alive(view).into_values().take_while(|incarnation| *incarnation != me).count();
+    u32::try_from(before).unwrap_or(u32::MAX).min(64)
+}

@@ -1,0 +1,98 @@
+//! Ending an incarnation, another's or one's own, so that its partitions can be owned by others (R4-R9).
+
+use super::{Member, PAUSE};
+use crate::drain::{Drain, close_chain, stop_appending};
+use crate::start::Predecessor;
+use crate::{Ended, OpenError};
+use floe_env::{Mutant, mutated};
+use floe_formats::etcd::{BrokerEntry, Life, OwnerEntry};
+use floe_types::{BrokerId, ErrorKind, Incarnation, PartitionId};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Attempts at one recovery before others are looked after again; who finds it undone goes on.
+const ATTEMPTS: u32 = 20;
+
+impl Member {
+    /// Recovers an incarnation unless it answers.
+    pub(super) async fn recover_if_dead(&self, broker: BrokerId, entry: &BrokerEntry) {
+        if self.is_over(entry.incarnation) || self.peers.answers(broker, entry).await {
+            return;
+        }
+        tracing::warn!(broker = broker.0, incarnation = entry.incarnation.0, "a broker does not answer any more");
+        self.recover_patiently(entry.incarnation).await;
+    }
+
+    fn is_over(&self, incarnation: Incarnation) -> bool {
+        self.has_ended() || self.is_draining() || self.view().lives().get(&incarnation).is_none_or(|life| *life == Life::Closed)
+    }
+
+    /// Recovers an incarnation, and tries again while etcd or the store does not answer.
+    pub(super) async fn recover_patiently(&self, incarnation: Incarnation) {
+        let _one_at_a_time = self.recovering.lock().await;
+        for _ in 0..ATTEMPTS {
+            if self.is_over(incarnation) {
+                return;
+            }
+            match self.recover(incarnation).await {
+                Ok(()) => return,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    tracing::warn!(incarnation = incarnation.0, %error, "a recovery is not done yet; trying again");
+                    self.env().sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(incarnation = incarnation.0, %error, "its partitions stay without a leader");
+                    self.env().sleep(PAUSE).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn recover(&self, incarnation: Incarnation) -> Result<(), OpenError> {
+        let early = if mutated(Mutant::RecordReadBeforeSealing) { Some(self.lineage.rely().await?) } else { None };
+        if self.cluster.mark_sealing(incarnation).await? == Life::Closed {
+            return Ok(());
+        }
+        // Read after the mark, and after a mark of one's own in the row: `end` is for ever (R8, R24).
+        let relied = match early {
+            Some(early) => early,
+            None => self.lineage.rely().await?,
+        };
+        let records: BTreeMap<PartitionId, OwnerEntry> = relied.owned_by(incarnation).map(|owned| (owned.partition, owned.owner)).collect();
+        let partitions = records.len();
+        self.start.recover(&Predecessor { incarnation }, self.me(), Some(&records)).await?;
+        self.cluster.mark_closed(incarnation).await?;
+        tracing::info!(incarnation = incarnation.0, partitions, "recovered: what it led can be taken over");
+        Ok(())
+    }
+
+    /// Drains: the same done to oneself. Marks itself sealing first, then reads its records, and appends nothing more from there on (R13).
+    pub(crate) async fn drain(&self, drains: &mpsc::Sender<Drain>) -> Ended {
+        stop_appending(&self.shared);
+        while let Err(error) = self.seal_oneself().await {
+            if let Some(ended) = self.shared.ended.get() {
+                return ended;
+            }
+            tracing::warn!(%error, "cannot hand over yet; trying again");
+            self.env().sleep(PAUSE).await;
+        }
+        let ended = close_chain(&self.shared, drains).await;
+        if ended == Ended::Drained
+            && let Err(error) = self.cluster.mark_closed(self.me()).await
+        {
+            tracing::warn!(%error, "drained, and not announced: another broker will find the end");
+        }
+        ended
+    }
+
+    /// What was given to this incarnation and is not open yet is opened, so that the end inherits it (R8).
+    async fn seal_oneself(&self) -> Result<(), OpenError> {
+        self.cluster.mark_sealing(self.me()).await?;
+        let relied = self.lineage.rely().await?;
+        if mutated(Mutant::DrainEndsUnopened) {
+            return Ok(());
+        }
+        self.open_as(&relied).await
+    }
+}

@@ -1,0 +1,75 @@
+//! What etcd says, kept up to date by one watch, for all who ask.
+
+use super::{Member, PAUSE};
+use floe_env::Watched;
+use floe_metadata::cluster::{ClusterView, Watch};
+use floe_types::ErrorKind;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The newest view that was seen.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    view: RwLock<Arc<ClusterView>>,
+    /// Counts views.
+    news: Watched<u64>,
+}
+
+impl Followed {
+    pub(super) fn new(view: ClusterView) -> Self {
+        Self { view: RwLock::new(Arc::new(view)), news: Watched::new(1) }
+    }
+
+    pub(super) fn get(&self) -> Arc<ClusterView> {
+        self.view.read().clone()
+    }
+
+    /// A number that grows with every view. Read before [`Followed::get`], it tells whether there is news.
+    pub(super) fn count(&self) -> u64 {
+        self.news.get()
+    }
+
+    /// Waits until there is a view behind the one that `count` was read before, or for `limit`.
+    pub(super) async fn news(&self, member: &Member, count: u64, limit: Duration) {
+        let _either = member.env().timeout(limit, self.news.wait_for(|now| *now > count)).await;
+    }
+
+    fn install(&self, view: ClusterView) {
+        *self.view.write() = Arc::new(view);
+        self.news.set_if(|count| {
+            *count += 1;
+            true
+        });
+    }
+}
+
+impl Member {
+    /// The newest view that was seen; it may be over.
+    pub(crate) fn view(&self) -> Arc<ClusterView> {
+        self.followed.get()
+    }
+
+    /// Grows with every view.
+    pub(crate) fn views(&self) -> u64 {
+        self.followed.count()
+    }
+}
+
+/// Follows etcd for as long as the incarnation lives. While it does not answer, everybody goes on with what was seen last.
+pub(super) async fn follow(member: Arc<Member>, mut watch: Watch) {
+    member.followed.install(watch.view().clone());
+    while !member.has_ended() {
+        match watch.next().await {
+            Ok(_) => member.followed.install(watch.view().clone()),
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(%error, "etcd does not answer; what is led is led on");
+                member.env().sleep(PAUSE).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "nothing that etcd says is relied upon any more; what is led is led on, nothing is taken over");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Brokers of a cluster in simulation, from a seed: engines, object store, etcd, disks, the way between brokers, clocks.
+//!
+//! A run takes several hundred random steps - appends by idempotent producers, reads, kills, power losses, freezes, drains, cuts between brokers and to etcd, an etcd
+//! and a store that are away, topics that come and go. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
+//! when everything is whole again, every partition is led and every producer is answered. The same seed gives the same trace. Left out: Kafka's protocol, sockets.
+
+mod net;
+mod steps;
+mod world;
+
+pub use crate::simulation::Coverage;
+
+use std::time::Duration;
+use world::World;
+
+/// Operations of one run.
+pub const OPERATIONS: u64 = 500;
+/// Simulated time that a run may take: many times what the slowest needs.
+const MOST_TIME: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// What one run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub seed: u64,
+    /// A hash over every request to the store and every step.
+    pub trace: u64,
+    pub coverage: Coverage,
+    /// The promise that was broken, if one was.
+    pub violation: Option<String>,
+}
+
+/// Runs one seed on this thread.
+///
+/// # Panics
+/// The runtime cannot be made.
+#[must_use]
+pub fn run(seed: u64, operations: u64) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O");
+    runtime.block_on(async {
+        let mut world = World::new(seed);
+        let env = world.env.clone();
+        let lived = env.timeout(MOST_TIME, Box::pin(world.live(operations))).await;
+        let violation = lived.unwrap_or_else(|_| Err(format!("after {MOST_TIME:?} of simulated time it has not come to its end"))).err();
+        Outcome { seed, trace: world.trace(), coverage: world.coverage(), violation }
+    })
+}

@@ -1,0 +1,264 @@
+//! What happens, at random.
+
+use super::world::World;
+use floe_log::NewTopic;
+use floe_metadata::cluster::memory::Faults;
+use floe_types::PartitionId;
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long the world gets to be whole again in the end.
+const RECOVERED: Duration = Duration::from_secs(600);
+const MOST_TOPICS: u64 = 4;
+
+impl World {
+    pub(super) async fn live(&mut self, operations: u64) -> Result<(), String> {
+        for at in 0..self.nodes.len() {
+            self.start(at);
+        }
+        self.pass(5_000).await;
+        for _ in 0..operations {
+            self.step().await?;
+            self.hear().await;
+            self.thaw();
+            self.reap()?;
+        }
+        self.end_well().await
+    }
+
+    async fn step(&mut self) -> Result<(), String> {
+        match self.env.random_below(100) {
+            0..=49 => {
+                for _ in 0..=self.env.random_below(4) {
+                    if !self.clients.is_empty() {
+                        self.send(self.pick(self.clients.len()))?;
+                    }
+                }
+                self.pass(30).await;
+            }
+            50..=69 => self.pass(400).await,
+            70..=77 => self.look().await?,
+            78..=80 => self.create_topic().await,
+            81..=86 => self.start_one(),
+            87..=88 => self.end_one(),
+            89..=90 => self.freeze_one(),
+            91..=92 => self.cut_some(),
+            93 => self.net.heal(),
+            94 => self.cut_from_etcd(),
+            95 => self.etcd_away().await,
+            96 => self.store_away().await,
+            97 => self.drain_one(),
+            98 => self.delete_topic().await,
+            _ => self.pass(5_000).await,
+        }
+        Ok(())
+    }
+
+    pub(super) async fn pass(&self, most_ms: u64) {
+        self.env.sleep(Duration::from_millis(self.env.random_below(most_ms + 1))).await;
+    }
+
+    /// Takes the answers that have come.
+    async fn hear(&mut self) {
+        while let Some(Some(answer)) = futures::FutureExt::now_or_never(self.answers.next()) {
+            self.answered(answer);
+        }
+    }
+
+    fn thaw(&mut self) {
+        let now = self.env.monotonic();
+        for at in 0..self.nodes.len() {
+            if let Some(process) = self.nodes[at].process.as_mut().filter(|process| process.thaws.is_some_and(|thaws| thaws <= now)) {
+                process.thaws = None;
+                process.env.thaw();
+                self.net.set_frozen(at, false);
+            }
+        }
+    }
+
+    /// Reads a partition at a broker that leads it or believes so.
+    async fn look(&mut self) -> Result<(), String> {
+        let Some(id) = self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied() else { return Ok(()) };
+        let serving = self.serving();
+        for (_, engine) in serving {
+            let Some(partition) = engine.partition(id) else { continue };
+            // One that is not the owner any more knows less, and nothing else.
+            let read = self.env.timeout(Duration::from_secs(30), self.read(&partition, 0)).await;
+            if let Some(values) = read.unwrap_or(Ok(None))? {
+                self.coverage.step("partition: read");
+                self.history.read(id, 0, &values).map_err(|broken| format!("{broken} (read at incarnation {})", engine.incarnation()))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_topic(&mut self) {
+        let serving = self.serving();
+        if serving.is_empty() || self.topics >= MOST_TOPICS {
+            return;
+        }
+        let engine = serving[self.pick(serving.len())].1.clone();
+        self.topics += 1;
+        let partitions = 1 + i32::try_from(self.env.random_below(4)).unwrap_or(0);
+        let new = NewTopic { name: format!("topic-{}", self.topics), partitions, configs: BTreeMap::new() };
+        // A lost answer: it may be there all the same, and nobody writes to it.
+        if let Ok(Ok(topic)) = self.env.timeout(Duration::from_secs(20), engine.create_topic(new)).await {
+            self.coverage.step("topic: created");
+            for index in 0..partitions {
+                self.produce_to(PartitionId { topic: topic.id, index }, engine.allocate_producer_id());
+            }
+        }
+    }
+
+    async fn delete_topic(&mut self) {
+        let serving = self.serving();
+        let Some(id) = self.partitions.first().copied().filter(|_| !serving.is_empty() && self.chance(3)) else { return };
+        let engine = serving[self.pick(serving.len())].1.clone();
+        // From here on nobody knows whether it is there.
+        let gone: Vec<PartitionId> = self.partitions.iter().filter(|other| other.topic == id.topic).copied().collect();
+        for id in gone {
+            self.partitions.remove(&id);
+            self.history.forget(id);
+        }
+        self.forget_clients(id.topic);
+        let _answer = self.env.timeout(Duration::from_secs(20), engine.delete_topic(id.topic)).await;
+        self.coverage.step("topic: deleted");
+    }
+
+    fn start_one(&mut self) {
+        let dead: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].process.is_none()).collect();
+        if !dead.is_empty() {
+            self.start(dead[self.pick(dead.len())]);
+        }
+    }
+
+    fn end_one(&mut self) {
+        let at = self.pick(self.nodes.len());
+        if self.nodes[at].process.is_some() {
+            let with_power = self.chance(3);
+            self.coverage.step(if with_power { "broker: power lost" } else { "broker: killed" });
+            self.end(at, with_power);
+        }
+    }
+
+    fn freeze_one(&mut self) {
+        let (at, until) = (self.pick(self.nodes.len()), self.env.monotonic() + Duration::from_millis(self.env.random_below(20_000)));
+        if let Some(process) = self.nodes[at].process.as_mut().filter(|process| process.thaws.is_none()) {
+            process.thaws = Some(until);
+            process.env.freeze();
+            self.net.set_frozen(at, true);
+            self.coverage.step("broker: frozen");
+        }
+    }
+
+    fn cut_some(&mut self) {
+        let (from, to) = (self.pick(self.nodes.len()), self.pick(self.nodes.len()));
+        self.net.cut(from, to);
+        self.coverage.step("brokers: cut from one another");
+    }
+
+    fn cut_from_etcd(&mut self) {
+        let at = self.pick(self.nodes.len());
+        let is_cut = self.chance(2);
+        let faults = Faults {
+            delay: Duration::from_millis(self.env.random_below(50)),
+            lost_requests: 20,
+            lost_answers: 20,
+            is_cut,
+            drop_answers: 0,
+        };
+        if let Some(process) = &self.nodes[at].process {
+            process.etcd.set_faults(faults);
+            self.coverage.step(if is_cut { "broker: cut from etcd" } else { "broker: a bad way to etcd" });
+        }
+    }
+
+    async fn etcd_away(&mut self) {
+        self.etcd.stop();
+        self.pass(15_000).await;
+        self.etcd.start();
+        self.coverage.step("etcd: away");
+    }
+
+    async fn store_away(&mut self) {
+        self.store.set_available(false);
+        self.pass(10_000).await;
+        self.store.set_available(true);
+        self.coverage.step("store: away");
+    }
+
+    fn drain_one(&mut self) {
+        let serving = self.serving();
+        if serving.is_empty() {
+            return;
+        }
+        let (at, engine) = serving[self.pick(serving.len())].clone();
+        if let Some(process) = self.nodes[at].process.as_mut().filter(|process| !process.drains) {
+            process.drains = true;
+            let drain = async move {
+                engine.drain().await;
+            };
+            process.env.spawn("drain", drain).detach_to_group();
+            self.coverage.step("broker: drain begun");
+        }
+    }
+
+    /// Everything is whole again: every producer is answered, and every partition holds what was acknowledged.
+    async fn end_well(&mut self) -> Result<(), String> {
+        self.net.heal();
+        self.store.set_faults(crate::sim_store::SimFaults::none());
+        let give_up = self.env.monotonic() + RECOVERED;
+        loop {
+            for at in 0..self.nodes.len() {
+                match &mut self.nodes[at].process {
+                    Some(process) => {
+                        process.etcd.set_faults(Faults::default());
+                        process.thaws = process.thaws.map(|_| Duration::ZERO);
+                    }
+                    None => self.start(at),
+                }
+            }
+            self.thaw();
+            for at in 0..self.clients.len() {
+                if self.waits(at) {
+                    self.send(at)?;
+                }
+            }
+            self.env.sleep(Duration::from_millis(50)).await;
+            self.hear().await;
+            self.reap()?;
+            let all_led = self.partitions.iter().all(|id| self.owner(*id).is_some());
+            if all_led && !(0..self.clients.len()).any(|at| self.waits(at)) {
+                break;
+            }
+            if self.env.monotonic() > give_up {
+                return Err(self.what_is_stuck());
+            }
+        }
+        for id in self.partitions.clone() {
+            let Some((_, partition)) = self.owner(id) else { return Err(format!("{id} has lost its owner again")) };
+            match self.read(&partition, 0).await? {
+                Some(values) => self.history.restarted(id, 0, &values)?,
+                None => return Err(format!("{id} cannot be read although everything is whole")),
+            }
+            self.coverage.step("partition: whole in the end");
+        }
+        Ok(())
+    }
+
+    fn what_is_stuck(&self) -> String {
+        let unled: Vec<String> = self.partitions.iter().filter(|id| self.owner(**id).is_none()).map(|id| self.told_of(*id)).collect();
+        let waiting = (0..self.clients.len()).filter(|at| self.waits(*at)).count();
+        format!("{RECOVERED:?} after everything was whole again {waiting} producers wait, and nobody leads: {}", unled.join("; "))
+    }
+
+    fn told_of(&self, id: PartitionId) -> String {
+        let serving = self.serving();
+        let view = serving.iter().filter_map(|(_, engine)| engine.cluster_view()).max_by_key(|view| view.revision());
+        let owner = view.as_ref().and_then(|view| view.owner(id));
+        let life = owner.and_then(|owner| view.as_ref().and_then(|view| view.lives().get(&owner.incarnation).copied()));
+        let alive: Vec<u64> = serving.iter().map(|(_, engine)| engine.incarnation().0).collect();
+        format!("{id}: {owner:?} {life:?}, serving {alive:?}")
+    }
+}

@@ -1,0 +1,31 @@
+//! The cluster in simulation: many seeds, quick; any number by `FLOE_CLUSTER_SEEDS`, from `FLOE_CLUSTER_FIRST` on.
+
+use floe_testkit::cluster::{OPERATIONS, run};
+use floe_testkit::simulation::Coverage;
+
+const SEEDS: u64 = 60;
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_happens_to_brokers() {
+    let (first, seeds) = (setting("FLOE_CLUSTER_FIRST", 1), setting("FLOE_CLUSTER_SEEDS", SEEDS));
+    let mut coverage = Coverage::default();
+    let mut broken = Vec::new();
+    for seed in first..first + seeds {
+        let outcome = run(seed, OPERATIONS);
+        if let Some(violation) = outcome.violation {
+            broken.push(format!("seed {seed}: {violation}"));
+        }
+        coverage.add(&outcome.coverage);
+    }
+    eprintln!("{seeds} seeds:\n{coverage}");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    assert_eq!(run(3, 200), run(3, 200));
+}
