@@ -8,5 +8,5 @@ mod json;
 
 pub(crate) use avro::AvroSchemas;
 pub(crate) use builder::{Decoded, Refusal};
-pub(crate) use fields::{Field, add_all, data_fields};
+pub(crate) use fields::{Field, add_all, data_fields, leaves};
 pub(crate) use json::{Sketch, evolve, parse};

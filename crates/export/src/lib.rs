@@ -1,7 +1,8 @@
 //! Topics as tables: Parquet files in object storage that any engine reads by a plain `**/*.parquet`, without Floe.
 //!
 //! Read in this order: `run.rs` (an export, from its options to its report), `partition.rs` (one partition, file after file),
-//! `target.rs` (why no record is ever there twice), `file.rs` (one file), `rows.rs` (records as columns).
+//! `target.rs` (why no record is ever there twice), `file.rs` (one file), `rows.rs` (records as columns), `memory.rs` (what all of
+//! that may hold).
 //!
 //! Keeps: what lies in the target is exact at every instant, whoever exports at the same time and whoever was stopped in the
 //! middle: the files of a partition follow one another without overlap from where the export began, each is created only if
@@ -13,6 +14,7 @@ mod decode;
 mod error;
 mod file;
 mod header;
+mod memory;
 mod partition;
 mod rows;
 mod run;

@@ -1,7 +1,9 @@
 //! One partition: file after file, from where the target ends to where the export ends.
 
-use crate::file::{Built, FileBuilder, FileOptions};
+use crate::file::{Added, Built, FileBuilder, FileOptions};
+use crate::memory::Room;
 use crate::run::Shared;
+use crate::schemas::look_through;
 use crate::target::Placed;
 use crate::{ExportError, Mode};
 use bytes::Bytes;
@@ -24,6 +26,16 @@ pub(crate) struct Done {
     pub(crate) lost: u64,
 }
 
+/// What comes next.
+#[derive(Debug)]
+enum Next {
+    File(Built),
+    /// A file of more columns than there is room for.
+    Wider,
+    /// There is no record.
+    Nothing,
+}
+
 #[derive(Debug)]
 pub(crate) struct PartitionExport {
     pub(crate) shared: Arc<Shared>,
@@ -39,8 +51,15 @@ impl PartitionExport {
     /// Whatever ends it early: the files that it has created stand.
     pub(crate) async fn run(mut self) -> Result<Done, ExportError> {
         let mut done = Done::default();
+        let shared = self.shared.clone();
         while self.position < self.until {
-            let Some(built) = self.build().await? else { break };
+            // Given back when the file has been created.
+            let room = shared.memory.room(self.options.file_bytes, self.options.layout.columns()).await;
+            let built = match self.build(&room).await? {
+                Next::File(built) => built,
+                Next::Wider => continue,
+                Next::Nothing => break,
+            };
             let (rows, bytes) = (built.rows, built.body.len());
             let id = self.partition.id();
             self.position = match self.shared.target.place(id, &built.header, &built.body).await? {
@@ -58,15 +77,18 @@ impl PartitionExport {
         Ok(done)
     }
 
-    /// The next file; None if there is no record for it.
-    async fn build(&mut self) -> Result<Option<Built>, ExportError> {
+    /// The next file.
+    async fn build(&mut self, room: &Room<'_>) -> Result<Next, ExportError> {
         let (id, range) = (self.partition.id(), (self.position, self.until));
         let mut ahead = self.read_ahead().await?;
         if self.options.layout.mode == Mode::Json {
-            let found = self.shared.schemas.for_file(&self.shared.target, id.topic, (ahead.make_contiguous(), range)).await?;
-            (self.options.layout.decoded, self.options.layout.is_closed) = found;
+            ahead = self.infer(ahead).await?;
+            if self.options.layout.columns() > room.columns {
+                return Ok(Next::Wider);
+            }
         }
-        let mut file = FileBuilder::new(self.options.clone(), (id, &self.shared.topic), range)?;
+        let options = FileOptions { file_bytes: room.file_bytes, ..self.options.clone() };
+        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range)?;
         loop {
             let stretch = match ahead.pop_front() {
                 Some(stretch) => stretch,
@@ -77,22 +99,45 @@ impl PartitionExport {
                 break;
             }
             let before = (file.next(), file.rows());
-            let full;
-            (file, full) = self.compute(move || file.add(&stretch).map(|full| (file, full))).await?;
+            let added;
+            (file, added) = self.add(file, stretch).await?;
             let (next, rows) = (file.next(), file.rows());
             self.shared.tell(|progress| {
                 progress.offsets += next.abs_diff(before.0);
                 progress.rows += rows - before.1;
             });
-            if full {
+            if added == Added::Full {
                 break;
             }
         }
         if file.rows() == 0 {
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         let write_id = self.shared.target.write_id();
-        self.compute(move || file.finish(write_id)).await.map(Some)
+        self.compute(move || file.finish(write_id)).await.map(Next::File)
+    }
+
+    /// Adds a stretch; what is large in it, and what follows that, in turn.
+    async fn add(&self, mut file: FileBuilder, stretch: Stretch) -> Result<(FileBuilder, Added), ExportError> {
+        let work = move || file.add(&stretch, false).map(|added| (file, stretch, added));
+        let (mut file, stretch, added) = self.compute(work).await?;
+        if added != Added::Large {
+            return Ok((file, added));
+        }
+        let _turn = self.shared.memory.turn().await;
+        self.compute(move || file.add(&stretch, true).map(|added| (file, added))).await
+    }
+
+    /// Decides the columns of a file that begins with `ahead`.
+    async fn infer(&mut self, mut ahead: VecDeque<Stretch>) -> Result<VecDeque<Stretch>, ExportError> {
+        let range = (self.position, self.until);
+        let turn = self.shared.memory.turn().await;
+        let look = move || look_through(ahead.make_contiguous(), range).map(|seen| (ahead, seen));
+        let (ahead, seen) = self.compute(look).await?;
+        drop(turn);
+        let found = self.shared.schemas.for_file(&self.shared.target, self.partition.id().topic, &seen).await?;
+        (self.options.layout.decoded, self.options.layout.is_closed) = found;
+        Ok(ahead)
     }
 
     /// What a file begins with: one stretch, or as many as its columns are inferred from.

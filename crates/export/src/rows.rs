@@ -3,7 +3,7 @@
 mod errors;
 
 use crate::ExportError;
-use crate::decode::{AvroSchemas, Decoded, Field as DecodedField, Refusal, data_fields, parse};
+use crate::decode::{AvroSchemas, Decoded, Field as DecodedField, Refusal, data_fields, leaves, parse};
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
@@ -15,8 +15,16 @@ use floe_records::{Header, NO_TIMESTAMP, Record, TimestampType};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Columns of every table: [`schema`]'s, those within structs and lists counted one by one.
+const BASE_COLUMNS: usize = 13;
 /// Where `offset` stands: files are sorted by it.
 pub(crate) const OFFSET_COLUMN: i32 = 1;
+
+/// Memory of a row beside its bytes, of a header, and of one value in a decoded column, whichever: their lengths and places, twice while
+/// they become arrays.
+const ROW_COST: usize = 160;
+const HEADER_COST: usize = 32;
+const LEAF_COST: usize = 24;
 
 /// How key and value become columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +54,13 @@ pub(crate) struct Layout {
     pub(crate) is_closed: bool,
 }
 
+impl Layout {
+    /// All columns, those within structs and lists counted one by one.
+    pub(crate) fn columns(&self) -> usize {
+        BASE_COLUMNS + leaves(&self.decoded)
+    }
+}
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -69,7 +84,10 @@ pub(crate) struct Rows {
     decoded: Option<Decoded>,
     avro: Option<Arc<AvroSchemas>>,
     errors: Errors,
+    /// Of decoded columns.
+    leaves: usize,
     bytes: usize,
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -132,7 +150,9 @@ impl Rows {
             value: column(),
             headers: Headers::default(),
             errors: Errors::default(),
+            leaves: leaves(&layout.decoded),
             bytes: 0,
+            held: 0,
         }
     }
 
@@ -143,6 +163,11 @@ impl Rows {
     /// Bytes of keys, values and headers.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Memory that they take, about, and no less: tiny records and empty columns count.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// `whatever`: also a record with a field that has no column, which is an error of its row then.
@@ -175,10 +200,13 @@ impl Rows {
         if !self.headers.push(&record.headers) {
             misfit.headers(record, "a header's key is not UTF-8");
         }
+        self.held += misfit.held();
         self.errors.push(self.offsets.len() - 1, misfit);
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(value)).sum();
-        self.bytes += len(&record.key) + len(&record.value) + headers;
+        let bytes = len(&record.key) + len(&record.value) + headers;
+        self.bytes += bytes;
+        self.held += bytes + ROW_COST + record.headers.len() * HEADER_COST + self.leaves * LEAF_COST;
         Pushed::Row
     }
 
@@ -195,7 +223,12 @@ impl Rows {
             columns.push_nulls();
             return Ok(false);
         };
-        let taken = node.map_err(Refusal::Misfit).and_then(|node| columns.push(Some(&node)));
+        let held = &mut self.held;
+        let taken = node.map_err(Refusal::Misfit).and_then(|node| {
+            columns.push(Some(&node))?;
+            *held += node.values() * LEAF_COST + value.map_or(0, Bytes::len);
+            Ok(())
+        });
         if let Err(Refusal::Misfit(_)) = taken {
             columns.push_nulls();
         }
@@ -223,7 +256,7 @@ impl Rows {
             columns.extend(decoded.finish()?);
         }
         columns.push(self.errors.finish(rows)?);
-        self.bytes = 0;
+        (self.bytes, self.held) = (0, 0);
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

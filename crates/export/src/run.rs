@@ -4,6 +4,7 @@
 use crate::begin::Begin;
 use crate::decode::{AvroSchemas, Field, add_all};
 use crate::file::FileOptions;
+use crate::memory::{Memory, cache_bytes};
 use crate::partition::{Done, PartitionExport};
 use crate::rows::Layout;
 use crate::schemas::Schemas;
@@ -19,9 +20,6 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-
-/// Memory for what is read ahead, of all partitions together.
-const CACHE_BYTES: u64 = 48 << 20;
 
 /// Partitions looked at at the same time, before any is exported.
 const LOOKS_AT_ONCE: usize = 16;
@@ -53,8 +51,10 @@ pub struct ExportOptions {
     pub file_bytes: u64,
     /// A bloom filter for keys in every file.
     pub bloom: bool,
-    /// Partitions exported at the same time.
+    /// Partitions exported at the same time, as far as memory has room for them.
     pub parallel: usize,
+    /// Bytes that all of it may hold: files being built, what is read ahead, what is decoded.
+    pub memory_bytes: u64,
 }
 
 impl Default for ExportOptions {
@@ -69,6 +69,7 @@ impl Default for ExportOptions {
             file_bytes: 64 << 20,
             bloom: false,
             parallel: 2,
+            memory_bytes: 256 << 20,
         }
     }
 }
@@ -112,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) target: Target,
     pub(crate) topic: String,
     pub(crate) schemas: Schemas,
+    pub(crate) memory: Memory,
     progress: Mutex<Progress>,
     heard: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -139,7 +141,7 @@ impl Export {
     /// # Errors
     /// The store cannot be read; there is no such topic.
     pub async fn open(env: Env, store: &Store, topic: &str, target: Store, options: ExportOptions) -> Result<Self, ExportError> {
-        let log = StoredLog::open(env.clone(), store, CACHE_BYTES).await?;
+        let log = StoredLog::open(env.clone(), store, cache_bytes(options.memory_bytes)).await?;
         let topic = log.topic(topic).ok_or_else(|| ExportError::NoTopic(topic.to_owned()))?;
         let target = Target::new(env.clone(), target);
         Ok(Self { env, log, topic, target, options })
@@ -168,6 +170,7 @@ impl Export {
             target: self.target.clone(),
             topic: self.topic.name.clone(),
             schemas: Schemas::default(),
+            memory: Memory::new(self.options.memory_bytes),
             progress: Mutex::default(),
             heard: Box::new(heard),
         });

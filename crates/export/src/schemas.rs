@@ -2,7 +2,7 @@
 //! loses takes what the winner wrote, and adds what is still missing; files of older versions have fewer columns, and stay.
 
 use crate::ExportError;
-use crate::committed::{Visible, visible};
+use crate::committed::{MAX_RAW, Visible, visible};
 use crate::decode::{Field, Sketch, evolve, parse};
 use crate::target::Target;
 use floe_log::stored::Stretch;
@@ -24,6 +24,8 @@ pub(crate) struct SchemaVersion {
 }
 
 const VERSION: u32 = 1;
+/// Bytes of values from which columns are inferred; the first is looked at whatever its size.
+const LOOKED_AT: usize = 8 << 20;
 
 impl SchemaVersion {
     pub(crate) fn encode(&self, write_id: u128) -> Vec<u8> {
@@ -44,21 +46,15 @@ impl SchemaVersion {
 pub(crate) struct Schemas(tokio::sync::Mutex<SchemaVersion>);
 
 impl Schemas {
-    /// The columns for a file that begins with these stretches: those that there are, and new ones for what has none; and whether
+    /// The columns for a file whose values look like this: those that there are, and new ones for what has none; and whether
     /// something of it gets none.
     ///
     /// # Errors
     /// The target's.
-    pub(crate) async fn for_file(
-        &self,
-        target: &Target,
-        topic: TopicId,
-        (stretches, range): (&[Stretch], (Offset, Offset)),
-    ) -> Result<(Arc<Vec<Field>>, bool), ExportError> {
-        let seen = look_through(stretches, range)?;
+    pub(crate) async fn for_file(&self, target: &Target, topic: TopicId, seen: &Sketch) -> Result<(Arc<Vec<Field>>, bool), ExportError> {
         let mut left_out = false;
         let grow = |fields: &mut Vec<Field>| {
-            let evolved = evolve(fields, &seen);
+            let evolved = evolve(fields, seen);
             left_out = evolved.left_out;
             Ok(evolved.added)
         };
@@ -94,19 +90,26 @@ impl Schemas {
     }
 }
 
-/// What the values of some stretches have in common.
-fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset)) -> Result<Sketch, ExportError> {
-    let mut seen = Sketch::Nothing;
+/// What the first values of some stretches have in common. Takes memory of its own: in turn.
+///
+/// # Errors
+/// Records that are broken or not to be judged.
+pub(crate) fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset)) -> Result<Sketch, ExportError> {
+    let (mut seen, mut looked) = (Sketch::Nothing, 0);
     for batch in stretches.iter().flat_map(|stretch| &stretch.batches) {
         let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: from, source })?;
         if header.end_offset() <= from || header.base_offset >= until {
             continue;
         }
-        let Visible::Records(records) = visible(batch, &header)? else { continue };
+        let Visible::Records(records) = visible(batch, &header, MAX_RAW)? else { continue };
         for record in records {
             let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
             let text = record.value.as_ref().and_then(|value| std::str::from_utf8(value).ok());
             let is_in_it = record.offset >= from && record.offset < until;
+            looked += if is_in_it { text.map_or(0, str::len) } else { 0 };
+            if looked > LOOKED_AT && looked > text.map_or(0, str::len) {
+                return Ok(seen);
+            }
             // What is no object has no columns, and says nothing of those that others have.
             if let Some(Ok(node)) = text.filter(|text| is_in_it && text.trim_start().starts_with('{')).map(parse) {
                 seen.see(&node);

@@ -46,9 +46,12 @@ pub(crate) struct Arguments {
     /// Bytes after which a file ends
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     file_size: ByteSize,
-    /// Partitions exported at the same time; each takes several times the size of a file in memory
+    /// Partitions exported at the same time, as far as --memory has room for them
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     parallel: u16,
+    /// Memory for files being built and what is read for them. Files that have no room in it are smaller
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    memory: ByteSize,
     /// Add a bloom filter of keys to every file
     #[arg(long)]
     bloom: bool,
@@ -94,11 +97,17 @@ impl FromStr for SchemaArgument {
 /// Smaller files than this cost more requests than they are worth; larger ones are held in memory and sent in one request.
 const FILE_SIZES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 
+/// Less than this has no room for a file.
+const LEAST_MEMORY: u64 = 64 << 20;
+
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let (env, config) = (Env::real(), arguments.settings.load()?);
     refuse_overlap(&arguments)?;
     if !FILE_SIZES.contains(&arguments.file_size.0) {
         return Err(Failure::new(Exit::Refused, "--file-size: from 1MiB to 1GiB"));
+    }
+    if arguments.memory.0 < LEAST_MEMORY {
+        return Err(Failure::new(Exit::Refused, "--memory: 64MiB at least"));
     }
     let open = async |url: &StoreUrl, create| {
         let backend = crate::store::open(&env, url, &config, create).await?;
@@ -184,6 +193,7 @@ fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure>
         file_bytes: arguments.file_size.0,
         bloom: arguments.bloom,
         parallel: arguments.parallel.into(),
+        memory_bytes: arguments.memory.0,
     })
 }
 

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 /// Values in a datum: what has more is not read.
 const MAX_VALUES: usize = 1 << 20;
+/// Of them, those that take no byte: a few bytes say that there are very many.
+const MAX_EMPTY: usize = 64 << 10;
 
 /// # Errors
 /// What is wrong, and at which byte.
@@ -73,6 +75,9 @@ impl<'a> Reader<'a> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return Err(format!("it has more than {MAX_VALUES} values"));
+        }
+        if self.values > MAX_EMPTY + self.at {
+            return Err(format!("it has more than {MAX_EMPTY} values of no bytes"));
         }
         Ok(match &schema.shape {
             Shape::Null => Of::Null,
