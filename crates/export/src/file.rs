@@ -3,7 +3,9 @@
 
 mod gaps;
 
+use crate::claim::Claim;
 use crate::committed::{MAX_RAW, Visible, visible};
+use crate::day::Day;
 use crate::header::FileHeader;
 use crate::memory::{BATCH_AT_ONCE, COLUMN, MANY_COLUMNS, VALUE_AT_ONCE};
 use crate::rows::{Layout, Mode, Pushed, Rows, schema};
@@ -62,6 +64,10 @@ pub(crate) struct FileBuilder {
     next: Offset,
     /// Nothing from here on belongs into it.
     until: Offset,
+    /// Of which day it is.
+    claim: Option<Claim>,
+    /// A record of another day follows.
+    is_whole: bool,
     writer: ArrowWriter<Sink>,
     is_wide: bool,
     /// Bytes of records in the row group that is open.
@@ -85,12 +91,13 @@ pub(crate) enum Added {
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) header: FileHeader,
+    pub(crate) day: Option<Day>,
     pub(crate) body: Payload,
     pub(crate) rows: u64,
 }
 
 impl FileBuilder {
-    /// A file of the records from `start` on, none of them at or behind `until`.
+    /// A file of the records from `start` on, none of them at or behind `until`; of one day, where there are days.
     ///
     /// # Errors
     /// The writer's.
@@ -98,6 +105,7 @@ impl FileBuilder {
         options: FileOptions,
         (partition, topic): (PartitionId, &str),
         (start, until): (Offset, Offset),
+        claim: Option<Claim>,
     ) -> Result<Self, ExportError> {
         let is_wide = options.layout.columns() > MANY_COLUMNS;
         let options_of_writer = ArrowWriterOptions::new()
@@ -108,8 +116,22 @@ impl FileBuilder {
         writer.write_all(&header_room()).map_err(|error| parquet::errors::ParquetError::General(error.to_string()))?;
         let rows = Rows::new(&options.layout, partition.index);
         let topic = topic.to_owned();
-        let (count, group_bytes, gaps) = (0, 0, Gaps::default());
-        Ok(Self { options, partition, topic, start, next: start, until, writer, is_wide, group_bytes, rows, count, gaps })
+        Ok(Self {
+            options,
+            partition,
+            topic,
+            start,
+            next: start,
+            until,
+            claim,
+            is_whole: false,
+            writer,
+            is_wide,
+            group_bytes: 0,
+            rows,
+            count: 0,
+            gaps: Gaps::default(),
+        })
     }
 
     pub(crate) fn next(&self) -> Offset {
@@ -118,6 +140,11 @@ impl FileBuilder {
 
     pub(crate) fn rows(&self) -> u64 {
         self.count
+    }
+
+    /// Whether there is anything to create. A file of a day may have no row, where its records were gone before they were read.
+    pub(crate) fn is_something(&self) -> bool {
+        self.count > 0 || (self.is_whole && self.next > self.start)
     }
 
     /// Takes in what was read, and stops where the file is full. `in_turn`: however much memory that takes.
@@ -163,6 +190,11 @@ impl FileBuilder {
                     if record.offset < self.next || record.offset >= self.until {
                         continue;
                     }
+                    match self.is_of_its_day(&record)? {
+                        Some(true) => {}
+                        Some(false) => return Ok(Added::Full),
+                        None => continue,
+                    }
                     if !in_turn && self.is_large(&record) {
                         return Ok(Added::Large);
                     }
@@ -174,6 +206,27 @@ impl FileBuilder {
             }
         }
         Ok(Added::All)
+    }
+
+    /// Whether a record is of this file's day; if not, the file ends before it. None: whoever decided the day knew it to be gone.
+    ///
+    /// # Errors
+    /// What decided the day contradicts the record that it was decided by.
+    fn is_of_its_day(&mut self, record: &Record) -> Result<Option<bool>, ExportError> {
+        let Some(claim) = &self.claim else { return Ok(Some(true)) };
+        if record.offset < claim.first {
+            return Ok(None);
+        }
+        let is_of_it = Day::of(record.timestamp) == claim.day;
+        if !is_of_it && record.offset == claim.first {
+            let key = crate::target::claim_key(self.partition, self.start);
+            return Err(ExportError::Foreign { key, why: format!("the record at {} is of another day than it says", record.offset) });
+        }
+        if !is_of_it {
+            self.is_whole = true;
+            self.pass(record.offset, Why::Compacted);
+        }
+        Ok(Some(is_of_it))
     }
 
     /// Whether taking its value apart takes more memory than there is for one file.
@@ -253,7 +306,7 @@ impl FileBuilder {
         self.writer.finish()?;
         let sink = std::mem::take(self.writer.inner_mut());
         let body = sink.into_body(header.encode().get(4..).unwrap_or_default());
-        Ok(Built { header, body, rows: self.count })
+        Ok(Built { header, day: self.claim.map(|claim| claim.day), body, rows: self.count })
     }
 }
 

@@ -9,7 +9,9 @@
 //! absent, and a file that stands is never changed. Is not: a catalog, a cleaner of old files, a judge of schemas.
 
 mod begin;
+mod claim;
 mod committed;
+mod day;
 mod decode;
 mod error;
 mod file;
@@ -26,3 +28,4 @@ pub use error::ExportError;
 pub use header::{FILE_HEADER_LEN, FileHeader};
 pub use rows::Mode;
 pub use run::{Export, ExportOptions, Place, Progress, Report};
+pub use target::Folders;

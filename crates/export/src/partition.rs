@@ -1,13 +1,18 @@
 //! One partition: file after file, from where the target ends to where the export ends.
 
+use crate::claim::Claim;
+use crate::committed::visible;
+use crate::committed::{MAX_RAW, Visible};
+use crate::day::Day;
 use crate::file::{Added, Built, FileBuilder, FileOptions};
 use crate::memory::Room;
 use crate::run::Shared;
 use crate::schemas::look_through;
-use crate::target::Placed;
+use crate::target::{Folders, Placed};
 use crate::{ExportError, Mode};
 use bytes::Bytes;
 use floe_log::stored::{StoredPartition, Stretch};
+use floe_records::BatchHeader;
 use floe_types::Offset;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +48,8 @@ pub(crate) struct PartitionExport {
     pub(crate) options: FileOptions,
     /// Where the next file starts.
     pub(crate) position: Offset,
+    /// Of which day it is, if that was decided already.
+    pub(crate) claim: Option<Claim>,
     pub(crate) until: Offset,
 }
 
@@ -62,7 +69,7 @@ impl PartitionExport {
             };
             let (rows, bytes) = (built.rows, built.body.len());
             let id = self.partition.id();
-            self.position = match self.shared.target.place(id, &built.header, &built.body).await? {
+            self.position = match self.shared.target.place(id, &built).await? {
                 Placed::Ours => {
                     (done.files, done.rows, done.bytes) = (done.files + 1, done.rows + rows, done.bytes + bytes);
                     self.shared.tell(|progress| (progress.files, progress.bytes) = (progress.files + 1, progress.bytes + bytes));
@@ -87,8 +94,16 @@ impl PartitionExport {
                 return Ok(Next::Wider);
             }
         }
+        let claim = match (self.shared.target.folders(), self.claim.take()) {
+            (Folders::Plain | Folders::Partition, _) => None,
+            (Folders::Date, Some(claim)) => Some(claim),
+            (Folders::Date, None) => {
+                let Some(proposed) = self.first_day(&mut ahead).await? else { return Ok(Next::Nothing) };
+                Some(self.shared.target.claim(id, self.position, proposed).await?)
+            }
+        };
         let options = FileOptions { file_bytes: room.file_bytes, ..self.options.clone() };
-        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range)?;
+        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim)?;
         loop {
             let stretch = match ahead.pop_front() {
                 Some(stretch) => stretch,
@@ -110,7 +125,7 @@ impl PartitionExport {
                 break;
             }
         }
-        if file.rows() == 0 {
+        if !file.is_something() {
             return Ok(Next::Nothing);
         }
         let write_id = self.shared.target.write_id();
@@ -138,6 +153,35 @@ impl PartitionExport {
         let found = self.shared.schemas.for_file(&self.shared.target, self.partition.id().topic, &seen).await?;
         (self.options.layout.decoded, self.options.layout.is_closed) = found;
         Ok(ahead)
+    }
+
+    /// The day of the first record from here on, reading on until there is one; None if there is none.
+    async fn first_day(&mut self, ahead: &mut VecDeque<Stretch>) -> Result<Option<Claim>, ExportError> {
+        let (range, mut looked) = (self.position..self.until, 0);
+        loop {
+            for batch in ahead.iter().skip(looked).flat_map(|stretch| &stretch.batches) {
+                let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: self.position, source })?;
+                if header.end_offset() <= range.start {
+                    continue;
+                }
+                // One batch, of which the first record is enough.
+                let _turn = self.shared.memory.turn().await;
+                let Visible::Records(records) = visible(batch, &header, MAX_RAW)? else { continue };
+                for record in records {
+                    let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
+                    if range.contains(&record.offset) {
+                        return Ok(Some(Claim::new(Day::of(record.timestamp), record.offset)));
+                    }
+                }
+            }
+            looked = ahead.len();
+            let at = ahead.back().map_or(self.position, |last| last.next);
+            let stretch = self.partition.read(at, READ_BYTES).await?;
+            if stretch.next <= at || at >= self.until {
+                return Ok(None);
+            }
+            ahead.push_back(stretch);
+        }
     }
 
     /// What a file begins with: one stretch, or as many as its columns are inferred from.

@@ -8,7 +8,7 @@ use crate::memory::{Memory, cache_bytes};
 use crate::partition::{Done, PartitionExport};
 use crate::rows::Layout;
 use crate::schemas::Schemas;
-use crate::target::Target;
+use crate::target::{Folders, Position, Target};
 use crate::{ExportError, Mode};
 use floe_env::Env;
 use floe_formats::Topic;
@@ -47,6 +47,8 @@ pub struct ExportOptions {
     pub schemas: Vec<(Option<u32>, String)>,
     /// Leave out `value` where all of it is in decoded columns; only where an export begins.
     pub drop_value: bool,
+    /// Which folders files lie in; only where an export begins.
+    pub folders: Option<Folders>,
     /// Bytes after which a file ends.
     pub file_bytes: u64,
     /// A bloom filter for keys in every file.
@@ -66,6 +68,7 @@ impl Default for ExportOptions {
             mode: None,
             schemas: Vec::new(),
             drop_value: false,
+            folders: None,
             file_bytes: 64 << 20,
             bloom: false,
             parallel: 2,
@@ -167,7 +170,7 @@ impl Export {
         let options = FileOptions { layout, file_bytes: self.options.file_bytes, bloom: self.options.bloom };
         let shared = Arc::new(Shared {
             env: self.env.clone(),
-            target: self.target.clone(),
+            target: self.target.with_folders(begin.folders),
             topic: self.topic.name.clone(),
             schemas: Schemas::default(),
             memory: Memory::new(self.options.memory_bytes),
@@ -237,10 +240,19 @@ impl Export {
                     places.push(self.start(index));
                 }
                 let starts: BTreeMap<i32, Offset> = stream::iter(places).buffer_unordered(LOOKS_AT_ONCE).try_collect().await?;
-                Begin::new(self.topic.id, &self.topic.name, (proposed_mode, self.options.drop_value), starts)
+                let mut begin = Begin::new(self.topic.id, &self.topic.name, proposed_mode, starts);
+                begin.drop_value = self.options.drop_value;
+                begin.folders = self.options.folders.unwrap_or_default();
+                begin
             }
         };
         let begin = self.target.begin(self.topic.id, &begin).await?;
+        if let Some(folders) = self.options.folders.filter(|folders| *folders != begin.folders) {
+            return Err(ExportError::Refused(format!(
+                "this export has begun with folders {:?}, and goes on with them: {folders:?} needs another target",
+                begin.folders
+            )));
+        }
         match self.options.mode {
             Some(mode) if mode != begin.mode => Err(ExportError::Refused(format!(
                 "this export has begun in mode {:?}, and goes on in it: {mode:?} needs another target",
@@ -263,7 +275,8 @@ impl Export {
     async fn prepare(&self, index: i32, begin: &Begin, options: FileOptions, shared: &Arc<Shared>) -> Result<PartitionExport, ExportError> {
         let mut partition = self.open_partition(index).await?;
         let start = begin.start(index);
-        let position = self.target.end(partition.id()).await?.unwrap_or(start);
+        let found = shared.target.end(partition.id()).await?;
+        let Position { offset: position, claim } = found.unwrap_or(Position { offset: start, claim: None });
         if let Some(place) = self.options.from {
             let (from, log_start) = (resolve(place, &mut partition).await?, partition.log_start());
             if from.max(log_start) < start || from > position.max(log_start) {
@@ -278,7 +291,7 @@ impl Export {
             None => end,
             Some(place) => resolve(place, &mut partition).await?.min(end),
         };
-        Ok(PartitionExport { shared: shared.clone(), partition, options, position, until })
+        Ok(PartitionExport { shared: shared.clone(), partition, options, position, claim, until })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod avro;
 mod columns;
+mod dates;
 mod gaps;
 mod json;
 mod once;

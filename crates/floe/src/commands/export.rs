@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::{Args, ValueEnum};
 use floe_env::Env;
-use floe_export::{Export, ExportError, ExportOptions, Mode, Place, Progress, Report};
+use floe_export::{Export, ExportError, ExportOptions, Folders, Mode, Place, Progress, Report};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_types::{ByteSize, ErrorKind, Millis};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
@@ -43,6 +43,9 @@ pub(crate) struct Arguments {
     /// Leave out the column value where all of it is in decoded columns; where an export begins
     #[arg(long)]
     drop_value: bool,
+    /// The folders that files lie in; where an export begins
+    #[arg(long, value_enum)]
+    layout: Option<LayoutArgument>,
     /// Bytes after which a file ends
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     file_size: ByteSize,
@@ -75,6 +78,16 @@ enum ModeArgument {
     Json,
     /// Bytes, and a column for each field of the Avro schemas given
     Avro,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutArgument {
+    /// <partition>/
+    Plain,
+    /// partition=<partition>/
+    Partition,
+    /// date=YYYY-MM-DD/<partition>/, by the records' timestamps in UTC; a file ends where the date changes
+    Date,
 }
 
 /// A file, and the id that its schema has.
@@ -190,6 +203,11 @@ fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure>
         }),
         schemas: arguments.schema.iter().map(read_schema).collect::<Result<_, _>>()?,
         drop_value: arguments.drop_value,
+        folders: arguments.layout.map(|layout| match layout {
+            LayoutArgument::Plain => Folders::Plain,
+            LayoutArgument::Partition => Folders::Partition,
+            LayoutArgument::Date => Folders::Date,
+        }),
         file_bytes: arguments.file_size.0,
         bloom: arguments.bloom,
         parallel: arguments.parallel.into(),
