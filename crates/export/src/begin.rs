@@ -22,6 +22,9 @@ pub(crate) struct Begin {
     pub(crate) drop_value: bool,
     #[serde(default, skip_serializing_if = "Folders::is_plain")]
     pub(crate) folders: Folders,
+    /// Texts stand behind the id of a schema.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) prefixed: bool,
     /// The first offset of each partition; of one that is not listed, 0.
     starts: BTreeMap<i32, Offset>,
 }
@@ -29,7 +32,7 @@ pub(crate) struct Begin {
 impl Begin {
     pub(crate) fn new(id: TopicId, name: &str, mode: Mode, starts: BTreeMap<i32, Offset>) -> Self {
         let (topic_id, topic, folders) = (id.to_string(), name.to_owned(), Folders::Plain);
-        Self { write_id: String::new(), version: VERSION, topic_id, topic, mode, drop_value: false, folders, starts }
+        Self { write_id: String::new(), version: VERSION, topic_id, topic, mode, drop_value: false, folders, prefixed: false, starts }
     }
 
     pub(crate) fn start(&self, partition: i32) -> Offset {

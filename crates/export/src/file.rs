@@ -8,7 +8,7 @@ use crate::committed::{MAX_RAW, Visible, visible};
 use crate::day::Day;
 use crate::header::FileHeader;
 use crate::memory::{BATCH_AT_ONCE, COLUMN, MANY_COLUMNS, VALUE_AT_ONCE};
-use crate::rows::{Layout, Mode, Pushed, Rows, schema};
+use crate::rows::{Layout, Pushed, Rows, schema};
 use crate::sink::Sink;
 use crate::target::header_room;
 use crate::{ExportError, rows};
@@ -45,7 +45,7 @@ const WIDE_GROUP_ROWS: usize = 20_000;
 const WIDE_GROUP_BYTES: usize = 32 << 20;
 
 /// How files are made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct FileOptions {
     pub(crate) layout: Layout,
     /// Bytes after which a file ends.
@@ -231,8 +231,7 @@ impl FileBuilder {
 
     /// Whether taking its value apart takes more memory than there is for one file.
     fn is_large(&self, record: &Record) -> bool {
-        let is_taken_apart = matches!(self.options.layout.mode, Mode::Json | Mode::Avro);
-        is_taken_apart && record.value.as_ref().is_some_and(|value| value.len() > VALUE_AT_ONCE)
+        self.options.layout.mode.takes_apart() && record.value.as_ref().is_some_and(|value| value.len() > VALUE_AT_ONCE)
     }
 
     /// False if it needs a file with other columns.

@@ -18,6 +18,7 @@ mod file;
 mod header;
 mod memory;
 mod partition;
+mod registry;
 mod rows;
 mod run;
 mod schemas;
@@ -26,6 +27,7 @@ mod target;
 
 pub use error::ExportError;
 pub use header::{FILE_HEADER_LEN, FileHeader};
+pub use registry::{Answer, HttpRegistry, RegistryClient};
 pub use rows::Mode;
 pub use run::{Export, ExportOptions, Place, Progress, Report};
 pub use target::Folders;

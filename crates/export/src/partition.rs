@@ -1,20 +1,22 @@
 //! One partition: file after file, from where the target ends to where the export ends.
 
+use crate::ExportError;
 use crate::claim::Claim;
 use crate::committed::visible;
 use crate::committed::{MAX_RAW, Visible};
 use crate::day::Day;
+use crate::decode::{Readers, Schema, at_top};
 use crate::file::{Added, Built, FileBuilder, FileOptions};
 use crate::memory::Room;
+use crate::registry::{NoSchema, Registry};
 use crate::run::Shared;
-use crate::schemas::look_through;
+use crate::schemas::{Seen, look_through};
 use crate::target::{Folders, Placed};
-use crate::{ExportError, Mode};
 use bytes::Bytes;
 use floe_log::stored::{StoredPartition, Stretch};
 use floe_records::BatchHeader;
 use floe_types::Offset;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Bytes that are read at a time.
@@ -29,6 +31,21 @@ pub(crate) struct Done {
     pub(crate) bytes: u64,
     /// Files thrown away because another exporter was first.
     pub(crate) lost: u64,
+}
+
+/// Asks for schemas. Once it does not answer, nobody waits for it a second time.
+async fn ask(readers: &Readers, registry: &Registry, ids: &BTreeSet<u32>, taken: &[&str]) {
+    let mut silent = None;
+    for id in ids {
+        let said = match &silent {
+            Some(why) => Err(NoSchema::Silent(String::clone(why))),
+            None => registry.schema(*id).await,
+        };
+        if let Err(NoSchema::Silent(why)) = &said {
+            silent = Some(why.clone());
+        }
+        readers.learn(*id, said.map_err(|why| why.to_string()).and_then(|registered| Schema::of(&registered, taken)));
+    }
 }
 
 /// What comes next.
@@ -88,7 +105,7 @@ impl PartitionExport {
     async fn build(&mut self, room: &Room<'_>) -> Result<Next, ExportError> {
         let (id, range) = (self.partition.id(), (self.position, self.until));
         let mut ahead = self.read_ahead().await?;
-        if self.options.layout.mode == Mode::Json {
+        if self.options.layout.infers() {
             ahead = self.infer(ahead).await?;
             if self.options.layout.columns() > room.columns {
                 return Ok(Next::Wider);
@@ -143,16 +160,29 @@ impl PartitionExport {
         self.compute(move || file.add(&stretch, true).map(|added| (file, added))).await
     }
 
-    /// Decides the columns of a file that begins with `ahead`.
-    async fn infer(&mut self, mut ahead: VecDeque<Stretch>) -> Result<VecDeque<Stretch>, ExportError> {
-        let range = (self.position, self.until);
-        let turn = self.shared.memory.turn().await;
-        let look = move || look_through(ahead.make_contiguous(), range).map(|seen| (ahead, seen));
-        let (ahead, seen) = self.compute(look).await?;
-        drop(turn);
-        let found = self.shared.schemas.for_file(&self.shared.target, self.partition.id().topic, &seen).await?;
+    /// Decides the columns of a file that begins with `ahead`, asking for schemas that it needs.
+    async fn infer(&mut self, ahead: VecDeque<Stretch>) -> Result<VecDeque<Stretch>, ExportError> {
+        let readers = self.options.layout.readers.clone();
+        if let Some(readers) = &readers {
+            readers.forget_failures();
+        }
+        let (mut ahead, mut seen) = self.look(ahead).await?;
+        if let (Some(readers), Some(registry), false) = (&readers, &self.shared.registry, seen.unknown.is_empty()) {
+            ask(readers, registry, &seen.unknown, &at_top(self.shared.target.folders().taken())).await;
+            (ahead, seen) = self.look(ahead).await?;
+        }
+        let of_writers =
+            readers.iter().flat_map(|readers| seen.writers.iter().filter_map(|writer| readers.fields_of(writer))).collect::<Vec<_>>();
+        let (target, topic) = (&self.shared.target, self.partition.id().topic);
+        let found = self.shared.schemas.for_file(target, topic, (&seen.sketch, &of_writers)).await?;
         (self.options.layout.decoded, self.options.layout.is_closed) = found;
         Ok(ahead)
+    }
+
+    async fn look(&self, mut ahead: VecDeque<Stretch>) -> Result<(VecDeque<Stretch>, Seen), ExportError> {
+        let (range, layout) = ((self.position, self.until), self.options.layout.clone());
+        let _turn = self.shared.memory.turn().await;
+        self.compute(move || look_through(ahead.make_contiguous(), range, &layout).map(|seen| (ahead, seen))).await
     }
 
     /// The day of the first record from here on, reading on until there is one; None if there is none.
@@ -193,7 +223,7 @@ impl PartitionExport {
             bytes += stretch.batches.iter().map(Bytes::len).sum::<usize>();
             at = stretch.next;
             ahead.push_back(stretch);
-            if is_last || bytes >= READ_BYTES || self.options.layout.mode != Mode::Json {
+            if is_last || bytes >= READ_BYTES || !self.options.layout.infers() {
                 return Ok(ahead);
             }
         }

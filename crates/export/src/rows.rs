@@ -3,7 +3,7 @@
 mod errors;
 
 use crate::ExportError;
-use crate::decode::{AvroSchemas, Decoded, Field as DecodedField, Refusal, data_fields, leaves, parse};
+use crate::decode::{Decoded, Field as DecodedField, Node, Readers, Refusal, behind_id, data_fields, leaves, parse};
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
@@ -39,22 +39,41 @@ pub enum Mode {
     Json,
     /// Bytes, and a column for each field of the values' Avro schemas.
     Avro,
+    /// The same of Protocol Buffers.
+    Protobuf,
 }
 
 /// The columns of a file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) mode: Mode,
     /// Leave `value` out where all of it is in decoded columns.
     pub(crate) drop_value: bool,
     pub(crate) decoded: Arc<Vec<DecodedField>>,
-    /// How values are read in mode avro.
-    pub(crate) avro: Option<Arc<AvroSchemas>>,
+    /// The schemas by which values are read, where they have any.
+    pub(crate) readers: Option<Arc<Readers>>,
     /// Fields without a column get none in later files either.
     pub(crate) is_closed: bool,
 }
 
+impl Mode {
+    /// Whether values have columns of their own.
+    pub(crate) fn takes_apart(self) -> bool {
+        !matches!(self, Self::Raw | Self::String)
+    }
+}
+
 impl Layout {
+    /// Whether the columns of a file depend on the values in it.
+    pub(crate) fn infers(&self) -> bool {
+        self.mode == Mode::Json || self.readers.as_ref().is_some_and(|readers| readers.is_open())
+    }
+
+    /// Whether values are text behind an id.
+    fn is_prefixed_text(&self) -> bool {
+        self.mode == Mode::Json && self.readers.as_ref().is_some_and(|readers| readers.is_prefixed())
+    }
+
     /// All columns, those within structs and lists counted one by one.
     pub(crate) fn columns(&self) -> usize {
         BASE_COLUMNS + leaves(&self.decoded)
@@ -82,7 +101,8 @@ pub(crate) struct Rows {
     value: Column,
     headers: Headers,
     decoded: Option<Decoded>,
-    avro: Option<Arc<AvroSchemas>>,
+    readers: Option<Arc<Readers>>,
+    is_prefixed_text: bool,
     errors: Errors,
     /// Of decoded columns.
     leaves: usize,
@@ -106,7 +126,7 @@ struct Headers {
 
 pub(crate) fn schema(layout: &Layout) -> SchemaRef {
     let bytes = match layout.mode {
-        Mode::Raw | Mode::Avro => DataType::Binary,
+        Mode::Raw | Mode::Avro | Mode::Protobuf => DataType::Binary,
         Mode::String | Mode::Json => DataType::Utf8,
     };
     let mut columns = vec![
@@ -134,14 +154,15 @@ fn header_fields() -> Fields {
 impl Rows {
     pub(crate) fn new(layout: &Layout, partition: i32) -> Self {
         let column = || match layout.mode {
-            Mode::Raw | Mode::Avro => Column::Raw(BinaryBuilder::new()),
+            Mode::Raw | Mode::Avro | Mode::Protobuf => Column::Raw(BinaryBuilder::new()),
             Mode::String | Mode::Json => Column::Text(StringBuilder::new()),
         };
         Self {
             schema: schema(layout),
             drop_value: layout.drop_value,
-            decoded: matches!(layout.mode, Mode::Json | Mode::Avro).then(|| Decoded::new(&layout.decoded)),
-            avro: layout.avro.clone(),
+            decoded: layout.mode.takes_apart().then(|| Decoded::new(&layout.decoded)),
+            readers: layout.readers.clone(),
+            is_prefixed_text: layout.is_prefixed_text(),
             partition,
             offsets: Vec::new(),
             timestamps: Vec::new(),
@@ -175,9 +196,9 @@ impl Rows {
         let mut misfit = Misfit::default();
         let decoded = match self.decode(record.value.as_ref()) {
             Ok(decoded) => decoded,
-            Err(Refusal::NewField(_)) if !whatever => return Pushed::NewField,
+            Err(Refusal::NewField(_) | Refusal::Unknown(_)) if !whatever => return Pushed::NewField,
             Err(refusal) => {
-                if let (Refusal::NewField(_), Some(columns)) = (&refusal, &mut self.decoded) {
+                if let (Refusal::NewField(_) | Refusal::Unknown(_), Some(columns)) = (&refusal, &mut self.decoded) {
                     columns.push_nulls();
                 }
                 misfit.value(record, &refusal.to_string());
@@ -194,7 +215,8 @@ impl Rows {
             misfit.key(record, "the key is not UTF-8");
         }
         let value = record.value.as_ref().filter(|_| !(decoded && self.drop_value));
-        if !self.value.push(value) {
+        let text = value.filter(|_| self.is_prefixed_text).map(behind_id);
+        if !self.value.push(text.as_ref().or(value)) {
             misfit.value(record, "the value is not UTF-8");
         }
         if !self.headers.push(&record.headers) {
@@ -213,22 +235,25 @@ impl Rows {
     /// Takes a value's fields into their columns; true if there were any.
     fn decode(&mut self, value: Option<&Bytes>) -> Result<bool, Refusal> {
         let Some(columns) = &mut self.decoded else { return Ok(false) };
-        let node = match (&self.avro, value) {
-            (Some(avro), Some(value)) => Some(avro.read(value)),
-            // What is no text is told as such.
-            (None, Some(value)) => std::str::from_utf8(value).ok().map(parse),
-            (_, None) => None,
-        };
-        let Some(node) = node else {
+        let Some(value) = value else {
             columns.push_nulls();
             return Ok(false);
         };
         let held = &mut self.held;
-        let taken = node.map_err(Refusal::Misfit).and_then(|node| {
-            columns.push(Some(&node))?;
-            *held += node.values() * LEAF_COST + value.map_or(0, Bytes::len);
+        let mut take = |node: &Node<'_>| {
+            columns.push(Some(node))?;
+            *held += node.values() * LEAF_COST + value.len();
             Ok(())
-        });
+        };
+        let taken = match (&self.readers, std::str::from_utf8(value)) {
+            (Some(readers), _) => readers.read(value, take),
+            (None, Ok(text)) => parse(text).map_err(Refusal::Misfit).and_then(|node| take(&node)),
+            // What is no text is told as such.
+            (None, Err(_)) => {
+                columns.push_nulls();
+                return Ok(false);
+            }
+        };
         if let Err(Refusal::Misfit(_)) = taken {
             columns.push_nulls();
         }

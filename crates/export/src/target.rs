@@ -54,6 +54,13 @@ impl Folders {
     }
 }
 
+impl Folders {
+    /// Names that engines take from folders.
+    pub(crate) fn taken(self) -> &'static [&'static str] {
+        if self == Self::Date { &["date"] } else { &[] }
+    }
+}
+
 /// A place for exports.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {

@@ -42,6 +42,9 @@ impl Misfit {
     }
 
     fn say(&mut self, what: &str) {
+        if self.what == what {
+            return;
+        }
         if !self.what.is_empty() {
             self.what.push_str("; ");
         }

@@ -7,6 +7,7 @@ mod dates;
 mod gaps;
 mod json;
 mod once;
+mod schemas;
 mod table;
 mod targets;
 mod world;

@@ -7,13 +7,14 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::{Args, ValueEnum};
 use floe_env::Env;
-use floe_export::{Export, ExportError, ExportOptions, Folders, Mode, Place, Progress, Report};
+use floe_export::{Export, ExportError, ExportOptions, Folders, HttpRegistry, Mode, Place, Progress, RegistryClient, Report};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_types::{ByteSize, ErrorKind, Millis};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
 use serde_json::json;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -37,9 +38,16 @@ pub(crate) struct Arguments {
     /// What key and value are; of an export that is continued, what it has begun with
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
-    /// The Avro schema of values; or several, each with the id that Confluent's wire format has before values
+    /// The schema of values: Avro, a JSON Schema, a .proto or a compiled descriptor set; or several, each with the id that Confluent's
+    /// wire format has before values
     #[arg(long, value_name = "[ID=]FILE")]
     schema: Vec<SchemaArgument>,
+    /// In mode protobuf: what values are, where --schema has several messages; else its first
+    #[arg(long, value_name = "NAME")]
+    message: Option<String>,
+    /// Ask this schema registry for schemas, by the ids before values
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
     /// Leave out the column value where all of it is in decoded columns; where an export begins
     #[arg(long)]
     drop_value: bool,
@@ -76,8 +84,10 @@ enum ModeArgument {
     String,
     /// Text, and a column for each field of values that are JSON objects
     Json,
-    /// Bytes, and a column for each field of the Avro schemas given
+    /// Bytes, and a column for each field of values' Avro schemas
     Avro,
+    /// Bytes, and a column for each field of values' messages
+    Protobuf,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -200,8 +210,11 @@ fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure>
             ModeArgument::String => Mode::String,
             ModeArgument::Json => Mode::Json,
             ModeArgument::Avro => Mode::Avro,
+            ModeArgument::Protobuf => Mode::Protobuf,
         }),
         schemas: arguments.schema.iter().map(read_schema).collect::<Result<_, _>>()?,
+        message: arguments.message.clone(),
+        registry: arguments.registry.as_deref().map(registry).transpose()?,
         drop_value: arguments.drop_value,
         folders: arguments.layout.map(|layout| match layout {
             LayoutArgument::Plain => Folders::Plain,
@@ -215,9 +228,15 @@ fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure>
     })
 }
 
-fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, String), Failure> {
+fn registry(url: &str) -> Result<Arc<dyn RegistryClient>, Failure> {
+    let client = HttpRegistry::new(url).map_err(|why| Failure::new(Exit::Refused, format!("--registry: {why}")))?;
+    Ok(Arc::new(client))
+}
+
+fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, Vec<u8>), Failure> {
     let refused = |error| Failure::new(Exit::Refused, format!("--schema {}: {error}", schema.file.display()));
-    Ok((schema.id, std::fs::read_to_string(&schema.file).map_err(refused)?))
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    Ok((schema.id, std::fs::read(&schema.file).map_err(refused)?))
 }
 
 /// What a broker keeps its log in is nobody else's: neither may lie within the other.

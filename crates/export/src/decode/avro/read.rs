@@ -1,6 +1,6 @@
 //! One value of Avro's binary encoding. Bounded: nothing that the bytes say sizes an allocation, and every value counts.
 
-use super::schema::{Avro, Shape, WHOLE, not_null};
+use super::schema::{Avro, Shape, not_null};
 use crate::decode::fields::Type;
 use crate::decode::json::{Node, Of};
 use std::borrow::Cow;
@@ -19,11 +19,6 @@ pub(super) fn datum<'a>(schema: &'a Avro, bytes: &'a [u8]) -> Result<Node<'a>, S
         return Err(reader.wrong("more bytes than its schema has"));
     }
     Ok(node(of))
-}
-
-/// A value that is no record, as one with a single field.
-pub(super) fn whole(value: Node<'_>) -> Node<'_> {
-    node(Of::Object(vec![(Cow::Borrowed(WHOLE), value)]))
 }
 
 fn node(of: Of<'_>) -> Node<'_> {
