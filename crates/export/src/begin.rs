@@ -1,6 +1,7 @@
 //! Where an export of a topic begins, and in which mode: decided once, by whoever is first, for all who export to this place.
 
 use crate::Mode;
+use crate::target::Folders;
 use bytes::Bytes;
 use floe_types::{Offset, TopicId};
 use serde::{Deserialize, Serialize};
@@ -19,14 +20,19 @@ pub(crate) struct Begin {
     topic: String,
     pub(crate) mode: Mode,
     pub(crate) drop_value: bool,
+    #[serde(default, skip_serializing_if = "Folders::is_plain")]
+    pub(crate) folders: Folders,
+    /// Texts stand behind the id of a schema.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) prefixed: bool,
     /// The first offset of each partition; of one that is not listed, 0.
     starts: BTreeMap<i32, Offset>,
 }
 
 impl Begin {
-    pub(crate) fn new(id: TopicId, name: &str, (mode, drop_value): (Mode, bool), starts: BTreeMap<i32, Offset>) -> Self {
-        let (topic_id, topic) = (id.to_string(), name.to_owned());
-        Self { write_id: String::new(), version: VERSION, topic_id, topic, mode, drop_value, starts }
+    pub(crate) fn new(id: TopicId, name: &str, mode: Mode, starts: BTreeMap<i32, Offset>) -> Self {
+        let (topic_id, topic, folders) = (id.to_string(), name.to_owned(), Folders::Plain);
+        Self { write_id: String::new(), version: VERSION, topic_id, topic, mode, drop_value: false, folders, prefixed: false, starts }
     }
 
     pub(crate) fn start(&self, partition: i32) -> Offset {
@@ -67,11 +73,15 @@ mod tests {
     #[test]
     fn the_first_version_stays_readable_byte_for_byte() {
         let topic = TopicId(9);
-        let begin = Begin::new(topic, "orders", (Mode::Raw, false), BTreeMap::from([(0, 0), (1, 17)]));
+        let begin = Begin::new(topic, "orders", Mode::Raw, BTreeMap::from([(0, 0), (1, 17)]));
         assert_eq!(begin.encode(7), GOLDEN);
         let read = Begin::decode(GOLDEN.as_bytes(), topic).unwrap();
         assert_eq!(read, begin);
         assert_eq!((read.start(0), read.start(1), read.start(2)), (0, 17, 0));
+        // What came later is there where it says something.
+        let by_date = Begin { folders: Folders::Date, ..begin };
+        let text = GOLDEN.replace("\"drop_value\":false", "\"drop_value\":false,\"folders\":\"date\"");
+        assert_eq!((by_date.encode(7), Begin::decode(text.as_bytes(), topic)), (text.clone().into(), Ok(by_date)));
     }
 
     #[test]

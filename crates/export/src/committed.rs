@@ -7,7 +7,7 @@ use bytes::Bytes;
 use floe_records::{BatchHeader, Records};
 
 /// Most bytes that a batch may have uncompressed; the broker's own limit where it looks at records.
-const MAX_RAW: usize = 256 << 20;
+pub(crate) const MAX_RAW: usize = 256 << 20;
 
 /// What a batch is to a table.
 pub(crate) enum Visible {
@@ -16,9 +16,11 @@ pub(crate) enum Visible {
     Control,
 }
 
+/// `max_raw`: most bytes that it may have uncompressed.
+///
 /// # Errors
-/// A batch that is broken, or part of a transaction.
-pub(crate) fn visible(batch: &Bytes, header: &BatchHeader) -> Result<Visible, ExportError> {
+/// A batch that is broken, or part of a transaction, or too large.
+pub(crate) fn visible(batch: &Bytes, header: &BatchHeader, max_raw: usize) -> Result<Visible, ExportError> {
     let offset = header.base_offset;
     if header.is_control() {
         return Ok(Visible::Control);
@@ -26,6 +28,6 @@ pub(crate) fn visible(batch: &Bytes, header: &BatchHeader) -> Result<Visible, Ex
     if header.is_transactional() {
         return Err(ExportError::Transaction { offset });
     }
-    let records = floe_records::records(batch, MAX_RAW).map_err(|source| ExportError::Records { offset, source })?;
+    let records = floe_records::records(batch, max_raw).map_err(|source| ExportError::Records { offset, source })?;
     Ok(Visible::Records(records))
 }

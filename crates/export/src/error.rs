@@ -14,6 +14,9 @@ pub enum ExportError {
     /// The options contradict what the target holds, or each other.
     #[error("{0}")]
     Refused(String),
+    /// It did not answer before anything was decided.
+    #[error("{0}")]
+    Registry(String),
     #[error("the target is not safe for an export: {0}")]
     UnsafeTarget(#[from] ProbeError),
     #[error("the target holds {key}, which is not an export's: {why}")]
@@ -42,6 +45,7 @@ impl ExportError {
         match self {
             Self::NoTopic(_) | Self::NoPartition { .. } => ErrorKind::NotFound,
             Self::Refused(_) | Self::Foreign { .. } | Self::Transaction { .. } => ErrorKind::Invalid,
+            Self::Registry(_) => ErrorKind::Retry,
             Self::UnsafeTarget(error) => error.kind(),
             Self::Stored(error) => error.kind(),
             Self::Target(error) => error.kind(),

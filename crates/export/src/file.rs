@@ -3,8 +3,11 @@
 
 mod gaps;
 
-use crate::committed::{Visible, visible};
+use crate::claim::Claim;
+use crate::committed::{MAX_RAW, Visible, visible};
+use crate::day::Day;
 use crate::header::FileHeader;
+use crate::memory::{BATCH_AT_ONCE, COLUMN, MANY_COLUMNS, VALUE_AT_ONCE};
 use crate::rows::{Layout, Pushed, Rows, schema};
 use crate::sink::Sink;
 use crate::target::header_room;
@@ -12,7 +15,7 @@ use crate::{ExportError, rows};
 use bytes::Bytes;
 use floe_log::stored::Stretch;
 use floe_objstore::Payload;
-use floe_records::{BatchHeader, TimestampType};
+use floe_records::{BatchError, BatchHeader, Record, TimestampType};
 use floe_types::{Offset, PartitionId};
 use gaps::{Gaps, Why};
 use parquet::arrow::ArrowWriter;
@@ -22,9 +25,11 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-/// Rows, and bytes of them, that become columns at a time.
+/// Rows, and memory of them, that become columns at a time.
 const ROWS_AT_ONCE: usize = 16 << 10;
 const BYTES_AT_ONCE: usize = 4 << 20;
+/// Memory of a row group's columns beyond what is encoded: open pages, and dictionaries.
+const OPEN_BYTES: u64 = 8 << 20;
 /// Most rows of a row group, and of a file: what readers expect, and what their memory is made for.
 const GROUP_ROWS: usize = 1 << 20;
 const FILE_ROWS: u64 = 16 << 20;
@@ -35,9 +40,12 @@ const PAGE_ROWS: usize = 20_000;
 const ZSTD_LEVEL: i32 = 1;
 /// A file of more bytes has several row groups: at the end of one its pages are copied.
 const GROUPS_IN_FILE: u64 = 2;
+/// Rows of a row group of very many columns, and bytes of their values: a column has one page of them.
+const WIDE_GROUP_ROWS: usize = 20_000;
+const WIDE_GROUP_BYTES: usize = 32 << 20;
 
 /// How files are made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct FileOptions {
     pub(crate) layout: Layout,
     /// Bytes after which a file ends.
@@ -56,22 +64,40 @@ pub(crate) struct FileBuilder {
     next: Offset,
     /// Nothing from here on belongs into it.
     until: Offset,
+    /// Of which day it is.
+    claim: Option<Claim>,
+    /// A record of another day follows.
+    is_whole: bool,
     writer: ArrowWriter<Sink>,
+    is_wide: bool,
+    /// Bytes of records in the row group that is open.
+    group_bytes: usize,
     rows: Rows,
     count: u64,
     gaps: Gaps,
+}
+
+/// What became of records that were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Added {
+    All,
+    /// The file is full, or covers all that it may.
+    Full,
+    /// The next one takes more memory than there is for one file: it is to be added again in its turn.
+    Large,
 }
 
 /// A file that is ready to be created.
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) header: FileHeader,
+    pub(crate) day: Option<Day>,
     pub(crate) body: Payload,
     pub(crate) rows: u64,
 }
 
 impl FileBuilder {
-    /// A file of the records from `start` on, none of them at or behind `until`.
+    /// A file of the records from `start` on, none of them at or behind `until`; of one day, where there are days.
     ///
     /// # Errors
     /// The writer's.
@@ -79,16 +105,33 @@ impl FileBuilder {
         options: FileOptions,
         (partition, topic): (PartitionId, &str),
         (start, until): (Offset, Offset),
+        claim: Option<Claim>,
     ) -> Result<Self, ExportError> {
+        let is_wide = options.layout.columns() > MANY_COLUMNS;
         let options_of_writer = ArrowWriterOptions::new()
-            .with_properties(properties(&options))
+            .with_properties(properties(&options, is_wide))
             .with_schema_root("record".to_owned())
             .with_skip_arrow_metadata(true);
         let mut writer = ArrowWriter::try_new_with_options(Sink::default(), schema(&options.layout), options_of_writer)?;
         writer.write_all(&header_room()).map_err(|error| parquet::errors::ParquetError::General(error.to_string()))?;
         let rows = Rows::new(&options.layout, partition.index);
         let topic = topic.to_owned();
-        Ok(Self { options, partition, topic, start, next: start, until, writer, rows, count: 0, gaps: Gaps::default() })
+        Ok(Self {
+            options,
+            partition,
+            topic,
+            start,
+            next: start,
+            until,
+            claim,
+            is_whole: false,
+            writer,
+            is_wide,
+            group_bytes: 0,
+            rows,
+            count: 0,
+            gaps: Gaps::default(),
+        })
     }
 
     pub(crate) fn next(&self) -> Offset {
@@ -99,11 +142,16 @@ impl FileBuilder {
         self.count
     }
 
-    /// Takes in what was read, and stops where the file is full. True if it is, or all it may cover is in it.
+    /// Whether there is anything to create. A file of a day may have no row, where its records were gone before they were read.
+    pub(crate) fn is_something(&self) -> bool {
+        self.count > 0 || (self.is_whole && self.next > self.start)
+    }
+
+    /// Takes in what was read, and stops where the file is full. `in_turn`: however much memory that takes.
     ///
     /// # Errors
     /// Records that are broken or not to be judged; the writer's.
-    pub(crate) fn add(&mut self, stretch: &Stretch) -> Result<bool, ExportError> {
+    pub(crate) fn add(&mut self, stretch: &Stretch, in_turn: bool) -> Result<Added, ExportError> {
         if stretch.from > self.next {
             self.pass(stretch.from, Why::Deleted);
         }
@@ -115,17 +163,23 @@ impl FileBuilder {
             if header.base_offset >= self.until {
                 break;
             }
-            if !self.add_batch(batch, &header)? || self.is_full() {
-                return Ok(true);
+            match self.add_batch(batch, &header, in_turn)? {
+                Added::All if !self.is_full() => {}
+                Added::All | Added::Full => return Ok(Added::Full),
+                Added::Large => return Ok(Added::Large),
             }
         }
         self.pass(stretch.next, Why::Compacted);
-        Ok(self.next >= self.until)
+        Ok(if self.next >= self.until { Added::Full } else { Added::All })
     }
 
-    /// False if the next record needs a file with other columns.
-    fn add_batch(&mut self, batch: &Bytes, header: &BatchHeader) -> Result<bool, ExportError> {
-        match visible(batch, header)? {
+    /// `Full` if the next record needs a file with other columns.
+    fn add_batch(&mut self, batch: &Bytes, header: &BatchHeader, in_turn: bool) -> Result<Added, ExportError> {
+        let found = match visible(batch, header, if in_turn { MAX_RAW } else { BATCH_AT_ONCE }) {
+            Err(ExportError::Records { source: BatchError::TooLarge { .. }, .. }) if !in_turn => return Ok(Added::Large),
+            found => found?,
+        };
+        match found {
             Visible::Control => {
                 self.pass(header.base_offset, Why::Compacted);
                 self.pass(header.end_offset(), Why::Control);
@@ -133,25 +187,62 @@ impl FileBuilder {
             Visible::Records(records) => {
                 for record in records {
                     let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
-                    let is_in_it = record.offset >= self.next && record.offset < self.until;
-                    if is_in_it && !self.add_record(&record, header.timestamp_type())? {
-                        return Ok(false);
+                    if record.offset < self.next || record.offset >= self.until {
+                        continue;
+                    }
+                    match self.is_of_its_day(&record)? {
+                        Some(true) => {}
+                        Some(false) => return Ok(Added::Full),
+                        None => continue,
+                    }
+                    if !in_turn && self.is_large(&record) {
+                        return Ok(Added::Large);
+                    }
+                    if !self.add_record(&record, header.timestamp_type())? {
+                        return Ok(Added::Full);
                     }
                 }
                 self.pass(header.end_offset(), Why::Compacted);
             }
         }
-        Ok(true)
+        Ok(Added::All)
     }
 
-    fn add_record(&mut self, record: &floe_records::Record, timestamp_type: TimestampType) -> Result<bool, ExportError> {
+    /// Whether a record is of this file's day; if not, the file ends before it. None: whoever decided the day knew it to be gone.
+    ///
+    /// # Errors
+    /// What decided the day contradicts the record that it was decided by.
+    fn is_of_its_day(&mut self, record: &Record) -> Result<Option<bool>, ExportError> {
+        let Some(claim) = &self.claim else { return Ok(Some(true)) };
+        if record.offset < claim.first {
+            return Ok(None);
+        }
+        let is_of_it = Day::of(record.timestamp) == claim.day;
+        if !is_of_it && record.offset == claim.first {
+            let key = crate::target::claim_key(self.partition, self.start);
+            return Err(ExportError::Foreign { key, why: format!("the record at {} is of another day than it says", record.offset) });
+        }
+        if !is_of_it {
+            self.is_whole = true;
+            self.pass(record.offset, Why::Compacted);
+        }
+        Ok(Some(is_of_it))
+    }
+
+    /// Whether taking its value apart takes more memory than there is for one file.
+    fn is_large(&self, record: &Record) -> bool {
+        self.options.layout.mode.takes_apart() && record.value.as_ref().is_some_and(|value| value.len() > VALUE_AT_ONCE)
+    }
+
+    /// False if it needs a file with other columns.
+    fn add_record(&mut self, record: &Record, timestamp_type: TimestampType) -> Result<bool, ExportError> {
         // The first one was looked at when the columns were decided: what it has no column for, it never gets.
         if self.rows.push(record, timestamp_type, self.count == 0 || self.options.layout.is_closed) == Pushed::NewField {
             return Ok(false);
         }
         self.pass(record.offset, Why::Compacted);
         (self.next, self.count) = (record.offset + 1, self.count + 1);
-        if self.rows.len() >= ROWS_AT_ONCE || self.rows.bytes() >= BYTES_AT_ONCE {
+        if self.rows.len() >= ROWS_AT_ONCE || self.rows.held() >= BYTES_AT_ONCE {
             self.write()?;
         }
         Ok(true)
@@ -167,11 +258,21 @@ impl FileBuilder {
     }
 
     fn write(&mut self) -> Result<(), ExportError> {
+        self.group_bytes += self.rows.bytes();
         self.writer.write(&self.rows.take()?)?;
-        if self.writer.in_progress_size() as u64 >= self.options.file_bytes / GROUPS_IN_FILE {
+        let encoded = self.writer.in_progress_size() as u64 >= self.options.file_bytes / GROUPS_IN_FILE;
+        if encoded || self.open_bytes() >= OPEN_BYTES || (self.is_wide && self.group_bytes >= WIDE_GROUP_BYTES) {
             self.writer.flush()?;
+            self.group_bytes = 0;
         }
         Ok(())
+    }
+
+    /// What the open row group holds that is not encoded yet.
+    fn open_bytes(&self) -> u64 {
+        let columns = self.options.layout.columns() as u64;
+        let beyond = self.writer.memory_size().saturating_sub(self.writer.in_progress_size()) as u64;
+        beyond.saturating_sub(columns * COLUMN)
     }
 
     fn is_full(&self) -> bool {
@@ -204,11 +305,11 @@ impl FileBuilder {
         self.writer.finish()?;
         let sink = std::mem::take(self.writer.inner_mut());
         let body = sink.into_body(header.encode().get(4..).unwrap_or_default());
-        Ok(Built { header, body, rows: self.count })
+        Ok(Built { header, day: self.claim.map(|claim| claim.day), body, rows: self.count })
     }
 }
 
-fn properties(options: &FileOptions) -> WriterProperties {
+fn properties(options: &FileOptions, is_wide: bool) -> WriterProperties {
     let column = |path: &[&str]| ColumnPath::new(path.iter().map(|part| (*part).to_owned()).collect());
     let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("zstd has this level");
     let mut properties = WriterProperties::builder()
@@ -216,8 +317,8 @@ fn properties(options: &FileOptions) -> WriterProperties {
         .set_created_by(format!("Floe {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(zstd))
         .set_data_page_size_limit(PAGE_BYTES)
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_data_page_row_count_limit(if is_wide { WIDE_GROUP_ROWS } else { PAGE_ROWS })
+        .set_max_row_group_row_count(Some(if is_wide { WIDE_GROUP_ROWS - 1 } else { GROUP_ROWS }))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(vec![SortingColumn { column_idx: rows::OFFSET_COLUMN, descending: false, nulls_first: false }]))
         .set_column_dictionary_enabled(column(&["offset"]), false)

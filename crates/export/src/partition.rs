@@ -1,13 +1,22 @@
 //! One partition: file after file, from where the target ends to where the export ends.
 
-use crate::file::{Built, FileBuilder, FileOptions};
+use crate::ExportError;
+use crate::claim::Claim;
+use crate::committed::visible;
+use crate::committed::{MAX_RAW, Visible};
+use crate::day::Day;
+use crate::decode::{Readers, Schema, at_top};
+use crate::file::{Added, Built, FileBuilder, FileOptions};
+use crate::memory::Room;
+use crate::registry::{NoSchema, Registry};
 use crate::run::Shared;
-use crate::target::Placed;
-use crate::{ExportError, Mode};
+use crate::schemas::{Seen, look_through};
+use crate::target::{Folders, Placed};
 use bytes::Bytes;
 use floe_log::stored::{StoredPartition, Stretch};
+use floe_records::BatchHeader;
 use floe_types::Offset;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Bytes that are read at a time.
@@ -24,6 +33,31 @@ pub(crate) struct Done {
     pub(crate) lost: u64,
 }
 
+/// Asks for schemas. Once it does not answer, nobody waits for it a second time.
+async fn ask(readers: &Readers, registry: &Registry, ids: &BTreeSet<u32>, taken: &[&str]) {
+    let mut silent = None;
+    for id in ids {
+        let said = match &silent {
+            Some(why) => Err(NoSchema::Silent(String::clone(why))),
+            None => registry.schema(*id).await,
+        };
+        if let Err(NoSchema::Silent(why)) = &said {
+            silent = Some(why.clone());
+        }
+        readers.learn(*id, said.map_err(|why| why.to_string()).and_then(|registered| Schema::of(&registered, taken)));
+    }
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Next {
+    File(Built),
+    /// A file of more columns than there is room for.
+    Wider,
+    /// There is no record.
+    Nothing,
+}
+
 #[derive(Debug)]
 pub(crate) struct PartitionExport {
     pub(crate) shared: Arc<Shared>,
@@ -31,6 +65,8 @@ pub(crate) struct PartitionExport {
     pub(crate) options: FileOptions,
     /// Where the next file starts.
     pub(crate) position: Offset,
+    /// Of which day it is, if that was decided already.
+    pub(crate) claim: Option<Claim>,
     pub(crate) until: Offset,
 }
 
@@ -39,11 +75,18 @@ impl PartitionExport {
     /// Whatever ends it early: the files that it has created stand.
     pub(crate) async fn run(mut self) -> Result<Done, ExportError> {
         let mut done = Done::default();
+        let shared = self.shared.clone();
         while self.position < self.until {
-            let Some(built) = self.build().await? else { break };
+            // Given back when the file has been created.
+            let room = shared.memory.room(self.options.file_bytes, self.options.layout.columns()).await;
+            let built = match self.build(&room).await? {
+                Next::File(built) => built,
+                Next::Wider => continue,
+                Next::Nothing => break,
+            };
             let (rows, bytes) = (built.rows, built.body.len());
             let id = self.partition.id();
-            self.position = match self.shared.target.place(id, &built.header, &built.body).await? {
+            self.position = match self.shared.target.place(id, &built).await? {
                 Placed::Ours => {
                     (done.files, done.rows, done.bytes) = (done.files + 1, done.rows + rows, done.bytes + bytes);
                     self.shared.tell(|progress| (progress.files, progress.bytes) = (progress.files + 1, progress.bytes + bytes));
@@ -58,15 +101,26 @@ impl PartitionExport {
         Ok(done)
     }
 
-    /// The next file; None if there is no record for it.
-    async fn build(&mut self) -> Result<Option<Built>, ExportError> {
+    /// The next file.
+    async fn build(&mut self, room: &Room<'_>) -> Result<Next, ExportError> {
         let (id, range) = (self.partition.id(), (self.position, self.until));
         let mut ahead = self.read_ahead().await?;
-        if self.options.layout.mode == Mode::Json {
-            let found = self.shared.schemas.for_file(&self.shared.target, id.topic, (ahead.make_contiguous(), range)).await?;
-            (self.options.layout.decoded, self.options.layout.is_closed) = found;
+        if self.options.layout.infers() {
+            ahead = self.infer(ahead).await?;
+            if self.options.layout.columns() > room.columns {
+                return Ok(Next::Wider);
+            }
         }
-        let mut file = FileBuilder::new(self.options.clone(), (id, &self.shared.topic), range)?;
+        let claim = match (self.shared.target.folders(), self.claim.take()) {
+            (Folders::Plain | Folders::Partition, _) => None,
+            (Folders::Date, Some(claim)) => Some(claim),
+            (Folders::Date, None) => {
+                let Some(proposed) = self.first_day(&mut ahead).await? else { return Ok(Next::Nothing) };
+                Some(self.shared.target.claim(id, self.position, proposed).await?)
+            }
+        };
+        let options = FileOptions { file_bytes: room.file_bytes, ..self.options.clone() };
+        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim)?;
         loop {
             let stretch = match ahead.pop_front() {
                 Some(stretch) => stretch,
@@ -77,22 +131,87 @@ impl PartitionExport {
                 break;
             }
             let before = (file.next(), file.rows());
-            let full;
-            (file, full) = self.compute(move || file.add(&stretch).map(|full| (file, full))).await?;
+            let added;
+            (file, added) = self.add(file, stretch).await?;
             let (next, rows) = (file.next(), file.rows());
             self.shared.tell(|progress| {
                 progress.offsets += next.abs_diff(before.0);
                 progress.rows += rows - before.1;
             });
-            if full {
+            if added == Added::Full {
                 break;
             }
         }
-        if file.rows() == 0 {
-            return Ok(None);
+        if !file.is_something() {
+            return Ok(Next::Nothing);
         }
         let write_id = self.shared.target.write_id();
-        self.compute(move || file.finish(write_id)).await.map(Some)
+        self.compute(move || file.finish(write_id)).await.map(Next::File)
+    }
+
+    /// Adds a stretch; what is large in it, and what follows that, in turn.
+    async fn add(&self, mut file: FileBuilder, stretch: Stretch) -> Result<(FileBuilder, Added), ExportError> {
+        let work = move || file.add(&stretch, false).map(|added| (file, stretch, added));
+        let (mut file, stretch, added) = self.compute(work).await?;
+        if added != Added::Large {
+            return Ok((file, added));
+        }
+        let _turn = self.shared.memory.turn().await;
+        self.compute(move || file.add(&stretch, true).map(|added| (file, added))).await
+    }
+
+    /// Decides the columns of a file that begins with `ahead`, asking for schemas that it needs.
+    async fn infer(&mut self, ahead: VecDeque<Stretch>) -> Result<VecDeque<Stretch>, ExportError> {
+        let readers = self.options.layout.readers.clone();
+        if let Some(readers) = &readers {
+            readers.forget_failures();
+        }
+        let (mut ahead, mut seen) = self.look(ahead).await?;
+        if let (Some(readers), Some(registry), false) = (&readers, &self.shared.registry, seen.unknown.is_empty()) {
+            ask(readers, registry, &seen.unknown, &at_top(self.shared.target.folders().taken())).await;
+            (ahead, seen) = self.look(ahead).await?;
+        }
+        let of_writers =
+            readers.iter().flat_map(|readers| seen.writers.iter().filter_map(|writer| readers.fields_of(writer))).collect::<Vec<_>>();
+        let (target, topic) = (&self.shared.target, self.partition.id().topic);
+        let found = self.shared.schemas.for_file(target, topic, (&seen.sketch, &of_writers)).await?;
+        (self.options.layout.decoded, self.options.layout.is_closed) = found;
+        Ok(ahead)
+    }
+
+    async fn look(&self, mut ahead: VecDeque<Stretch>) -> Result<(VecDeque<Stretch>, Seen), ExportError> {
+        let (range, layout) = ((self.position, self.until), self.options.layout.clone());
+        let _turn = self.shared.memory.turn().await;
+        self.compute(move || look_through(ahead.make_contiguous(), range, &layout).map(|seen| (ahead, seen))).await
+    }
+
+    /// The day of the first record from here on, reading on until there is one; None if there is none.
+    async fn first_day(&mut self, ahead: &mut VecDeque<Stretch>) -> Result<Option<Claim>, ExportError> {
+        let (range, mut looked) = (self.position..self.until, 0);
+        loop {
+            for batch in ahead.iter().skip(looked).flat_map(|stretch| &stretch.batches) {
+                let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: self.position, source })?;
+                if header.end_offset() <= range.start {
+                    continue;
+                }
+                // One batch, of which the first record is enough.
+                let _turn = self.shared.memory.turn().await;
+                let Visible::Records(records) = visible(batch, &header, MAX_RAW)? else { continue };
+                for record in records {
+                    let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
+                    if range.contains(&record.offset) {
+                        return Ok(Some(Claim::new(Day::of(record.timestamp), record.offset)));
+                    }
+                }
+            }
+            looked = ahead.len();
+            let at = ahead.back().map_or(self.position, |last| last.next);
+            let stretch = self.partition.read(at, READ_BYTES).await?;
+            if stretch.next <= at || at >= self.until {
+                return Ok(None);
+            }
+            ahead.push_back(stretch);
+        }
     }
 
     /// What a file begins with: one stretch, or as many as its columns are inferred from.
@@ -104,7 +223,7 @@ impl PartitionExport {
             bytes += stretch.batches.iter().map(Bytes::len).sum::<usize>();
             at = stretch.next;
             ahead.push_back(stretch);
-            if is_last || bytes >= READ_BYTES || self.options.layout.mode != Mode::Json {
+            if is_last || bytes >= READ_BYTES || !self.options.layout.infers() {
                 return Ok(ahead);
             }
         }

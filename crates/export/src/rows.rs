@@ -3,7 +3,7 @@
 mod errors;
 
 use crate::ExportError;
-use crate::decode::{AvroSchemas, Decoded, Field as DecodedField, Refusal, data_fields, parse};
+use crate::decode::{Decoded, Field as DecodedField, Node, Readers, Refusal, behind_id, data_fields, leaves, parse};
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
@@ -15,8 +15,16 @@ use floe_records::{Header, NO_TIMESTAMP, Record, TimestampType};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Columns of every table: [`schema`]'s, those within structs and lists counted one by one.
+const BASE_COLUMNS: usize = 13;
 /// Where `offset` stands: files are sorted by it.
 pub(crate) const OFFSET_COLUMN: i32 = 1;
+
+/// Memory of a row beside its bytes, of a header, and of one value in a decoded column, whichever: their lengths and places, twice while
+/// they become arrays.
+const ROW_COST: usize = 160;
+const HEADER_COST: usize = 32;
+const LEAF_COST: usize = 24;
 
 /// How key and value become columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,19 +39,45 @@ pub enum Mode {
     Json,
     /// Bytes, and a column for each field of the values' Avro schemas.
     Avro,
+    /// The same of Protocol Buffers.
+    Protobuf,
 }
 
 /// The columns of a file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) mode: Mode,
     /// Leave `value` out where all of it is in decoded columns.
     pub(crate) drop_value: bool,
     pub(crate) decoded: Arc<Vec<DecodedField>>,
-    /// How values are read in mode avro.
-    pub(crate) avro: Option<Arc<AvroSchemas>>,
+    /// The schemas by which values are read, where they have any.
+    pub(crate) readers: Option<Arc<Readers>>,
     /// Fields without a column get none in later files either.
     pub(crate) is_closed: bool,
+}
+
+impl Mode {
+    /// Whether values have columns of their own.
+    pub(crate) fn takes_apart(self) -> bool {
+        !matches!(self, Self::Raw | Self::String)
+    }
+}
+
+impl Layout {
+    /// Whether the columns of a file depend on the values in it.
+    pub(crate) fn infers(&self) -> bool {
+        self.mode == Mode::Json || self.readers.as_ref().is_some_and(|readers| readers.is_open())
+    }
+
+    /// Whether values are text behind an id.
+    fn is_prefixed_text(&self) -> bool {
+        self.mode == Mode::Json && self.readers.as_ref().is_some_and(|readers| readers.is_prefixed())
+    }
+
+    /// All columns, those within structs and lists counted one by one.
+    pub(crate) fn columns(&self) -> usize {
+        BASE_COLUMNS + leaves(&self.decoded)
+    }
 }
 
 /// What became of a record.
@@ -67,9 +101,13 @@ pub(crate) struct Rows {
     value: Column,
     headers: Headers,
     decoded: Option<Decoded>,
-    avro: Option<Arc<AvroSchemas>>,
+    readers: Option<Arc<Readers>>,
+    is_prefixed_text: bool,
     errors: Errors,
+    /// Of decoded columns.
+    leaves: usize,
     bytes: usize,
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -88,7 +126,7 @@ struct Headers {
 
 pub(crate) fn schema(layout: &Layout) -> SchemaRef {
     let bytes = match layout.mode {
-        Mode::Raw | Mode::Avro => DataType::Binary,
+        Mode::Raw | Mode::Avro | Mode::Protobuf => DataType::Binary,
         Mode::String | Mode::Json => DataType::Utf8,
     };
     let mut columns = vec![
@@ -116,14 +154,15 @@ fn header_fields() -> Fields {
 impl Rows {
     pub(crate) fn new(layout: &Layout, partition: i32) -> Self {
         let column = || match layout.mode {
-            Mode::Raw | Mode::Avro => Column::Raw(BinaryBuilder::new()),
+            Mode::Raw | Mode::Avro | Mode::Protobuf => Column::Raw(BinaryBuilder::new()),
             Mode::String | Mode::Json => Column::Text(StringBuilder::new()),
         };
         Self {
             schema: schema(layout),
             drop_value: layout.drop_value,
-            decoded: matches!(layout.mode, Mode::Json | Mode::Avro).then(|| Decoded::new(&layout.decoded)),
-            avro: layout.avro.clone(),
+            decoded: layout.mode.takes_apart().then(|| Decoded::new(&layout.decoded)),
+            readers: layout.readers.clone(),
+            is_prefixed_text: layout.is_prefixed_text(),
             partition,
             offsets: Vec::new(),
             timestamps: Vec::new(),
@@ -132,7 +171,9 @@ impl Rows {
             value: column(),
             headers: Headers::default(),
             errors: Errors::default(),
+            leaves: leaves(&layout.decoded),
             bytes: 0,
+            held: 0,
         }
     }
 
@@ -145,14 +186,19 @@ impl Rows {
         self.bytes
     }
 
+    /// Memory that they take, about, and no less: tiny records and empty columns count.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
     /// `whatever`: also a record with a field that has no column, which is an error of its row then.
     pub(crate) fn push(&mut self, record: &Record, timestamp_type: TimestampType, whatever: bool) -> Pushed {
         let mut misfit = Misfit::default();
         let decoded = match self.decode(record.value.as_ref()) {
             Ok(decoded) => decoded,
-            Err(Refusal::NewField(_)) if !whatever => return Pushed::NewField,
+            Err(Refusal::NewField(_) | Refusal::Unknown(_)) if !whatever => return Pushed::NewField,
             Err(refusal) => {
-                if let (Refusal::NewField(_), Some(columns)) = (&refusal, &mut self.decoded) {
+                if let (Refusal::NewField(_) | Refusal::Unknown(_), Some(columns)) = (&refusal, &mut self.decoded) {
                     columns.push_nulls();
                 }
                 misfit.value(record, &refusal.to_string());
@@ -169,33 +215,45 @@ impl Rows {
             misfit.key(record, "the key is not UTF-8");
         }
         let value = record.value.as_ref().filter(|_| !(decoded && self.drop_value));
-        if !self.value.push(value) {
+        let text = value.filter(|_| self.is_prefixed_text).map(behind_id);
+        if !self.value.push(text.as_ref().or(value)) {
             misfit.value(record, "the value is not UTF-8");
         }
         if !self.headers.push(&record.headers) {
             misfit.headers(record, "a header's key is not UTF-8");
         }
+        self.held += misfit.held();
         self.errors.push(self.offsets.len() - 1, misfit);
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(value)).sum();
-        self.bytes += len(&record.key) + len(&record.value) + headers;
+        let bytes = len(&record.key) + len(&record.value) + headers;
+        self.bytes += bytes;
+        self.held += bytes + ROW_COST + record.headers.len() * HEADER_COST + self.leaves * LEAF_COST;
         Pushed::Row
     }
 
     /// Takes a value's fields into their columns; true if there were any.
     fn decode(&mut self, value: Option<&Bytes>) -> Result<bool, Refusal> {
         let Some(columns) = &mut self.decoded else { return Ok(false) };
-        let node = match (&self.avro, value) {
-            (Some(avro), Some(value)) => Some(avro.read(value)),
-            // What is no text is told as such.
-            (None, Some(value)) => std::str::from_utf8(value).ok().map(parse),
-            (_, None) => None,
-        };
-        let Some(node) = node else {
+        let Some(value) = value else {
             columns.push_nulls();
             return Ok(false);
         };
-        let taken = node.map_err(Refusal::Misfit).and_then(|node| columns.push(Some(&node)));
+        let held = &mut self.held;
+        let mut take = |node: &Node<'_>| {
+            columns.push(Some(node))?;
+            *held += node.values() * LEAF_COST + value.len();
+            Ok(())
+        };
+        let taken = match (&self.readers, std::str::from_utf8(value)) {
+            (Some(readers), _) => readers.read(value, take),
+            (None, Ok(text)) => parse(text).map_err(Refusal::Misfit).and_then(|node| take(&node)),
+            // What is no text is told as such.
+            (None, Err(_)) => {
+                columns.push_nulls();
+                return Ok(false);
+            }
+        };
         if let Err(Refusal::Misfit(_)) = taken {
             columns.push_nulls();
         }
@@ -223,7 +281,7 @@ impl Rows {
             columns.extend(decoded.finish()?);
         }
         columns.push(self.errors.finish(rows)?);
-        self.bytes = 0;
+        (self.bytes, self.held) = (0, 0);
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }

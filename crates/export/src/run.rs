@@ -2,12 +2,14 @@
 //! partitions side by side. Writes only into the target; whoever does the same at the same time does no harm.
 
 use crate::begin::Begin;
-use crate::decode::{AvroSchemas, Field, add_all};
+use crate::decode::{Field, Readers, Schema, add_all, at_top};
 use crate::file::FileOptions;
+use crate::memory::{Memory, cache_bytes};
 use crate::partition::{Done, PartitionExport};
+use crate::registry::{Language, Registry, RegistryClient};
 use crate::rows::Layout;
 use crate::schemas::Schemas;
-use crate::target::Target;
+use crate::target::{Folders, Position, Target};
 use crate::{ExportError, Mode};
 use floe_env::Env;
 use floe_formats::Topic;
@@ -19,9 +21,6 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-
-/// Memory for what is read ahead, of all partitions together.
-const CACHE_BYTES: u64 = 48 << 20;
 
 /// Partitions looked at at the same time, before any is exported.
 const LOOKS_AT_ONCE: usize = 16;
@@ -35,7 +34,7 @@ pub enum Place {
 }
 
 /// What is exported, and how. `Default` is everything, as bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ExportOptions {
     /// Only these partitions.
     pub partitions: Option<Vec<i32>>,
@@ -45,16 +44,24 @@ pub struct ExportOptions {
     pub until: Option<Place>,
     /// None: that of the export that has begun, or [`Mode::Raw`].
     pub mode: Option<Mode>,
-    /// The schemas of values in mode avro: the only one, or each with the id that Confluent's wire format has before values.
-    pub schemas: Vec<(Option<u32>, String)>,
+    /// The schemas of values, in the mode's language: the only one, or each with the id that Confluent's wire format has before values.
+    pub schemas: Vec<(Option<u32>, Vec<u8>)>,
+    /// In mode protobuf: the full name of what values are, where their schema has several messages.
+    pub message: Option<String>,
+    /// Where schemas are asked for by the ids before values.
+    pub registry: Option<Arc<dyn RegistryClient>>,
     /// Leave out `value` where all of it is in decoded columns; only where an export begins.
     pub drop_value: bool,
+    /// Which folders files lie in; only where an export begins.
+    pub folders: Option<Folders>,
     /// Bytes after which a file ends.
     pub file_bytes: u64,
     /// A bloom filter for keys in every file.
     pub bloom: bool,
-    /// Partitions exported at the same time.
+    /// Partitions exported at the same time, as far as memory has room for them.
     pub parallel: usize,
+    /// Bytes that all of it may hold: files being built, what is read ahead, what is decoded.
+    pub memory_bytes: u64,
 }
 
 impl Default for ExportOptions {
@@ -65,10 +72,14 @@ impl Default for ExportOptions {
             until: None,
             mode: None,
             schemas: Vec::new(),
+            message: None,
+            registry: None,
             drop_value: false,
+            folders: None,
             file_bytes: 64 << 20,
             bloom: false,
             parallel: 2,
+            memory_bytes: 256 << 20,
         }
     }
 }
@@ -112,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) target: Target,
     pub(crate) topic: String,
     pub(crate) schemas: Schemas,
+    pub(crate) memory: Memory,
+    pub(crate) registry: Option<Registry>,
     progress: Mutex<Progress>,
     heard: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -139,7 +152,7 @@ impl Export {
     /// # Errors
     /// The store cannot be read; there is no such topic.
     pub async fn open(env: Env, store: &Store, topic: &str, target: Store, options: ExportOptions) -> Result<Self, ExportError> {
-        let log = StoredLog::open(env.clone(), store, CACHE_BYTES).await?;
+        let log = StoredLog::open(env.clone(), store, cache_bytes(options.memory_bytes)).await?;
         let topic = log.topic(topic).ok_or_else(|| ExportError::NoTopic(topic.to_owned()))?;
         let target = Target::new(env.clone(), target);
         Ok(Self { env, log, topic, target, options })
@@ -156,18 +169,23 @@ impl Export {
     /// # Errors
     /// Whatever ended it early: what was created until then stands, and the next run goes on behind it.
     pub async fn run(self, heard: impl Fn(Progress) + Send + Sync + 'static) -> Result<Report, ExportError> {
-        if self.options.mode == Some(Mode::Avro) {
-            // Refused before anything is decided.
-            self.avro()?;
+        // Refused before anything is decided.
+        if let Some(mode) = self.options.mode {
+            self.readers(mode)?;
+        }
+        if let Some(registry) = self.registry() {
+            registry.check().await.map_err(|why| ExportError::Registry(why.to_string()))?;
         }
         let begin = self.begin().await?;
         let layout = self.layout(&begin).await?;
         let options = FileOptions { layout, file_bytes: self.options.file_bytes, bloom: self.options.bloom };
         let shared = Arc::new(Shared {
             env: self.env.clone(),
-            target: self.target.clone(),
+            target: self.target.with_folders(begin.folders),
             topic: self.topic.name.clone(),
             schemas: Schemas::default(),
+            memory: Memory::new(self.options.memory_bytes),
+            registry: self.registry(),
             progress: Mutex::default(),
             heard: Box::new(heard),
         });
@@ -189,23 +207,49 @@ impl Export {
         Ok(report)
     }
 
-    /// The columns to begin with. Those of Avro are known from its schemas; those of JSON are looked for file by file.
+    /// The columns to begin with: those of schemas that are known. Others are looked for file by file.
     async fn layout(&self, begin: &Begin) -> Result<Layout, ExportError> {
         let (mode, drop_value) = (begin.mode, begin.drop_value);
-        let mut layout = Layout { mode, drop_value, decoded: Arc::default(), avro: None, is_closed: false };
-        if mode == Mode::Avro {
-            let (avro, fields) = self.avro()?;
-            let merge = |known: &mut Vec<Field>| add_all(known, &fields).map_err(refused);
-            layout.decoded = Schemas::default().grow(&self.target, self.topic.id, merge).await?;
-            (layout.avro, layout.is_closed) = (Some(Arc::new(avro)), true);
-        }
+        let mut layout = Layout { mode, drop_value, decoded: Arc::default(), readers: None, is_closed: false };
+        let Some(readers) = self.readers(mode)? else { return Ok(layout) };
+        let taken = at_top(begin.folders.taken());
+        let fields = readers.fields(&taken).map_err(refused)?;
+        let merge = |known: &mut Vec<Field>| add_all(known, &fields, &taken).map_err(refused);
+        layout.decoded = Schemas::default().grow(&self.target, self.topic.id, merge).await?;
+        layout.is_closed = !readers.is_open();
+        // A schema of plain texts says which columns there are, and nothing about how they are read.
+        layout.readers = (mode != Mode::Json || readers.is_prefixed()).then(|| Arc::new(readers));
         Ok(layout)
     }
 
-    fn avro(&self) -> Result<(AvroSchemas, Vec<Field>), ExportError> {
-        let avro = AvroSchemas::new(&self.options.schemas).map_err(refused)?;
-        let fields = avro.fields().map_err(refused)?;
-        Ok((avro, fields))
+    /// The schemas that were given, and whether others are asked for; None where none are needed.
+    fn readers(&self, mode: Mode) -> Result<Option<Readers>, ExportError> {
+        let (schemas, asks) = (&self.options.schemas, self.options.registry.is_some());
+        let language = match mode {
+            Mode::Raw | Mode::String => return Ok(None),
+            Mode::Json if schemas.is_empty() && !asks => return Ok(None),
+            Mode::Json => Language::Json,
+            Mode::Avro => Language::Avro,
+            Mode::Protobuf => Language::Protobuf,
+        };
+        let taken = at_top(self.options.folders.unwrap_or_default().taken());
+        let parsed = schemas.iter().map(|(id, bytes)| {
+            let of_which = id.map_or(String::new(), |id| format!("schema {id}: "));
+            let schema = Schema::new(language, bytes, &[], (self.options.message.as_deref(), &taken));
+            Ok((*id, schema.map_err(|why| refused(format!("{of_which}{why}")))?))
+        });
+        let readers = Readers::new(parsed.collect::<Result<_, ExportError>>()?, asks).map_err(refused)?;
+        readers.fields(&taken).map_err(refused)?;
+        Ok(Some(readers))
+    }
+
+    fn registry(&self) -> Option<Registry> {
+        self.options.registry.clone().map(|client| Registry::new(self.env.clone(), client))
+    }
+
+    /// Whether texts have ids before them, as far as the options say.
+    fn is_prefixed(&self, mode: Mode) -> bool {
+        mode == Mode::Json && (self.options.registry.is_some() || self.options.schemas.iter().any(|(id, _)| id.is_some()))
     }
 
     fn partitions(&self) -> Result<Vec<i32>, ExportError> {
@@ -234,10 +278,26 @@ impl Export {
                     places.push(self.start(index));
                 }
                 let starts: BTreeMap<i32, Offset> = stream::iter(places).buffer_unordered(LOOKS_AT_ONCE).try_collect().await?;
-                Begin::new(self.topic.id, &self.topic.name, (proposed_mode, self.options.drop_value), starts)
+                let mut begin = Begin::new(self.topic.id, &self.topic.name, proposed_mode, starts);
+                begin.drop_value = self.options.drop_value;
+                begin.prefixed = self.is_prefixed(proposed_mode);
+                begin.folders = self.options.folders.unwrap_or_default();
+                begin
             }
         };
         let begin = self.target.begin(self.topic.id, &begin).await?;
+        if let Some(folders) = self.options.folders.filter(|folders| *folders != begin.folders) {
+            return Err(ExportError::Refused(format!(
+                "this export has begun with folders {:?}, and goes on with them: {folders:?} needs another target",
+                begin.folders
+            )));
+        }
+        if begin.mode == Mode::Json && begin.prefixed != self.is_prefixed(begin.mode) {
+            let (with, without) = if begin.prefixed { ("with", "it needs") } else { ("without", "it goes on without") };
+            return Err(ExportError::Refused(format!(
+                "this export has begun {with} ids before values, and {without} --registry, or --schema ID=FILE"
+            )));
+        }
         match self.options.mode {
             Some(mode) if mode != begin.mode => Err(ExportError::Refused(format!(
                 "this export has begun in mode {:?}, and goes on in it: {mode:?} needs another target",
@@ -260,7 +320,8 @@ impl Export {
     async fn prepare(&self, index: i32, begin: &Begin, options: FileOptions, shared: &Arc<Shared>) -> Result<PartitionExport, ExportError> {
         let mut partition = self.open_partition(index).await?;
         let start = begin.start(index);
-        let position = self.target.end(partition.id()).await?.unwrap_or(start);
+        let found = shared.target.end(partition.id()).await?;
+        let Position { offset: position, claim } = found.unwrap_or(Position { offset: start, claim: None });
         if let Some(place) = self.options.from {
             let (from, log_start) = (resolve(place, &mut partition).await?, partition.log_start());
             if from.max(log_start) < start || from > position.max(log_start) {
@@ -275,7 +336,7 @@ impl Export {
             None => end,
             Some(place) => resolve(place, &mut partition).await?.min(end),
         };
-        Ok(PartitionExport { shared: shared.clone(), partition, options, position, until })
+        Ok(PartitionExport { shared: shared.clone(), partition, options, position, claim, until })
     }
 }
 

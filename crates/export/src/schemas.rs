@@ -2,14 +2,17 @@
 //! loses takes what the winner wrote, and adds what is still missing; files of older versions have fewer columns, and stay.
 
 use crate::ExportError;
-use crate::committed::{Visible, visible};
-use crate::decode::{Field, Sketch, evolve, parse};
+use crate::committed::{MAX_RAW, Visible, visible};
+use crate::decode::{Field, Sketch, Writer, add_all, at_top, behind_id, evolve, parse};
+use crate::rows::{Layout, Mode};
 use crate::target::Target;
+use bytes::Bytes;
 use floe_log::stored::Stretch;
 use floe_objstore::Created;
 use floe_records::BatchHeader;
 use floe_types::{Offset, TopicId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A version of a topic's decoded columns.
@@ -24,6 +27,11 @@ pub(crate) struct SchemaVersion {
 }
 
 const VERSION: u32 = 1;
+/// Bytes of values from which columns are inferred; the first is looked at whatever its size.
+const LOOKED_AT: usize = 8 << 20;
+/// Ids that a registry is asked for before a file is begun, and writers whose columns it gets.
+const UNKNOWN_AT_ONCE: usize = 16;
+const WRITERS_AT_ONCE: usize = 256;
 
 impl SchemaVersion {
     pub(crate) fn encode(&self, write_id: u128) -> Vec<u8> {
@@ -44,7 +52,7 @@ impl SchemaVersion {
 pub(crate) struct Schemas(tokio::sync::Mutex<SchemaVersion>);
 
 impl Schemas {
-    /// The columns for a file that begins with these stretches: those that there are, and new ones for what has none; and whether
+    /// The columns for a file whose values look like this: those that there are, and new ones for what has none; and whether
     /// something of it gets none.
     ///
     /// # Errors
@@ -53,14 +61,22 @@ impl Schemas {
         &self,
         target: &Target,
         topic: TopicId,
-        (stretches, range): (&[Stretch], (Offset, Offset)),
+        (seen, of_writers): (&Sketch, &[Vec<Field>]),
     ) -> Result<(Arc<Vec<Field>>, bool), ExportError> {
-        let seen = look_through(stretches, range)?;
-        let mut left_out = false;
+        let (mut left_out, taken) = (false, at_top(target.folders().taken()));
         let grow = |fields: &mut Vec<Field>| {
-            let evolved = evolve(fields, &seen);
-            left_out = evolved.left_out;
-            Ok(evolved.added)
+            let mut added = false;
+            for of_writer in of_writers {
+                let mut more = fields.clone();
+                match add_all(&mut more, of_writer, &taken) {
+                    Ok(false) => {}
+                    Ok(true) => (*fields, added) = (more, true),
+                    Err(_) => left_out = true,
+                }
+            }
+            let evolved = evolve(fields, seen, &taken);
+            left_out |= evolved.left_out;
+            Ok(added || evolved.added)
         };
         let fields = self.grow(target, topic, grow).await?;
         Ok((fields, left_out))
@@ -94,24 +110,60 @@ impl Schemas {
     }
 }
 
-/// What the values of some stretches have in common.
-fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset)) -> Result<Sketch, ExportError> {
-    let mut seen = Sketch::Nothing;
+/// What was seen of values.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) sketch: Sketch,
+    /// Who wrote them, and ids that are not known.
+    pub(crate) writers: BTreeSet<Writer>,
+    pub(crate) unknown: BTreeSet<u32>,
+}
+
+/// What the first values of some stretches have in common. Takes memory of its own: in turn.
+///
+/// # Errors
+/// Records that are broken or not to be judged.
+pub(crate) fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset), layout: &Layout) -> Result<Seen, ExportError> {
+    let (mut seen, mut looked) = (Seen::default(), 0);
     for batch in stretches.iter().flat_map(|stretch| &stretch.batches) {
         let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: from, source })?;
         if header.end_offset() <= from || header.base_offset >= until {
             continue;
         }
-        let Visible::Records(records) = visible(batch, &header)? else { continue };
+        let Visible::Records(records) = visible(batch, &header, MAX_RAW)? else { continue };
         for record in records {
             let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
-            let text = record.value.as_ref().and_then(|value| std::str::from_utf8(value).ok());
             let is_in_it = record.offset >= from && record.offset < until;
-            // What is no object has no columns, and says nothing of those that others have.
-            if let Some(Ok(node)) = text.filter(|text| is_in_it && text.trim_start().starts_with('{')).map(parse) {
-                seen.see(&node);
+            let Some(value) = record.value.filter(|_| is_in_it) else { continue };
+            looked += value.len();
+            if looked > LOOKED_AT && looked > value.len() {
+                return Ok(seen);
             }
+            seen.see(&value, layout);
         }
     }
     Ok(seen)
+}
+
+impl Seen {
+    fn see(&mut self, value: &Bytes, layout: &Layout) {
+        if let Some(readers) = &layout.readers {
+            // As many as a file should wait for; others have their turn when they come.
+            if self.unknown.len() < UNKNOWN_AT_ONCE {
+                self.unknown.extend(readers.unknown(value));
+            }
+            if self.writers.len() < WRITERS_AT_ONCE {
+                self.writers.extend(readers.writer(value));
+            }
+        }
+        if layout.mode != Mode::Json {
+            return;
+        }
+        let value = if layout.readers.is_some() { behind_id(value) } else { value.clone() };
+        // What is no object has no columns, and says nothing of those that others have.
+        let text = std::str::from_utf8(&value).ok().filter(|text| text.trim_start().starts_with('{'));
+        if let Some(Ok(node)) = text.map(parse) {
+            self.sketch.see(&node);
+        }
+    }
 }

@@ -1,13 +1,17 @@
 //! Where an export goes, and why no record is ever there twice and none between two files is missing.
 //!
 //! ```text
-//! <topic id>/<partition>/<start>.parquet     a file; start: the offset behind the file before, in 20 digits
+//! <topic id>/<partition>/<start>.parquet     a file; start: the offset behind the file before, in 20 digits; other [`Folders`] are
+//!                                            partition=<partition>/ and date=<day>/<partition>/
+//! _floe/<topic id>/day/<partition>/<start>.json   of which day that file is, where there are folders of days (`claim.rs`)
 //! _floe/<topic id>/begin.json                where the export of each partition begins, and in which mode
 //! _floe/<topic id>/schema/<number>.json      the decoded columns, version after version (`schemas.rs`)
 //! ```
 //! * A file covers a range of offsets, `start..end`, and says so in its first 64 bytes ([`FileHeader`]); its name is the start.
 //! * The first file of a partition starts where `begin.json` says, each other where the one before ends. So whoever exports
 //!   knows where the next file starts from what is there, and from nothing else.
+//! * Where a name has a day in it, an object of its own decides the day before the file is created: at one start there is one
+//!   name, whatever its exporters see.
 //! * Everything is created only if absent. Of two exporters at the same start one wins; the other throws its file away, reads
 //!   where the winner's ends, and goes on there. A zombie's late create meets a file, or is the next file.
 //! * Therefore, by induction, the files of a partition tile the offsets from its beginning on, at every instant.
@@ -16,21 +20,60 @@
 
 use crate::ExportError;
 use crate::begin::Begin;
+use crate::claim::Claim;
+use crate::day::Day;
+use crate::file::Built;
 use crate::header::{FILE_HEADER_LEN, FileHeader};
 use crate::schemas::SchemaVersion;
 use bytes::Bytes;
 use floe_env::Env;
 use floe_objstore::{Created, Payload, Store, StoreError, prove_create_only};
 use floe_types::{Offset, PartitionId, TopicId};
+use serde::{Deserialize, Serialize};
 
 /// Names listed by one request.
 const PAGE: usize = 1000;
+
+/// Which folders files lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Folders {
+    /// `<partition>/`
+    #[default]
+    Plain,
+    /// `partition=<partition>/`
+    Partition,
+    /// `date=<day>/<partition>/`: the day of the records' timestamps, in UTC.
+    Date,
+}
+
+impl Folders {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
+}
+
+impl Folders {
+    /// Names that engines take from folders.
+    pub(crate) fn taken(self) -> &'static [&'static str] {
+        if self == Self::Date { &["date"] } else { &[] }
+    }
+}
 
 /// A place for exports.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     env: Env,
     store: Store,
+    folders: Folders,
+}
+
+/// Where a partition's next file begins, and of which day it is, if that is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) offset: Offset,
+    pub(crate) claim: Option<Claim>,
 }
 
 /// How creating a file ended.
@@ -45,7 +88,16 @@ pub(crate) enum Placed {
 
 impl Target {
     pub(crate) fn new(env: Env, store: Store) -> Self {
-        Self { env, store }
+        Self { env, store, folders: Folders::Plain }
+    }
+
+    /// The same place with these folders.
+    pub(crate) fn with_folders(&self, folders: Folders) -> Self {
+        Self { folders, ..self.clone() }
+    }
+
+    pub(crate) fn folders(&self) -> Folders {
+        self.folders
     }
 
     /// A name for one write: two files of two exporters never begin with the same bytes.
@@ -105,34 +157,67 @@ impl Target {
         Ok(self.store.create(&schema_key(topic, schema.number), &body).await?)
     }
 
-    /// Where the last file of a partition ends; None if there is none.
+    /// Where the last file of a partition ends, and so the next begins; None if there is none.
     ///
     /// # Errors
     /// The store's; a table in that folder that no export made.
-    pub(crate) async fn end(&self, partition: PartitionId) -> Result<Option<Offset>, ExportError> {
-        let folder = folder(partition);
+    pub(crate) async fn end(&self, partition: PartitionId) -> Result<Option<Position>, ExportError> {
+        let (folder, suffix) = match self.folders {
+            Folders::Date => (claims_folder(partition), ".json"),
+            Folders::Plain | Folders::Partition => (self.folder(partition, None), ".parquet"),
+        };
+        let Some(start) = self.last_start(&folder, suffix).await? else { return Ok(None) };
+        if self.folders != Folders::Date {
+            let end = self.header(partition, start, None).await?.end;
+            return Ok(Some(Position { offset: end, claim: None }));
+        }
+        let claim = self.read_claim(partition, start).await?;
+        match self.header(partition, start, Some(claim.day)).await {
+            Ok(header) => Ok(Some(Position { offset: header.end, claim: None })),
+            // Whoever decided its day has not created it yet, or never will.
+            Err(ExportError::Target(StoreError::NotFound { .. })) => Ok(Some(Position { offset: start, claim: Some(claim) })),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The last of a folder's names, each of which is a start.
+    async fn last_start(&self, folder: &str, suffix: &str) -> Result<Option<Offset>, ExportError> {
         let (mut after, mut last) = (None::<String>, None);
         loop {
-            let page = self.store.list(&folder, after.as_deref(), PAGE).await?;
-            for object in page.iter().filter(|object| object.key.ends_with(".parquet")) {
-                let start = parse_key(partition, &object.key);
+            let page = self.store.list(folder, after.as_deref(), PAGE).await?;
+            for object in page.iter().filter(|object| object.key.ends_with(suffix)) {
+                let start = parse_start(folder, &object.key, suffix);
                 let foreign = || ExportError::Foreign { key: object.key.clone(), why: "its name is no start of a file".into() };
                 last = Some(start.ok_or_else(foreign)?);
             }
             match page.last() {
                 Some(end) if page.len() == PAGE => after = Some(end.key.clone()),
-                _ => break,
+                _ => return Ok(last),
             }
-        }
-        match last {
-            Some(start) => Ok(Some(self.header(partition, start).await?.end)),
-            None => Ok(None),
         }
     }
 
+    /// Decides the day of the file that begins there, or finds out how it was decided.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn claim(&self, partition: PartitionId, start: Offset, proposed: Claim) -> Result<Claim, ExportError> {
+        let body = Payload::from(proposed.encode(self.write_id()));
+        match self.store.create(&claim_key(partition, start), &body).await? {
+            Created::Won => Ok(proposed),
+            Created::Lost => self.read_claim(partition, start).await,
+        }
+    }
+
+    async fn read_claim(&self, partition: PartitionId, start: Offset) -> Result<Claim, ExportError> {
+        let key = claim_key(partition, start);
+        let bytes = self.store.get(&key).await?;
+        Claim::decode(&bytes, start).map_err(|why| ExportError::Foreign { key, why })
+    }
+
     /// What the file that starts there says of itself.
-    async fn header(&self, partition: PartitionId, start: Offset) -> Result<FileHeader, ExportError> {
-        let key = key(partition, start);
+    async fn header(&self, partition: PartitionId, start: Offset, day: Option<Day>) -> Result<FileHeader, ExportError> {
+        let key = self.key(partition, start, day);
         let (_, bytes) = self.store.get_start(&key, FILE_HEADER_LEN as u64).await?;
         let header = FileHeader::decode(&bytes).and_then(|header| {
             let is_its = header.partition == partition.index && header.start == start && header.end > start;
@@ -141,15 +226,28 @@ impl Target {
         header.map_err(|why| ExportError::Foreign { key, why })
     }
 
-    /// Creates a file, whose body begins with `header`.
+    /// Creates a file, whose body begins with its header.
     ///
     /// # Errors
     /// The store's: the outcome may be unknown, and whoever comes next finds out.
-    pub(crate) async fn place(&self, partition: PartitionId, header: &FileHeader, body: &Payload) -> Result<Placed, ExportError> {
-        match self.store.create(&key(partition, header.start), body).await? {
+    pub(crate) async fn place(&self, partition: PartitionId, built: &Built) -> Result<Placed, ExportError> {
+        let (start, day) = (built.header.start, built.day);
+        match self.store.create(&self.key(partition, start, day), &built.body).await? {
             Created::Won => Ok(Placed::Ours),
-            Created::Lost => Ok(Placed::Anothers { end: self.header(partition, header.start).await?.end }),
+            Created::Lost => Ok(Placed::Anothers { end: self.header(partition, start, day).await?.end }),
         }
+    }
+
+    fn folder(&self, PartitionId { topic, index }: PartitionId, day: Option<Day>) -> String {
+        match (self.folders, day) {
+            (Folders::Partition, _) => format!("{topic}/partition={index}"),
+            (Folders::Date, Some(day)) => format!("{topic}/{}/{index}", day.folder()),
+            (Folders::Plain, _) | (Folders::Date, None) => format!("{topic}/{index}"),
+        }
+    }
+
+    fn key(&self, partition: PartitionId, start: Offset, day: Option<Day>) -> String {
+        format!("{}/{start:020}.parquet", self.folder(partition, day))
     }
 }
 
@@ -165,18 +263,18 @@ fn schema_key(topic: TopicId, number: u64) -> String {
     format!("{}/{number:08}.json", schemas_folder(topic))
 }
 
-fn folder(partition: PartitionId) -> String {
-    format!("{}/{}", partition.topic, partition.index)
+fn claims_folder(PartitionId { topic, index }: PartitionId) -> String {
+    format!("_floe/{topic}/day/{index}")
 }
 
-pub(crate) fn key(partition: PartitionId, start: Offset) -> String {
-    format!("{}/{start:020}.parquet", folder(partition))
+pub(crate) fn claim_key(partition: PartitionId, start: Offset) -> String {
+    format!("{}/{start:020}.json", claims_folder(partition))
 }
 
-fn parse_key(partition: PartitionId, found: &str) -> Option<Offset> {
-    let name = found.rsplit('/').next()?.strip_suffix(".parquet")?;
-    let start = name.parse().ok()?;
-    (key(partition, start) == found).then_some(start)
+fn parse_start(folder: &str, found: &str, suffix: &str) -> Option<Offset> {
+    let name = found.rsplit('/').next()?.strip_suffix(suffix)?;
+    let start: Offset = name.parse().ok()?;
+    (format!("{folder}/{start:020}{suffix}") == found).then_some(start)
 }
 
 /// The first bytes of a body that is not a file yet: room for its header.

@@ -106,11 +106,11 @@ pub(crate) fn folder(prefix: &str) -> String {
 /// `Refused`, with what a key may be made of.
 pub fn check_key(key: &str) -> Result<(), BackendError> {
     let component = |c: &str| !c.is_empty() && c != "." && c != ".." && c.len() <= 200;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~' | '=');
     if key.len() <= 900 && key.split('/').all(component) && key.chars().all(plain) {
         return Ok(());
     }
-    Err(BackendError::Refused(format!("{key:?} is no key: '/'-separated names of ASCII letters, digits, '-', '_', '.' and '~'")))
+    Err(BackendError::Refused(format!("{key:?} is no key: '/'-separated names of ASCII letters, digits, '-', '_', '.', '~' and '='")))
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn keys_that_some_store_would_mangle_are_refused() {
-        for good in ["cluster", "chain/~ff/slot/00", "a/b-c_d.e"] {
+        for good in ["cluster", "chain/~ff/slot/00", "a/b-c_d.e", "t/date=2026-11-30/0"] {
             assert_eq!(check_key(good), Ok(()), "{good}");
         }
         for bad in ["", "/a", "a/", "a//b", "a/../b", ".", "a b", "ä", "a#1", "a%41", "a+b", &"x".repeat(201), &"x/".repeat(500)] {

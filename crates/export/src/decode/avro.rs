@@ -1,78 +1,35 @@
-//! Avro: values as their writer's schema says (`schema.rs`), read one by one (`read.rs`), plain or behind Confluent's five bytes.
+//! Avro: values as their writer's schema says (`schema.rs`), read one by one (`read.rs`).
 
 mod read;
 mod schema;
 
-use super::fields::{Field, Type};
+pub(crate) use schema::Avro;
+
 use super::json::Node;
-use schema::{Avro, Shape};
-use std::collections::BTreeMap;
+use schema::{Shape, not_null};
 
-/// The byte before the id of a schema, in Confluent's wire format; both take five bytes.
-const CONFLUENT: u8 = 0;
-const PREFIX: usize = 5;
-
-/// The schemas that values of a topic were written with.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum AvroSchemas {
-    /// Of every value, which has nothing before it.
-    Plain(Avro),
-    /// By the id before each value.
-    Confluent(BTreeMap<u32, Avro>),
-}
-
-impl AvroSchemas {
-    /// `schemas`: each with the id that it has in values, or one without.
+impl Avro {
+    /// `references`: texts whose types it may name, each behind those that it names itself.
     ///
     /// # Errors
     /// What cannot be read, or become columns.
-    pub(crate) fn new(schemas: &[(Option<u32>, String)]) -> Result<Self, String> {
-        match schemas {
-            [] => Err("there is no schema".to_owned()),
-            [(None, text)] => Ok(Self::Plain(schema::parse(text)?)),
-            several => {
-                let with_id = several.iter().map(|(id, text)| {
-                    let id = id.ok_or("of several schemas each has an id: ID=FILE")?;
-                    Ok((id, schema::parse(text).map_err(|why| format!("schema {id}: {why}"))?))
-                });
-                Ok(Self::Confluent(with_id.collect::<Result<_, String>>()?))
-            }
-        }
-    }
-
-    /// Their columns, of all of them together.
-    ///
-    /// # Errors
-    /// There are too many.
-    pub(crate) fn fields(&self) -> Result<Vec<Field>, String> {
-        let mut all = Vec::new();
-        let schemas: Vec<&Avro> = match self {
-            Self::Plain(schema) => vec![schema],
-            Self::Confluent(schemas) => schemas.values().collect(),
-        };
-        for schema in schemas {
-            match schema.to_type() {
-                Type::Struct(fields) => super::fields::add_all(&mut all, &fields)?,
-                of => super::fields::add_all(&mut all, &[Field { name: schema::WHOLE.to_owned(), column: String::new(), of }])?,
-            };
-        }
-        Ok(all)
+    pub(crate) fn parse(text: &str, references: &[(String, String)]) -> Result<Self, String> {
+        schema::parse(text, references)
     }
 
     /// # Errors
     /// Why the value is none.
     pub(crate) fn read<'a>(&'a self, value: &'a [u8]) -> Result<Node<'a>, String> {
-        let (schema, datum) = match self {
-            Self::Plain(schema) => (schema, value),
-            Self::Confluent(schemas) => {
-                let (prefix, datum) =
-                    value.split_at_checked(PREFIX).filter(|(prefix, _)| prefix[0] == CONFLUENT).ok_or("no schema id before it")?;
-                let id = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]);
-                (schemas.get(&id).ok_or_else(|| format!("schema {id} was not given"))?, datum)
-            }
-        };
-        let node = read::datum(schema, datum)?;
-        Ok(if matches!(schema.shape, Shape::Record(_)) { node } else { read::whole(node) })
+        read::datum(self, value)
+    }
+
+    /// Whether its values are maps, which are one column and not many.
+    pub(crate) fn is_map(&self) -> bool {
+        match &self.shape {
+            Shape::Map(_) => true,
+            Shape::Union(branches) => matches!(not_null(branches).as_slice(), [(_, one)] if one.is_map()),
+            _ => false,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::fields::{Field, Type, data_fields, element, entry, entry_fields};
 use super::json::{Node, Of};
+use super::readers::Unread;
 use crate::ExportError;
 use arrow_array::builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Float64Builder, StringBuilder};
 use arrow_array::types::{
@@ -21,9 +22,21 @@ pub(crate) enum Refusal {
     /// It has a field that has no column yet.
     #[error("{0} has no column, and there is none to be had")]
     NewField(String),
+    /// Its schema is not known yet.
+    #[error("schema {0} was not asked for")]
+    Unknown(u32),
     /// It contradicts its column.
     #[error("{0}")]
     Misfit(String),
+}
+
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Unknown(id) => Self::Unknown(id),
+            Unread::Wrong(why) => Self::Misfit(why),
+        }
+    }
 }
 
 /// The columns of a value's fields.

@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// memory of its own.
 pub(crate) const MAX_COLUMNS: usize = 1000;
 
+/// The field that a value which has none is.
+pub(crate) const WHOLE: &str = "value";
+
 /// Names that every table has before any value is decoded.
 const TAKEN: [&str; 8] = ["partition", "offset", "timestamp", "timestamp_type", "key", "value", "headers", "_error"];
 
@@ -134,24 +137,24 @@ pub(crate) fn leaves_of(of: &Type) -> usize {
     }
 }
 
-/// Adds columns for fields that have none. What there is already stays as it is, whatever the other says.
+/// Adds columns for fields that have none. `taken`: names that every table has, [`at_top`]. What there is already stays as it is, whatever the other says.
 ///
 /// # Errors
 /// There would be too many.
-pub(crate) fn add_all(fields: &mut Vec<Field>, others: &[Field]) -> Result<bool, String> {
-    let added = add_from(fields, others, true);
+pub(crate) fn add_all(fields: &mut Vec<Field>, others: &[Field], taken: &[&str]) -> Result<bool, String> {
+    let added = add_from(fields, others, taken);
     let columns = leaves(fields);
     if columns > MAX_COLUMNS { Err(format!("{columns} columns are more than the {MAX_COLUMNS} that a table may have")) } else { Ok(added) }
 }
 
-fn add_from(fields: &mut Vec<Field>, others: &[Field], at_top: bool) -> bool {
+fn add_from(fields: &mut Vec<Field>, others: &[Field], taken: &[&str]) -> bool {
     let mut added = false;
     for other in others {
         if let Some(field) = fields.iter_mut().find(|field| field.name == other.name) {
             added |= add_within(&mut field.of, &other.of);
             continue;
         }
-        let column = column_name(&other.name, fields, at_top);
+        let column = column_name(&other.name, fields, taken);
         fields.push(Field { column, ..other.clone() });
         added = true;
     }
@@ -160,18 +163,21 @@ fn add_from(fields: &mut Vec<Field>, others: &[Field], at_top: bool) -> bool {
 
 fn add_within(of: &mut Type, other: &Type) -> bool {
     match (of, other) {
-        (Type::Struct(fields), Type::Struct(others)) => add_from(fields, others, false),
+        (Type::Struct(fields), Type::Struct(others)) => add_from(fields, others, &[]),
         (Type::List(of), Type::List(other)) | (Type::Map(of), Type::Map(other)) => add_within(of, other),
         _ => false,
     }
 }
 
+/// Names at the top that are taken before there is any column: every table's, and those that engines take from folders.
+pub(crate) fn at_top(of_folders: &'static [&'static str]) -> Vec<&'static str> {
+    TAKEN.iter().chain(of_folders).copied().collect()
+}
+
 /// A name for a new column beside `fields`: the field's own, where no engine could take it for another's.
-pub(crate) fn column_name(name: &str, fields: &[Field], at_top: bool) -> String {
-    let mut taken: BTreeSet<String> = fields.iter().map(|field| field.column.to_lowercase()).collect();
-    if at_top {
-        taken.extend(TAKEN.map(str::to_owned));
-    }
+pub(crate) fn column_name(name: &str, fields: &[Field], taken: &[&str]) -> String {
+    let mut taken: BTreeSet<String> = taken.iter().map(|name| (*name).to_owned()).collect();
+    taken.extend(fields.iter().map(|field| field.column.to_lowercase()));
     let plain = if name.is_empty() { "_".to_owned() } else { name.to_owned() };
     if !taken.contains(&plain.to_lowercase()) {
         return plain;

@@ -8,10 +8,12 @@
 //! its row. Fields that come later get columns of their own, from the file on that has them.
 
 mod parse;
+mod schema;
 
 pub(crate) use parse::{Node, Of, parse};
+pub(crate) use schema::columns;
 
-use super::fields::{Field, MAX_COLUMNS, Type, column_name, leaves, leaves_of};
+use super::fields::{Field, MAX_COLUMNS, Type, WHOLE, column_name, leaves, leaves_of};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -70,7 +72,7 @@ impl Sketch {
                 let mut fields = Vec::new();
                 for (name, sketch) in seen {
                     if let Some(of) = sketch.to_type() {
-                        let column = column_name(name, &fields, false);
+                        let column = column_name(name, &fields, &[]);
                         fields.push(Field { name: name.clone(), column, of });
                     }
                 }
@@ -109,6 +111,11 @@ fn see_entries(mut fields: Vec<(String, Sketch)>, entries: &[(Cow<'_, str>, Node
     Sketch::Struct(fields)
 }
 
+/// A value that has no fields, as one with a single field.
+pub(crate) fn whole(value: Node<'_>) -> Node<'_> {
+    Node { text: value.text, of: Of::Object(vec![(Cow::Borrowed(WHOLE), value)]) }
+}
+
 /// What came of new fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Evolved {
@@ -119,17 +126,17 @@ pub(crate) struct Evolved {
 }
 
 /// Adds columns for what was seen and has none, as long as there may be more.
-pub(crate) fn evolve(fields: &mut Vec<Field>, seen: &Sketch) -> Evolved {
+pub(crate) fn evolve(fields: &mut Vec<Field>, seen: &Sketch, taken: &[&str]) -> Evolved {
     let mut evolved = Evolved::default();
     if let Sketch::Struct(seen) = seen {
         let mut room = MAX_COLUMNS.saturating_sub(leaves(fields));
-        evolved.add_fields(fields, seen, (&mut room, true));
+        evolved.add_fields(fields, seen, (&mut room, taken));
     }
     evolved
 }
 
 impl Evolved {
-    fn add_fields(&mut self, fields: &mut Vec<Field>, seen: &[(String, Sketch)], (room, at_top): (&mut usize, bool)) {
+    fn add_fields(&mut self, fields: &mut Vec<Field>, seen: &[(String, Sketch)], (room, taken): (&mut usize, &[&str])) {
         let known: BTreeMap<String, usize> = fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();
         for (name, sketch) in seen {
             if let Some(field) = known.get(name).and_then(|at| fields.get_mut(*at)) {
@@ -142,7 +149,7 @@ impl Evolved {
                 continue;
             }
             *room -= leaves_of(&of);
-            let column = column_name(name, fields, at_top);
+            let column = column_name(name, fields, taken);
             fields.push(Field { name: name.clone(), column, of });
             self.added = true;
         }
@@ -150,7 +157,7 @@ impl Evolved {
 
     fn add_within(&mut self, of: &mut Type, seen: &Sketch, room: &mut usize) {
         match (of, seen) {
-            (Type::Struct(fields), Sketch::Struct(seen)) => self.add_fields(fields, seen, (room, false)),
+            (Type::Struct(fields), Sketch::Struct(seen)) => self.add_fields(fields, seen, (room, &[])),
             (Type::List(of), Sketch::List(seen)) => self.add_within(of, seen, room),
             // There may have been fields among what does not agree.
             (Type::Struct(_) | Type::List(_), Sketch::Json) => self.left_out = true,

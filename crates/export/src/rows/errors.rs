@@ -21,25 +21,40 @@ pub(super) struct Misfit {
 impl Misfit {
     pub(super) fn key(&mut self, record: &Record, what: &str) {
         self.say(what);
-        self.key.clone_from(&record.key);
+        self.key = record.key.as_ref().map(own);
     }
 
     pub(super) fn value(&mut self, record: &Record, what: &str) {
         self.say(what);
-        self.value.clone_from(&record.value);
+        self.value = record.value.as_ref().map(own);
     }
 
     pub(super) fn headers(&mut self, record: &Record, what: &str) {
         self.say(what);
-        self.headers = Some(record.headers.clone());
+        self.headers = Some(record.headers.iter().map(|(key, value)| (own(key), value.as_ref().map(own))).collect());
+    }
+
+    /// Memory that it takes.
+    pub(super) fn held(&self) -> usize {
+        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers = self.headers.iter().flatten().map(|(key, value)| key.len() + len(value) + size_of::<Header>()).sum::<usize>();
+        self.what.len() + len(&self.key) + len(&self.value) + headers
     }
 
     fn say(&mut self, what: &str) {
+        if self.what == what {
+            return;
+        }
         if !self.what.is_empty() {
             self.what.push_str("; ");
         }
         self.what.push_str(what);
     }
+}
+
+/// The bytes, without the batch that they were decompressed with.
+fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ const SECOND: &str = r#"{"type":"record","name":"Order","fields":[{"name":"id","
     {"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},{"name":"count","type":"int"}]}"#;
 
 fn avro(schemas: &[(Option<u32>, &str)]) -> ExportOptions {
-    let schemas = schemas.iter().map(|(id, text)| (*id, (*text).to_owned())).collect();
+    let schemas = schemas.iter().map(|(id, text)| (*id, text.as_bytes().to_vec())).collect();
     ExportOptions { mode: Some(Mode::Avro), schemas, ..ExportOptions::default() }
 }
 

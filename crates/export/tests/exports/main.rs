@@ -3,9 +3,11 @@
 
 mod avro;
 mod columns;
+mod dates;
 mod gaps;
 mod json;
 mod once;
+mod schemas;
 mod table;
 mod targets;
 mod world;

@@ -124,7 +124,9 @@ pub(crate) fn check(
     gone: impl Fn(i32, Offset) -> bool,
 ) -> BTreeMap<i32, Offset> {
     let mut ends: BTreeMap<i32, Offset> = BTreeMap::new();
-    for file in files(target) {
+    let mut all = files(target);
+    all.sort_by_key(|file| (file.header.partition, file.header.start));
+    for file in all {
         let FileHeader { partition, start, end, .. } = file.header;
         let before = ends.insert(partition, end).unwrap_or(begin);
         assert_eq!(before, start, "partition {partition}: a file follows another");

@@ -7,13 +7,14 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::{Args, ValueEnum};
 use floe_env::Env;
-use floe_export::{Export, ExportError, ExportOptions, Mode, Place, Progress, Report};
+use floe_export::{Export, ExportError, ExportOptions, Folders, HttpRegistry, Mode, Place, Progress, RegistryClient, Report};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_types::{ByteSize, ErrorKind, Millis};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
 use serde_json::json;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -37,18 +38,31 @@ pub(crate) struct Arguments {
     /// What key and value are; of an export that is continued, what it has begun with
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
-    /// The Avro schema of values; or several, each with the id that Confluent's wire format has before values
+    /// The schema of values: Avro, a JSON Schema, a .proto or a compiled descriptor set; or several, each with the id that Confluent's
+    /// wire format has before values
     #[arg(long, value_name = "[ID=]FILE")]
     schema: Vec<SchemaArgument>,
+    /// In mode protobuf: what values are, where --schema has several messages; else its first
+    #[arg(long, value_name = "NAME")]
+    message: Option<String>,
+    /// Ask this schema registry for schemas, by the ids before values
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
     /// Leave out the column value where all of it is in decoded columns; where an export begins
     #[arg(long)]
     drop_value: bool,
+    /// The folders that files lie in; where an export begins
+    #[arg(long, value_enum)]
+    layout: Option<LayoutArgument>,
     /// Bytes after which a file ends
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     file_size: ByteSize,
-    /// Partitions exported at the same time; each takes several times the size of a file in memory
+    /// Partitions exported at the same time, as far as --memory has room for them
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     parallel: u16,
+    /// Memory for files being built and what is read for them. Files that have no room in it are smaller
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    memory: ByteSize,
     /// Add a bloom filter of keys to every file
     #[arg(long)]
     bloom: bool,
@@ -70,8 +84,20 @@ enum ModeArgument {
     String,
     /// Text, and a column for each field of values that are JSON objects
     Json,
-    /// Bytes, and a column for each field of the Avro schemas given
+    /// Bytes, and a column for each field of values' Avro schemas
     Avro,
+    /// Bytes, and a column for each field of values' messages
+    Protobuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutArgument {
+    /// <partition>/
+    Plain,
+    /// partition=<partition>/
+    Partition,
+    /// date=YYYY-MM-DD/<partition>/, by the records' timestamps in UTC; a file ends where the date changes
+    Date,
 }
 
 /// A file, and the id that its schema has.
@@ -94,11 +120,17 @@ impl FromStr for SchemaArgument {
 /// Smaller files than this cost more requests than they are worth; larger ones are held in memory and sent in one request.
 const FILE_SIZES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 
+/// Less than this has no room for a file.
+const LEAST_MEMORY: u64 = 64 << 20;
+
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let (env, config) = (Env::real(), arguments.settings.load()?);
     refuse_overlap(&arguments)?;
     if !FILE_SIZES.contains(&arguments.file_size.0) {
         return Err(Failure::new(Exit::Refused, "--file-size: from 1MiB to 1GiB"));
+    }
+    if arguments.memory.0 < LEAST_MEMORY {
+        return Err(Failure::new(Exit::Refused, "--memory: 64MiB at least"));
     }
     let open = async |url: &StoreUrl, create| {
         let backend = crate::store::open(&env, url, &config, create).await?;
@@ -178,18 +210,33 @@ fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure>
             ModeArgument::String => Mode::String,
             ModeArgument::Json => Mode::Json,
             ModeArgument::Avro => Mode::Avro,
+            ModeArgument::Protobuf => Mode::Protobuf,
         }),
         schemas: arguments.schema.iter().map(read_schema).collect::<Result<_, _>>()?,
+        message: arguments.message.clone(),
+        registry: arguments.registry.as_deref().map(registry).transpose()?,
         drop_value: arguments.drop_value,
+        folders: arguments.layout.map(|layout| match layout {
+            LayoutArgument::Plain => Folders::Plain,
+            LayoutArgument::Partition => Folders::Partition,
+            LayoutArgument::Date => Folders::Date,
+        }),
         file_bytes: arguments.file_size.0,
         bloom: arguments.bloom,
         parallel: arguments.parallel.into(),
+        memory_bytes: arguments.memory.0,
     })
 }
 
-fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, String), Failure> {
+fn registry(url: &str) -> Result<Arc<dyn RegistryClient>, Failure> {
+    let client = HttpRegistry::new(url).map_err(|why| Failure::new(Exit::Refused, format!("--registry: {why}")))?;
+    Ok(Arc::new(client))
+}
+
+fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, Vec<u8>), Failure> {
     let refused = |error| Failure::new(Exit::Refused, format!("--schema {}: {error}", schema.file.display()));
-    Ok((schema.id, std::fs::read_to_string(&schema.file).map_err(refused)?))
+    #[expect(clippy::disallowed_methods, reason = "a file that the user names")]
+    Ok((schema.id, std::fs::read(&schema.file).map_err(refused)?))
 }
 
 /// What a broker keeps its log in is nobody else's: neither may lie within the other.

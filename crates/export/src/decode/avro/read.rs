@@ -1,12 +1,14 @@
 //! One value of Avro's binary encoding. Bounded: nothing that the bytes say sizes an allocation, and every value counts.
 
-use super::schema::{Avro, Shape, WHOLE, not_null};
+use super::schema::{Avro, Shape, not_null};
 use crate::decode::fields::Type;
 use crate::decode::json::{Node, Of};
 use std::borrow::Cow;
 
 /// Values in a datum: what has more is not read.
 const MAX_VALUES: usize = 1 << 20;
+/// Of them, those that take no byte: a few bytes say that there are very many.
+const MAX_EMPTY: usize = 64 << 10;
 
 /// # Errors
 /// What is wrong, and at which byte.
@@ -17,11 +19,6 @@ pub(super) fn datum<'a>(schema: &'a Avro, bytes: &'a [u8]) -> Result<Node<'a>, S
         return Err(reader.wrong("more bytes than its schema has"));
     }
     Ok(node(of))
-}
-
-/// A value that is no record, as one with a single field.
-pub(super) fn whole(value: Node<'_>) -> Node<'_> {
-    node(Of::Object(vec![(Cow::Borrowed(WHOLE), value)]))
 }
 
 fn node(of: Of<'_>) -> Node<'_> {
@@ -73,6 +70,9 @@ impl<'a> Reader<'a> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return Err(format!("it has more than {MAX_VALUES} values"));
+        }
+        if self.values > MAX_EMPTY + self.at {
+            return Err(format!("it has more than {MAX_EMPTY} values of no bytes"));
         }
         Ok(match &schema.shape {
             Shape::Null => Of::Null,

@@ -7,9 +7,6 @@ use std::collections::BTreeMap;
 /// Levels and parts of a schema.
 const MAX_LEVELS: usize = 100;
 const MAX_PARTS: usize = 20 * MAX_COLUMNS;
-/// The field that a value which is no record is.
-pub(super) const WHOLE: &str = "value";
-
 /// A type of Avro.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Avro {
@@ -39,10 +36,13 @@ pub(super) enum Shape {
 
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse(text: &str) -> Result<Avro, String> {
-    let json: Value = serde_json::from_str(text).map_err(|error| format!("the schema is no JSON: {error}"))?;
+pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Avro, String> {
+    let json = |text: &str| serde_json::from_str::<Value>(text).map_err(|error| format!("the schema is no JSON: {error}"));
     let mut parser = Parser { named: BTreeMap::new(), parts: 0 };
-    parser.any(&json, "", 0)
+    for (_, text) in references {
+        parser.any(&json(text)?, "", 0)?;
+    }
+    parser.any(&json(text)?, "", 0)
 }
 
 struct Parser {
@@ -195,7 +195,7 @@ fn logical(shape: &Shape, object: &Map<String, Value>) -> Option<Type> {
 
 impl Avro {
     /// The column that it becomes.
-    pub(super) fn to_type(&self) -> Type {
+    pub(crate) fn to_type(&self) -> Type {
         if let Some(logical) = &self.logical {
             return logical.clone();
         }
@@ -229,7 +229,7 @@ pub(super) fn not_null(branches: &[(String, Avro)]) -> Vec<&(String, Avro)> {
 fn struct_of<'a>(parts: impl Iterator<Item = &'a (String, Avro)>) -> Type {
     let mut fields: Vec<Field> = Vec::new();
     for (name, avro) in parts {
-        let column = column_name(name, &fields, false);
+        let column = column_name(name, &fields, &[]);
         fields.push(Field { name: name.clone(), column, of: avro.to_type() });
     }
     if fields.is_empty() { Type::String } else { Type::Struct(fields) }

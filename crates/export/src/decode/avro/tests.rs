@@ -1,14 +1,24 @@
 //! Schemas and values of Avro, byte for byte.
 
-use super::*;
-use crate::decode::json::Of;
+use crate::decode::fields::{Field, Type, at_top};
+use crate::decode::json::{Node, Of};
+use crate::decode::readers::{Readers, Schema, Unread};
+use crate::registry::Language;
 
-fn plain(schema: &str) -> AvroSchemas {
-    AvroSchemas::new(&[(None, schema.to_owned())]).expect("a schema")
+fn parse(schema: &str) -> Result<Schema, String> {
+    Schema::new(Language::Avro, schema.as_bytes(), &[], (None, &[]))
+}
+
+fn plain(schema: &str) -> Schema {
+    parse(schema).expect("a schema")
+}
+
+fn fields(schema: Schema) -> Result<Vec<Field>, String> {
+    Readers::new(vec![(None, schema)], false)?.fields(&at_top(&[]))
 }
 
 fn types(schema: &str) -> Vec<(String, Type)> {
-    plain(schema).fields().expect("few enough").into_iter().map(|field| (field.column, field.of)).collect()
+    fields(plain(schema)).expect("few enough").into_iter().map(|field| (field.column, field.of)).collect()
 }
 
 const ORDER: &str = r#"{"type":"record","name":"a.Order","fields":[
@@ -41,7 +51,7 @@ fn schemas_become_columns() {
 
 #[test]
 fn what_cannot_become_columns_is_refused_clearly() {
-    let refused = |schema: &str| AvroSchemas::new(&[(None, schema.to_owned())]).and_then(|schemas| schemas.fields().map(drop)).unwrap_err();
+    let refused = |schema: &str| parse(schema).and_then(fields).unwrap_err();
     assert!(refused("{").contains("no JSON"));
     assert!(refused("\"Nothing\"").contains("there is no type Nothing"));
     let list = r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;
@@ -52,7 +62,7 @@ fn what_cannot_become_columns_is_refused_clearly() {
             .contains("5000 columns are more than the 1000")
     );
     let deep = format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(60), "}".repeat(60));
-    assert!(AvroSchemas::new(&[(None, deep)]).is_ok());
+    assert!(parse(&deep).is_ok());
     let deep = format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(110), "}".repeat(110));
     assert!(refused(&deep).contains("levels") || refused(&deep).contains("recursion"));
     // Each names the one before twice.
@@ -62,7 +72,7 @@ fn what_cannot_become_columns_is_refused_clearly() {
             format!(r#"{{"type":"record","name":"R{n}","fields":[{{"name":"a","type":{laughs}}},{{"name":"b","type":"R{}"}}]}}"#, n - 1);
     }
     assert!(refused(&laughs).contains("parts"));
-    assert!(AvroSchemas::new(&[(None, "\"int\"".into()), (Some(2), "\"int\"".into())]).unwrap_err().contains("ID=FILE"));
+    assert!(Readers::new(vec![(None, plain("\"int\"")), (Some(2), plain("\"int\""))], false).unwrap_err().contains("ID=FILE"));
 }
 
 /// id 3, key "k", price -1.23, day 2, at 5, tags {"a": 1}, kind B, one P{x: 0.5}, more [P{x: 1}] in a block with its size, raw 0102.
@@ -78,7 +88,7 @@ fn order() -> Vec<u8> {
 #[test]
 fn values_are_read_as_their_schema_says() {
     let (schemas, bytes) = (plain(ORDER), order());
-    let Of::Object(entries) = schemas.read(&bytes).expect("a value").of else { panic!("a record") };
+    let Of::Object(entries) = schemas.read(&bytes, false).expect("a value").of else { panic!("a record") };
     let of: Vec<_> = entries.iter().map(|(_, node)| &node.of).collect();
     assert_eq!(*of[0], Of::Integer(3));
     assert_eq!(*of[1], Of::Text("k".into()));
@@ -96,23 +106,40 @@ fn values_are_read_as_their_schema_says() {
 fn what_is_cut_or_goes_on_is_no_value() {
     let (schemas, bytes) = (plain(ORDER), order());
     for len in 0..bytes.len() {
-        assert!(schemas.read(&bytes[..len]).is_err(), "cut at {len}");
+        assert!(schemas.read(&bytes[..len], false).is_err(), "cut at {len}");
     }
-    assert!(schemas.read(&[bytes.as_slice(), &[0]].concat()).unwrap_err().contains("more bytes"));
+    assert!(schemas.read(&[bytes.as_slice(), &[0]].concat(), false).unwrap_err().contains("more bytes"));
     // A block of 2^62 nulls takes no byte each.
     let nulls = plain(r#"{"type":"array","items":"null"}"#);
-    assert!(nulls.read(&[254, 255, 255, 255, 255, 255, 255, 255, 127, 0]).unwrap_err().contains("more than"));
-    assert!(plain("\"bytes\"").read(&[0xfe, 0xff, 0xff, 0xff, 0x0f, 1]).unwrap_err().contains("cut"));
-    assert!(plain("\"int\"").read(&[0x80, 0x80, 0x80, 0x80, 0x20]).unwrap_err().contains("32 bits"));
+    assert!(nulls.read(&[254, 255, 255, 255, 255, 255, 255, 255, 127, 0], false).unwrap_err().contains("more than"));
+    assert!(plain("\"bytes\"").read(&[0xfe, 0xff, 0xff, 0xff, 0x0f, 1], false).unwrap_err().contains("cut"));
+    assert!(plain("\"int\"").read(&[0x80, 0x80, 0x80, 0x80, 0x20], false).unwrap_err().contains("32 bits"));
+}
+
+#[test]
+fn types_of_other_texts_are_known_by_name() {
+    let point = r#"{"type":"record","name":"geo.P","fields":[{"name":"x","type":"int"}]}"#.to_owned();
+    let text = r#"{"type":"record","name":"A","fields":[{"name":"p","type":"geo.P"}]}"#;
+    let schema = Schema::new(Language::Avro, text.as_bytes(), &[("geo.P".to_owned(), point)], (None, &[])).expect("a schema");
+    assert!(matches!(schema.read(&[4], false).expect("a value").of, Of::Object(_)));
+    assert!(parse(text).unwrap_err().contains("geo.P"));
 }
 
 #[test]
 fn ids_before_values_say_which_schema() {
-    let schemas = AvroSchemas::new(&[(Some(1), "\"int\"".into()), (Some(258), "\"string\"".into())]).expect("schemas");
-    let value = |bytes: &'static [u8]| schemas.read(bytes).map(|node| node.of);
-    assert!(matches!(value(&[0, 0, 0, 0, 1, 4]), Ok(Of::Object(entries)) if entries[0].1.of == Of::Integer(2)));
-    assert!(matches!(value(&[0, 0, 0, 1, 2, 2, b'x']), Ok(Of::Object(entries)) if entries[0].1.of == Of::Text("x".into())));
-    assert_eq!(value(&[0, 0, 0, 0, 9, 4]).unwrap_err(), "schema 9 was not given");
-    assert!(value(&[1, 0, 0, 0, 1, 4]).unwrap_err().contains("no schema id"));
-    assert!(value(&[0, 0]).unwrap_err().contains("no schema id"));
+    let schemas = Readers::new(vec![(Some(1), plain("\"int\"")), (Some(258), plain("\"string\""))], false).expect("schemas");
+    let value = |bytes: &[u8]| {
+        let mut told = String::new();
+        let read = schemas.read(bytes, |node| {
+            told = format!("{:?}", node.of);
+            Ok::<_, Unread>(())
+        });
+        read.map(|()| told)
+    };
+    assert!(value(&[0, 0, 0, 0, 1, 4]).unwrap().contains("\"value\", Node { text: \"\", of: Integer(2)"));
+    assert!(value(&[0, 0, 0, 1, 2, 2, b'x']).unwrap().contains("Text(\"x\")"));
+    let wrong = |why: &str| Unread::Wrong(why.to_owned());
+    assert_eq!(value(&[0, 0, 0, 0, 9, 4]), Err(wrong("schema 9 was not given")));
+    assert_eq!(value(&[1, 0, 0, 0, 1, 4]), Err(wrong("no schema id before it")));
+    assert_eq!(value(&[0, 0]), Err(wrong("no schema id before it")));
 }

@@ -48,6 +48,15 @@ impl Of<'_> {
 }
 
 impl Node<'_> {
+    /// How many values it is of, all within it counted.
+    pub(crate) fn values(&self) -> usize {
+        1 + match &self.of {
+            Of::List(items) => items.iter().map(Self::values).sum(),
+            Of::Object(entries) => entries.iter().map(|(_, node)| node.values()).sum::<usize>(),
+            _ => 0,
+        }
+    }
+
     /// Whether no column could be made of it.
     pub(crate) fn says_nothing(&self) -> bool {
         match &self.of {

@@ -1,0 +1,240 @@
+//! An export holds no more than its budget, whatever it exports: every byte that it has allocated is counted, so that neither the
+//! allocator's habits nor the machine's load say anything. What zstd allocates by itself, some MiB, is not seen here.
+
+#[path = "exports/world.rs"]
+#[expect(dead_code, reason = "the other test program uses all of it")]
+mod world;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use floe_env::Env;
+use floe_export::{Export, ExportOptions, Mode, Report};
+use floe_objstore::{Backend, BackendError, ObjectInfo, Payload, Store, StoreOptions};
+use floe_records::{Codec, Record};
+use floe_types::TopicId;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use world::{World, record, run};
+
+const MIB: usize = 1 << 20;
+
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // A thread that is ending has no counters any more, and nobody who reads them.
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + bytes);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
+    });
+}
+
+fn signed(size: usize) -> isize {
+    isize::try_from(size).expect("layouts are no larger")
+}
+
+#[expect(unsafe_code, reason = "a global allocator cannot be written without")]
+// SAFETY: every call is passed on to `System` unchanged; counting touches thread-local cells only and does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(signed(layout.size()));
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-signed(layout.size()));
+        // SAFETY: as above; `at` came from `System`.
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(signed(size) - signed(layout.size()));
+        // SAFETY: as above; `at` came from `System`.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A target that keeps of a file what an export reads again, so that only what the exporter holds is counted.
+#[derive(Debug)]
+struct Forgetful(Arc<dyn Backend>, Env);
+
+#[async_trait]
+impl Backend for Forgetful {
+    async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
+        // Long enough for every other partition that has room to build a file.
+        self.1.sleep(Duration::from_secs(2)).await;
+        let kept = if key.ends_with(".parquet") { Payload::from(Bytes::copy_from_slice(&body.start(64))) } else { body.clone() };
+        // As long as the request takes, the body is held.
+        let created = self.0.create(key, kept).await;
+        drop(body);
+        created
+    }
+    async fn get(&self, key: &str) -> Result<Bytes, BackendError> {
+        self.0.get(key).await
+    }
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, BackendError> {
+        self.0.get_range(key, range).await
+    }
+    async fn get_start(&self, key: &str, len: u64) -> Result<(u64, Bytes), BackendError> {
+        self.0.get_start(key, len).await
+    }
+    async fn get_tail(&self, key: &str, len: u64) -> Result<(u64, Bytes), BackendError> {
+        self.0.get_tail(key, len).await
+    }
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>, BackendError> {
+        self.0.list(prefix, after, limit).await
+    }
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, BackendError> {
+        self.0.list_folders(prefix).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), BackendError> {
+        self.0.delete(key).await
+    }
+}
+
+/// Exports the topic, and the most bytes that this held at once.
+async fn peak_of(world: &World, options: ExportOptions) -> (Report, usize) {
+    let env = world.env.process();
+    let source = Store::new(env.clone(), world.source.backend(), StoreOptions::default());
+    let target = Store::new(env.clone(), Arc::new(Forgetful(world.target.backend(), env.clone())), StoreOptions::default());
+    let before = LIVE.get();
+    PEAK.set(before);
+    let export = Export::open(env.clone(), &source, "t", target, options).await.expect("opened");
+    let report = export.run(|_| {}).await.expect("exported");
+    (report, usize::try_from(PEAK.get() - before).unwrap_or(0))
+}
+
+/// Text that compresses to half of it.
+fn hex(seed: &mut u64, len: usize) -> Bytes {
+    let mut text = Vec::with_capacity(len + 16);
+    while text.len() < len {
+        *seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        text.extend_from_slice(format!("{:016x}", *seed ^ (*seed >> 29)).as_bytes());
+    }
+    text.truncate(len);
+    text.into()
+}
+
+async fn produce(world: &mut World, topic: TopicId, (index, codec): (i32, Codec), values: impl IntoIterator<Item = Bytes>) {
+    let records: Vec<Record> = values.into_iter().map(|value| Record { value: Some(value), ..record(Some("k"), None) }).collect();
+    world.produce(topic, index, codec, &records).await;
+    // Its copy would be all of the memory that this test takes.
+    world.acknowledged.clear();
+}
+
+fn options(memory: usize, file: usize) -> ExportOptions {
+    ExportOptions { memory_bytes: memory as u64, file_bytes: file as u64, parallel: 16, ..ExportOptions::default() }
+}
+
+fn check(what: &str, peak: usize, allowed: usize) {
+    assert!(peak <= allowed, "{what}: {} MiB were held, {} are allowed", peak / MIB, allowed / MIB);
+}
+
+#[test]
+fn many_partitions_of_plain_records_share_the_budget_and_without_one_they_do_not() {
+    run(async {
+        let (mut world, mut seed) = (World::new(1).await, 1);
+        let topic = world.topic("t", 8, &[]).await;
+        for _ in 0..20 {
+            for index in 0..8 {
+                let values: Vec<Bytes> = (0..800).map(|_| hex(&mut seed, 1000)).collect();
+                produce(&mut world, topic, (index, Codec::None), values).await;
+            }
+        }
+        let (report, peak) = peak_of(&world, options(64 * MIB, 8 * MIB)).await;
+        assert_eq!(report.rows, 8 * 20 * 800);
+        check("8 partitions of 16 MB", peak, 64 * MIB);
+        world.target = floe_testkit::sim_store::SimStore::new(&world.env, floe_testkit::sim_store::SimFaults::none());
+        let (_, peak) = peak_of(&world, options(4096 * MIB, 8 * MIB)).await;
+        assert!(peak > 64 * MIB, "with enough memory all are at work at once, and it shows: {} MiB", peak / MIB);
+    });
+}
+
+#[test]
+fn large_values_are_held_within_the_budget() {
+    run(async {
+        let (mut world, mut seed) = (World::new(2).await, 2);
+        let topic = world.topic("t", 2, &[]).await;
+        for _ in 0..6 {
+            for index in 0..2 {
+                let value = hex(&mut seed, 10 * MIB);
+                produce(&mut world, topic, (index, Codec::None), [value]).await;
+            }
+        }
+        let (report, peak) = peak_of(&world, options(128 * MIB, 16 * MIB)).await;
+        assert_eq!(report.rows, 12);
+        check("values of 10 MiB", peak, 128 * MIB);
+    });
+}
+
+#[test]
+fn tiny_records_are_held_within_the_budget() {
+    run(async {
+        let mut world = World::new(3).await;
+        let topic = world.topic("t", 2, &[]).await;
+        for batch in 0..40 {
+            let values: Vec<Bytes> = (0..5_000).map(|n| Bytes::from(format!("{}", batch * 5_000 + n))).collect();
+            produce(&mut world, topic, (batch % 2, Codec::Zstd), values).await;
+        }
+        let (report, peak) = peak_of(&world, options(64 * MIB, 4 * MIB)).await;
+        assert_eq!(report.rows, 200_000);
+        check("200,000 tiny records", peak, 64 * MIB);
+    });
+}
+
+#[test]
+fn a_thousand_columns_are_held_within_the_budget() {
+    run(async {
+        let mut world = World::new(4).await;
+        let topic = world.topic("t", 2, &[]).await;
+        for batch in 0..20 {
+            let values: Vec<Bytes> = (0..100)
+                .map(|row| {
+                    let fields: Vec<String> = (0..1000).map(|at| format!("\"field{at}\":{}", at * row + batch)).collect();
+                    Bytes::from(format!("{{{}}}", fields.join(",")))
+                })
+                .collect();
+            produce(&mut world, topic, (batch % 2, Codec::Lz4), values).await;
+        }
+        // A few fields of very many: rows that are short, and wide all the same.
+        let short = (0..20_000).map(|row| Bytes::from(format!("{{\"field{}\":1}}", row % 1000)));
+        produce(&mut world, topic, (0, Codec::Lz4), short).await;
+        let (report, peak) = peak_of(&world, ExportOptions { mode: Some(Mode::Json), ..options(192 * MIB, 16 * MIB) }).await;
+        assert_eq!(report.rows, 22_000);
+        check("1,000 columns", peak, 192 * MIB);
+    });
+}
+
+#[test]
+fn few_bytes_that_become_very_much_take_turns() {
+    run(async {
+        let mut world = World::new(5).await;
+        let topic = world.topic("t", 4, &[]).await;
+        let numbers = Bytes::from(format!("{{\"list\":[{}0]}}", "0,".repeat(400_000)));
+        let small = Bytes::from(format!("{{\"list\":[{}0]}}", "0,".repeat(100_000)));
+        for _ in 0..2 {
+            for index in 0..4 {
+                produce(&mut world, topic, (index, Codec::Zstd), vec![numbers.clone(); 5]).await;
+                produce(&mut world, topic, (index, Codec::Zstd), vec![small.clone(); 5]).await;
+                produce(&mut world, topic, (index, Codec::Zstd), [Bytes::from(vec![b' '; 48 * MIB])]).await;
+            }
+        }
+        let mode = |mode, memory| ExportOptions { mode: Some(mode), ..options(memory, 4 * MIB) };
+        let (report, peak) = peak_of(&world, mode(Mode::Raw, 128 * MIB)).await;
+        assert_eq!(report.rows, 4 * 2 * 11);
+        // A value of 48 MiB four times: decompressed, as a row, as a page, and compressed.
+        check("48 MiB in some KiB", peak, (128 + 4 * 48) * MIB);
+        world.target = floe_testkit::sim_store::SimStore::new(&world.env, floe_testkit::sim_store::SimFaults::none());
+        let (_, peak) = peak_of(&world, mode(Mode::Json, 128 * MIB)).await;
+        check("lists of very many numbers", peak, (128 + 5 * 48) * MIB);
+    });
+}
