@@ -121,7 +121,9 @@ async fn start_all(
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--etcd", etcd, "--store", &store, "--broker-id", &id.to_string(), "--admin", "127.0.0.1:0"]);
         command.arg("--data").arg(data.join(&name)).args(["--listen", &format!("127.0.0.1:{port}")]);
-        arguments.options.iter().for_each(|option| drop(command.args(["-o", option])));
+        for option in &arguments.options {
+            command.args(["-o", option]);
+        }
         let log = std::fs::File::options().create(true).append(true).open(data.join(format!("{name}.log")))?;
         let mut broker = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let out = broker.stdout.take();
