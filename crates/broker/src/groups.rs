@@ -93,8 +93,16 @@ impl Groups {
     pub(crate) async fn run(self) {
         let shared = self.shared;
         let Surroundings { env, shutdown, .. } = &*shared.surroundings;
-        let (mut led, mut cleaned) = (None, env.monotonic());
+        let (mut led, mut cleaned, mut catalog) = (None, env.monotonic(), shared.engine.catalog().view());
         loop {
+            // Topics that another broker has deleted: who deletes one here lets go of its offsets at once.
+            let now = shared.engine.catalog().view();
+            if shared.engine.cluster_views() > 0 && now.version != catalog.version {
+                for gone in catalog.topics().filter(|topic| now.by_name(&topic.name).is_none()) {
+                    shared.forget_topic(&gone.name).await;
+                }
+            }
+            catalog = now;
             // Whatever has come to be led here meanwhile has groups whose members may be gone.
             let now_led = shared.engine.led_version();
             if led.replace(now_led) != Some(now_led) {
@@ -149,10 +157,7 @@ impl Groups {
 
     /// Lets go of all offsets of a topic that has been deleted.
     pub(crate) async fn forget_topic(&self, topic: &str) {
-        match self.shared.all_loaded().await {
-            Ok(slots) => slots.iter().for_each(|slot| slot.forget_topic(topic)),
-            Err(error) => tracing::warn!(topic, %error, "offsets of a deleted topic stay until they expire"),
-        }
+        self.shared.forget_topic(topic).await;
     }
 }
 
@@ -176,6 +181,13 @@ impl Shared {
             None => tracing::warn!(topic = OFFSETS_TOPIC, "the topic of the groups is not there in time"),
         }
         self.view_topic().ok_or(GroupError::CoordinatorNotAvailable)
+    }
+
+    async fn forget_topic(self: &Arc<Self>, topic: &str) {
+        match self.all_loaded().await {
+            Ok(slots) => slots.iter().for_each(|slot| slot.forget_topic(topic)),
+            Err(error) => tracing::warn!(topic, %error, "offsets of a deleted topic stay until they expire"),
+        }
     }
 
     /// Begins to load every partition that holds something.

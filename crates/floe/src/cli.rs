@@ -1,6 +1,6 @@
 //! The command line: one subcommand, one file.
 
-use crate::commands::{bench, check, completions, consume, du, export, gc, group, inspect, produce, topic, verify};
+use crate::commands::{bench, check, completions, consume, dev, du, export, gc, group, inspect, produce, topic, verify};
 use crate::serve;
 use clap::{Parser, Subcommand};
 
@@ -40,4 +40,6 @@ pub(crate) enum Command {
     Gc(gc::Arguments),
     /// Look at object stores
     Store(check::Arguments),
+    /// Run a cluster on this machine, for a try
+    Dev(dev::Arguments),
 }

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod consume;
+pub(crate) mod dev;
 pub(crate) mod du;
 pub(crate) mod export;
 pub(crate) mod gc;

@@ -15,7 +15,7 @@ mod store;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use commands::{bench, check, completions, consume, du, export, gc, group, inspect, produce, topic, verify};
+use commands::{bench, check, completions, consume, dev, du, export, gc, group, inspect, produce, topic, verify};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,5 +65,6 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Export(arguments) => Box::pin(export::run(arguments)).await,
         Command::Gc(arguments) => Box::pin(gc::run(arguments)).await,
         Command::Store(arguments) => Box::pin(check::run(arguments)).await,
+        Command::Dev(arguments) => Box::pin(dev::run(arguments)).await,
     }
 }

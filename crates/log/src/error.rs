@@ -5,8 +5,9 @@ use floe_formats::FormatError;
 use floe_metadata::MetadataError;
 use floe_metadata::cluster::ClusterError;
 use floe_objstore::{ProbeError, StoreError};
-use floe_types::{DiskId, ErrorKind, Incarnation, Offset, SlotNumber};
+use floe_types::{DiskId, ErrorKind, Incarnation, Offset, PartitionId, SlotNumber};
 use floe_wal::WalError;
+use std::sync::Arc;
 
 /// Why a batch was not appended, or will not be acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +158,12 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    #[error(
+        "the end of incarnation {base} has no line for {partition}, which it owned: where its records lie is not known, so that it is not served"
+    )]
+    NotInherited { partition: PartitionId, base: Incarnation },
+    #[error("what incarnation {incarnation} inherited of {partition} cannot be read: {error}")]
+    Inherits { incarnation: Incarnation, partition: PartitionId, error: Arc<OpenError> },
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A manifest, where a partition is opened by it.
@@ -190,9 +197,12 @@ impl OpenError {
             | Self::OtherEtcd { .. }
             | Self::EtcdForgot { .. }
             | Self::LocalElsewhere { .. } => ErrorKind::Invalid,
+            Self::Inherits { error, .. } => error.kind(),
             Self::Cluster(e) => e.kind(),
             Self::Manifest(e) => e.kind(),
-            Self::WalDamaged { .. } | Self::DamagedSlot { .. } | Self::DamagedObject { .. } => ErrorKind::Corrupt,
+            Self::WalDamaged { .. } | Self::DamagedSlot { .. } | Self::DamagedObject { .. } | Self::NotInherited { .. } => {
+                ErrorKind::Corrupt
+            }
             Self::UnsafeStore(e) => e.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::Store(e) => e.kind(),

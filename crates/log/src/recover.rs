@@ -46,7 +46,7 @@ impl Start {
         let (number, front) = index.as_ref().map_or((1, SlotNumber(0)), |index| (index.number + 1, index.front));
         let mut lines = match records {
             None => self.lines(index, base).await?,
-            Some(records) => self.lines_of(index, records).await?,
+            Some(records) => self.lines_of(incarnation, index, records).await?,
         };
         apply_row(&mut lines, &row, incarnation);
         let mut packs = RecoveryPacks::new(self, (incarnation, by), &lines, &view);
@@ -98,7 +98,12 @@ impl Start {
     }
 
     /// The same for what ownership names the chain for: its newest index, where that is of the record's epoch, else what it found when it was given the partition.
-    async fn lines_of(&self, index: Option<Index>, records: &BTreeMap<PartitionId, OwnerEntry>) -> Result<Lines, OpenError> {
+    async fn lines_of(
+        &self,
+        incarnation: Incarnation,
+        index: Option<Index>,
+        records: &BTreeMap<PartitionId, OwnerEntry>,
+    ) -> Result<Lines, OpenError> {
         let listed = index.map(|index| index.partitions).unwrap_or_default();
         let is_current = |line: &PartitionIndex| records.get(&line.partition).is_some_and(|owner| owner.epoch == line.epoch);
         let mut lines: Lines = listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();
@@ -106,7 +111,11 @@ impl Start {
             return Ok(lines);
         }
         let unlisted = records.iter().filter(|(id, _)| !lines.contains_key(id)).map(|(id, owner)| (*id, *owner)).collect();
-        lines.extend(self.left(&unlisted).await?.into_iter().map(|(id, line)| (id, Line::from_index(line))));
+        for (id, line) in self.left(&unlisted).await {
+            // An `end` is for ever: it is not created without any of them.
+            let line = line.map_err(|error| OpenError::Inherits { incarnation, partition: id, error })?;
+            lines.insert(id, Line::from_index(line));
+        }
         Ok(lines)
     }
 

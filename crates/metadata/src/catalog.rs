@@ -112,6 +112,8 @@ impl Catalog {
             let before = self.view();
             let (changes, answer) = match plan(&before) {
                 Ok((Some(changes), answer)) => (changes, answer),
+                // What others have changed may say otherwise.
+                _ if self.shared && self.is_behind(&before).await? => continue,
                 Ok((None, answer)) => return Ok(Ok(answer)),
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -127,6 +129,15 @@ impl Catalog {
             }
         }
         Err(MetadataError::Contended(MAX_REBASES))
+    }
+
+    /// Takes in what others have written behind `before`; whether there was anything.
+    async fn is_behind(&self, before: &View) -> Result<bool, MetadataError> {
+        let newest = newest(&self.store).await?;
+        if newest > before.version {
+            self.install(extend(&self.store, before.clone(), newest).await?.view);
+        }
+        Ok(newest > before.version)
     }
 
     async fn create(&self, incarnation: Incarnation, after: &View, changes: Vec<CatalogChange>) -> Result<bool, MetadataError> {

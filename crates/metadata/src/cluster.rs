@@ -34,6 +34,7 @@ mod watch;
 
 pub use backend::{Backend, BackendError, Revision};
 pub use error::ClusterError;
+pub use floe_formats::etcd::BrokerEntry;
 pub use handle::Cluster;
 pub use lineage::{Lineage, MarkRow};
 pub use options::ClusterOptions;

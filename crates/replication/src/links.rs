@@ -3,8 +3,8 @@
 use crate::{Accept, Addresses, Brokers, Dial, Identity, Me, Pong, ReplicationError, ReplicationOptions, Server, Vitals, WalVitals};
 use async_trait::async_trait;
 use floe_env::{Disk, Env};
-use floe_formats::etcd::BrokerEntry;
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
+use floe_metadata::cluster::BrokerEntry;
 use floe_types::BrokerId;
 use floe_wal::{Replicas, ReplicasOptions};
 use parking_lot::Mutex;

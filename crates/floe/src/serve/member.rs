@@ -50,6 +50,14 @@ pub(super) fn membership(env: &Env, config: &ServerConfig, advertised: &Advertis
         }
         None => links.address.to_string(),
     };
+    // Brokers that cannot reach one another take each other for dead.
+    let is_elsewhere = !matches!(advertised.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+    if is_elsewhere && links.address.ip().is_loopback() && cluster.peer_advertise.is_none() {
+        return Err(refused(format!(
+            "peer.listen: {} cannot be reached from other machines, and clients are told {}",
+            links.address, advertised.host
+        )));
+    }
     Ok(Membership {
         cluster: Cluster::new(env.clone(), Arc::new(backend), options),
         links: links.links.clone(),

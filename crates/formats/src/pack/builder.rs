@@ -203,6 +203,22 @@ impl PackBuilder {
         Ok(())
     }
 
+    /// Ends the segment that was begun last at `end_offset` instead: what is behind is another pack's.
+    ///
+    /// # Errors
+    /// `Unencodable` when there is no segment, or it does not end between its last block's end and where it was to end; the
+    /// pack is then as before.
+    pub fn end_segment(&mut self, end_offset: Offset) -> Result<(), FormatError> {
+        let unencodable = |problem| FormatError::Unencodable { what: "pack segment", problem };
+        let segment = self.segments.last_mut().ok_or_else(|| unencodable("it was not begun"))?;
+        let from = segment.blocks.last().map_or(segment.base_offset, |block| block.end_offset);
+        if end_offset < from || end_offset > segment.end_offset {
+            return Err(unencodable("it is to end before its batches do, or behind its end"));
+        }
+        segment.end_offset = end_offset;
+        Ok(())
+    }
+
     /// Sets what the segment that was added last says beside its batches: known once all of it was read.
     pub fn tell_of_segment(&mut self, events: Vec<PartitionEvent>, producers: Vec<ProducerUpdate>) {
         if let Some(segment) = self.segments.last_mut() {

@@ -77,6 +77,25 @@ fn t38_a_segment_that_was_begun_stands_for_its_range_whatever_batches_it_gets() 
 }
 
 #[test]
+fn a_segment_ends_where_it_is_told_to_but_never_before_its_batches_do() {
+    let mut pack = builder();
+    assert_eq!(pack.end_segment(0).map_err(|error| error.kind()), Err(ErrorKind::Bug), "none was begun");
+    pack.begin_segment(meta(0, 2), 20);
+    assert_eq!(pack.end_segment(1).map_err(|error| error.kind()), Err(ErrorKind::Bug), "before it begins");
+    pack.extend_segment(&[slice(3, 7, 2, b"aa")]).expect("in order");
+    for bad in [4, 21] {
+        assert_eq!(pack.end_segment(bad).map_err(|error| error.kind()), Err(ErrorKind::Bug), "{bad}");
+    }
+    pack.end_segment(9).expect("behind its batches");
+    assert_eq!(pack.extend_segment(&[slice(9, 7, 1, b"bb")]).map_err(|error| error.kind()), Err(ErrorKind::Bug), "beyond its end");
+    pack.begin_segment(meta(0, 9), 20);
+    let built = pack.finish(None, SlotNumber(0)).expect("small");
+    let shape: Vec<_> = built.footer.segments.iter().map(|s| (s.base_offset, s.end_offset, s.records)).collect();
+    assert_eq!(shape, [(2, 9, 2), (9, 20, 0)]);
+    assert_eq!(verify_pack(&whole(&built)).map(|(_, footer)| footer), Ok(built.footer.clone()));
+}
+
+#[test]
 fn a_segment_that_goes_on_is_the_same_as_one_that_came_at_once() {
     let batches = [slice(3, 7, 2, b"aa"), slice(5, 7, 1, b"bb"), slice(9, 7, 3, b"cc")];
     let small = || builder().block_target(1);

@@ -73,7 +73,7 @@ impl Engine {
             peers,
             registration,
             followed: Followed::new(watch.view().clone()),
-            recovering: tokio::sync::Mutex::default(),
+            recovering: parking_lot::Mutex::default(),
         });
         let tasks = member.tasks(watch);
         Ok(run(Opened { shared, disk, identity, cluster: id, catalog, lock, member: Some((member, tasks)) }))

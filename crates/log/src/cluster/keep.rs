@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::topics::{durability_of, follow};
 use floe_formats::etcd::{Life, OwnerEntry};
 use floe_metadata::cluster::{ClusterError, ClusterView, Owned};
-use floe_types::{PartitionId, TopicId};
+use floe_types::{ErrorKind, Incarnation, PartitionId, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a change of the catalog waits until the new partitions' owners are seen here.
 const OWNERS_SEEN: Duration = Duration::from_secs(2);
+/// Between two attempts at what cannot be read.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A look without news, while there may be something that others have left.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -36,17 +38,20 @@ impl Left {
 
 /// Works whenever there is news, for as long as the incarnation lives.
 pub(super) async fn run(member: Arc<Member>) {
-    let mut left = Left::default();
+    let (mut left, mut pause) = (Left::default(), PAUSE);
     while !member.has_ended() {
         let count = member.followed.count();
         match member.keep(&member.view(), &mut left).await {
             Ok(()) => {
+                pause = PAUSE;
                 let limit = if left.0.is_empty() { IDLE } else { LOOK };
                 member.followed.news(&member, count, limit).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "not all that this broker owns is led yet; trying again");
-                member.env().sleep(PAUSE).await;
+                member.env().sleep(pause).await;
+                // What is damaged does not mend itself soon, and each attempt leaves a mark in the store.
+                pause = if error.kind() == ErrorKind::Retry { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             }
         }
     }
@@ -63,6 +68,7 @@ impl Member {
             return Ok(());
         }
         self.follow_catalog(view).await?;
+        self.forget_lives(view).await?;
         let undone = self.undone(view);
         let overdue = left.overdue(&undone, self.env().monotonic());
         self.take_over(view, &overdue).await?;
@@ -72,7 +78,11 @@ impl Member {
 
     /// The catalog in the store and the one that is announced are made the same (R16).
     async fn follow_catalog(&self, view: &ClusterView) -> Result<(), OpenError> {
-        if view.catalog() > self.catalog.view().version {
+        // A record that the catalog does not explain: its topic's announcement was lost (R16).
+        let catalog = self.catalog.view();
+        let is_unknown =
+            |id: &PartitionId| !catalog.is_deleted(id.topic) && catalog.by_id(id.topic).is_none_or(|topic| id.index >= topic.partitions);
+        if view.catalog() > catalog.version || view.owners().keys().any(is_unknown) {
             self.catalog.refresh().await?;
         }
         let version = self.catalog.view().version;
@@ -81,6 +91,15 @@ impl Member {
         }
         if version > view.catalog() {
             self.cluster.announce_catalog(version).await?;
+        }
+        Ok(())
+    }
+
+    /// What is known of closed lives that no record names goes: by the first of those that are alive.
+    async fn forget_lives(&self, view: &ClusterView) -> Result<(), OpenError> {
+        let is_first = place::alive(view).into_values().next() == Some(self.me());
+        if is_first && view.has_unnamed_closed() {
+            self.cluster.forget_unnamed().await?;
         }
         Ok(())
     }
@@ -96,8 +115,9 @@ impl Member {
     /// This broker's share of what closed incarnations owned; all that others have left.
     async fn take_over(&self, view: &ClusterView, overdue: &BTreeSet<PartitionId>) -> Result<(), OpenError> {
         let catalog = self.catalog.view();
-        let closed = view.lives().iter().filter(|(_, life)| **life == Life::Closed).map(|(incarnation, _)| *incarnation);
-        for incarnation in closed.collect::<Vec<_>>() {
+        let is_closed = |incarnation: &Incarnation| view.lives().get(incarnation) == Some(&Life::Closed);
+        let closed: BTreeSet<Incarnation> = view.owners().values().map(|owner| owner.incarnation).filter(is_closed).collect();
+        for incarnation in closed {
             let mut mine = place::share(view, incarnation, self.me(), false);
             mine.extend(place::share(view, incarnation, self.me(), true).into_iter().filter(|owned| overdue.contains(&owned.partition)));
             mine.retain(|owned| !catalog.is_deleted(owned.partition.topic));
@@ -131,10 +151,14 @@ impl Member {
 
     /// A target that is not open any more has got nothing: that is for later.
     async fn seed(&self, owners: &[Owned]) -> Result<(), ClusterError> {
-        match self.cluster.seed(owners).await {
-            Ok(_) | Err(ClusterError::NotInState { .. }) => Ok(()),
-            Err(error) => Err(error),
+        for target in owners.iter().map(|owned| owned.owner.incarnation).collect::<BTreeSet<_>>() {
+            let its: Vec<Owned> = owners.iter().filter(|owned| owned.owner.incarnation == target).copied().collect();
+            match self.cluster.seed(&its).await {
+                Ok(_) | Err(ClusterError::NotInState { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
     }
 
     /// Opens what the records name this incarnation for.
@@ -153,31 +177,39 @@ impl Member {
         view.owned_by(self.me()).filter(move |owned| exists(owned.partition) && self.shared.partition(owned.partition).is_none())
     }
 
-    /// Opens what a view that may be relied upon names this incarnation for.
+    /// Opens what a view that may be relied upon names this incarnation for; what cannot be read of some costs the others nothing.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's, or of the first that is not open: try again.
     pub(super) async fn open_as(&self, relied: &ClusterView) -> Result<(), OpenError> {
         let owners: BTreeMap<PartitionId, OwnerEntry> = self.not_open(relied).map(|owned| (owned.partition, owned.owner)).collect();
-        let mut left = self.start.left(&owners).await?;
-        let followed = self.shared.followed.lock();
-        let catalog = self.catalog.view();
-        let mut opened = 0;
-        for (id, owner) in &owners {
-            let (Some(line), Some(topic)) = (left.remove(id), catalog.by_id(id.topic)) else { continue };
-            if self.shared.partition(*id).is_some() {
-                continue;
+        let mut left = self.start.left(&owners).await;
+        let mut failed = None;
+        {
+            let followed = self.shared.followed.lock();
+            let catalog = self.catalog.view();
+            for (id, owner) in &owners {
+                let (Some(line), Some(topic)) = (left.remove(id), catalog.by_id(id.topic)) else { continue };
+                let line = match line {
+                    Ok(line) => line,
+                    Err(error) => {
+                        tracing::error!(partition = %id, %error, "not led");
+                        failed.get_or_insert(OpenError::Inherits { incarnation: self.me(), partition: *id, error });
+                        continue;
+                    }
+                };
+                if self.shared.partition(*id).is_some() {
+                    continue;
+                }
+                let partition = Partition::open(self.shared.clone(), line, owner.epoch, durability_of(topic, self.options()));
+                if followed.draining {
+                    partition.stop_appending();
+                }
+                self.shared.add_partition(partition);
             }
-            let partition = Partition::open(self.shared.clone(), line, owner.epoch, durability_of(topic, self.options()));
-            if followed.draining {
-                partition.stop_appending();
-            }
-            self.shared.add_partition(partition);
-            opened += 1;
         }
-        drop(followed);
-        tracing::info!(partitions = opened, "leading partitions");
-        Ok(())
+        tracing::info!(partitions = owners.len(), "leading partitions");
+        failed.map_or(Ok(()), Err)
     }
 
     /// After a change of the catalog by this broker: tells the others, and gives new partitions their owners. What fails here is done later, by whoever finds it
@@ -185,6 +217,7 @@ impl Member {
     pub(crate) async fn announce(&self, touched: &BTreeSet<TopicId>) {
         if let Err(error) = self.announce_now(touched).await {
             tracing::warn!(%error, "what has changed in the catalog is not announced yet");
+            self.followed.wake();
         }
         let give_up = self.env().monotonic() + OWNERS_SEEN;
         loop {
@@ -205,6 +238,8 @@ impl Member {
 
     async fn announce_now(&self, touched: &BTreeSet<TopicId>) -> Result<(), ClusterError> {
         let (view, catalog) = (self.view(), self.catalog.view());
+        // Before any record says it: who sees a record sees the catalog that explains it.
+        self.cluster.announce_catalog(catalog.version).await?;
         let new: Vec<PartitionId> = unowned(&catalog, &view, Some(touched)).collect();
         if !new.is_empty() {
             self.seed(&place::first_owners(&view, &new)).await?;
@@ -215,7 +250,7 @@ impl Member {
         if !deleted.is_empty() {
             self.cluster.delete_partitions(&deleted).await?;
         }
-        self.cluster.announce_catalog(catalog.version).await.map(|_| ())
+        Ok(())
     }
 }
 

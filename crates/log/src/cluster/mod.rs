@@ -33,8 +33,11 @@ use floe_env::Env;
 use floe_metadata::Catalog;
 use floe_metadata::cluster::{Cluster, Lineage, Registration};
 use floe_types::{BrokerId, Incarnation};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use undertake::Attempt;
 use view::Followed;
 
 /// Pause after something that failed, before it is tried again.
@@ -52,8 +55,8 @@ pub(crate) struct Member {
     peers: Arc<dyn Peers>,
     registration: Registration,
     followed: Followed,
-    /// One recovery at a time, so that this broker does nothing twice.
-    recovering: tokio::sync::Mutex<()>,
+    /// Recoveries by this broker, so that it does nothing twice; no more than there are lives.
+    recovering: Mutex<BTreeMap<Incarnation, Attempt>>,
 }
 
 impl Member {

@@ -1,56 +1,51 @@
-//! What an owner finds of a partition (architecture, "Opening"): the line of its base's index, if that is of the epoch before; else what the newest manifest
-//! says; nothing, if nobody owned it before.
+//! What an owner finds of a partition (architecture, "Opening"): the line of its base's index, which is of the epoch before; without a base what the newest manifest
+//! says; nothing, if nobody owned it before. An `end` has a line for every record that named its incarnation (R8): one that lacks it is damage, and never an empty
+//! partition.
 
 use crate::OpenError;
 use crate::history::manifest::read_newest;
 use crate::partition::Line;
 use crate::start::Start;
-use floe_formats::PartitionIndex;
 use floe_formats::etcd::OwnerEntry;
-use floe_types::{Incarnation, PartitionId};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use floe_formats::{End, PartitionIndex};
+use floe_types::{Incarnation, LeaderEpoch, PartitionId};
+use futures::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Manifests read at the same time.
 const PARALLEL: usize = 16;
 
-/// The lines of some bases' indexes.
-type Bases = BTreeMap<Incarnation, BTreeMap<PartitionId, PartitionIndex>>;
+/// The lines of some bases' indexes, or why they cannot be had.
+type Bases = BTreeMap<Incarnation, Result<BTreeMap<PartitionId, PartitionIndex>, Arc<OpenError>>>;
+/// What is found of each partition, or why nothing can be.
+pub(crate) type Left = BTreeMap<PartitionId, Result<PartitionIndex, Arc<OpenError>>>;
 
 impl Start {
-    /// What is to be found of each partition by the owner that its record names: one object for all that have the same base. Each line has its owner's epoch.
-    ///
-    /// # Errors
-    /// The store's, or an object that is damaged.
-    pub(crate) async fn left(
-        &self,
-        owners: &BTreeMap<PartitionId, OwnerEntry>,
-    ) -> Result<BTreeMap<PartitionId, PartitionIndex>, OpenError> {
+    /// What is to be found of each partition by the owner that its record names: one object for all that have the same base. Each line has its owner's epoch. What cannot
+    /// be read costs those alone that need it.
+    pub(crate) async fn left(&self, owners: &BTreeMap<PartitionId, OwnerEntry>) -> Left {
         let mut bases = Bases::new();
         for base in owners.values().filter_map(|owner| owner.base).collect::<BTreeSet<_>>() {
-            let lines = self.read_end(base).await?.index.partitions;
-            bases.insert(base, lines.into_iter().map(|line| (line.partition, line)).collect());
+            let by_partition = |end: End| end.index.partitions.into_iter().map(|line| (line.partition, line)).collect();
+            bases.insert(base, self.read_end(base).await.map(by_partition).map_err(Arc::new));
         }
-        let (mut left, mut unlisted) = (BTreeMap::new(), Vec::new());
+        let (mut left, mut by_manifest) = (Left::new(), Vec::new());
         for (id, owner) in owners {
-            match listed(&mut bases, *id, owner) {
-                Some(line) => {
-                    left.insert(*id, line);
-                }
-                None if owner.epoch == 0 && owner.base.is_none() => {
-                    left.insert(*id, Line::empty(*id).to_index());
-                }
-                None => unlisted.push(*id),
+            match owner.base {
+                Some(base) => drop(left.insert(*id, listed(&mut bases, *id, (base, owner.epoch)))),
+                None if owner.epoch == 0 => drop(left.insert(*id, Ok(Line::empty(*id).to_index()))),
+                None => by_manifest.push(*id),
             }
         }
-        let read = stream::iter(unlisted).map(|id| self.by_manifest(id)).buffer_unordered(PARALLEL);
-        for line in read.try_collect::<Vec<_>>().await? {
-            left.insert(line.partition, line);
-        }
+        let read = stream::iter(by_manifest).map(async |id| (id, self.by_manifest(id).await.map_err(Arc::new)));
+        left.extend(read.buffer_unordered(PARALLEL).collect::<Vec<_>>().await);
         for (id, line) in &mut left {
-            line.epoch = owners.get(id).map_or(line.epoch, |owner| owner.epoch);
+            if let (Ok(line), Some(owner)) = (line, owners.get(id)) {
+                line.epoch = owner.epoch;
+            }
         }
-        Ok(left)
+        left
     }
 
     async fn by_manifest(&self, id: PartitionId) -> Result<PartitionIndex, OpenError> {
@@ -66,7 +61,11 @@ impl Start {
 }
 
 /// The line counts only if it carries the epoch under which the base owned the partition last.
-fn listed(bases: &mut Bases, id: PartitionId, owner: &OwnerEntry) -> Option<PartitionIndex> {
-    let lines = bases.get_mut(&owner.base?)?;
-    lines.get(&id).is_some_and(|line| line.epoch + 1 == owner.epoch).then(|| lines.remove(&id)).flatten()
+fn listed(bases: &mut Bases, id: PartitionId, (base, epoch): (Incarnation, LeaderEpoch)) -> Result<PartitionIndex, Arc<OpenError>> {
+    let missing = || Arc::new(OpenError::NotInherited { partition: id, base });
+    match bases.get_mut(&base) {
+        None => Err(missing()),
+        Some(Err(error)) => Err(error.clone()),
+        Some(Ok(lines)) => lines.remove(&id).filter(|line| line.epoch + 1 == epoch).ok_or_else(missing),
+    }
 }

@@ -69,14 +69,15 @@ struct Known {
 pub(super) async fn run(member: Arc<Member>) {
     let mut known = Known::default();
     for former in former_lives(&member, &member.view()) {
-        member.recover_patiently(former).await;
+        let member_too = member.clone();
+        member.env().spawn("recover a former life", async move { member_too.recover_patiently(former).await }).detach_to_group();
     }
     while !member.has_ended() {
         let count = member.followed.count();
         let view = member.view();
         known.take_in(&member, &view);
-        let waits = known.look_after(&member, &view).await;
-        member.followed.news(&member, count, if waits { LOOK } else { Duration::MAX.min(IDLE) }).await;
+        let waits = known.look_after(&member, &view);
+        member.followed.news(&member, count, if waits { LOOK } else { IDLE }).await;
     }
 }
 
@@ -109,7 +110,7 @@ impl Known {
     }
 
     /// Asks those that are listed no more, or whose recovery has not come to its end, and recovers them if they do not answer. Whether there are any.
-    async fn look_after(&mut self, member: &Arc<Member>, view: &ClusterView) -> bool {
+    fn look_after(&mut self, member: &Arc<Member>, view: &ClusterView) -> bool {
         let now = member.env().monotonic();
         let mut waits = false;
         for (incarnation, life) in view.lives().iter().filter(|(of, life)| **of != member.me() && **life != Life::Closed) {
@@ -132,10 +133,15 @@ impl Known {
             if now.saturating_sub(since.1) < patience + STAGGER * position(view, member.me()) {
                 continue;
             }
-            match entry {
-                Some((id, entry)) => member.recover_if_dead(*id, entry).await,
-                None => member.recover_patiently(*incarnation).await,
-            }
+            // A task of its own: whoever else is gone does not wait for this one. Those under way are passed over.
+            let (member_too, entry, incarnation) = (member.clone(), entry.cloned(), *incarnation);
+            let recover = async move {
+                match entry {
+                    Some((id, entry)) => member_too.recover_if_dead(id, &entry).await,
+                    None => member_too.recover_patiently(incarnation).await,
+                }
+            };
+            member.env().spawn("recover a broker", recover).detach_to_group();
         }
         waits
     }

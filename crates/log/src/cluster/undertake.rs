@@ -8,7 +8,20 @@ use floe_env::{Mutant, mutated};
 use floe_formats::etcd::{BrokerEntry, Life, OwnerEntry};
 use floe_types::{BrokerId, ErrorKind, Incarnation, PartitionId};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// Between two recoveries of an incarnation that failed for a reason that stays.
+const PUT_OFF: Duration = Duration::from_secs(120);
+
+/// What is known of recoveries by this broker.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    UnderWay,
+    /// On the monotonic clock.
+    PutOff(Duration),
+}
 
 /// Attempts at one recovery before others are looked after again; who finds it undone goes on.
 const ATTEMPTS: u32 = 20;
@@ -27,31 +40,51 @@ impl Member {
         self.has_ended() || self.is_draining() || self.view().lives().get(&incarnation).is_none_or(|life| *life == Life::Closed)
     }
 
-    /// Recovers an incarnation, and tries again while etcd or the store does not answer.
+    /// Recovers an incarnation, and tries again while etcd or the store does not answer. One attempt at a time of each; what failed for good is tried again much later.
     pub(super) async fn recover_patiently(&self, incarnation: Incarnation) {
-        let _one_at_a_time = self.recovering.lock().await;
+        let now = self.env().monotonic();
+        let begins = match self.recovering.lock().entry(incarnation) {
+            Entry::Vacant(free) => {
+                free.insert(Attempt::UnderWay);
+                true
+            }
+            Entry::Occupied(mut known) if matches!(known.get(), Attempt::PutOff(until) if *until <= now) => {
+                known.insert(Attempt::UnderWay);
+                true
+            }
+            Entry::Occupied(_) => false,
+        };
+        if !begins {
+            return;
+        }
+        let mut outcome = None;
         for _ in 0..ATTEMPTS {
             if self.is_over(incarnation) {
-                return;
+                break;
             }
             match self.recover(incarnation).await {
-                Ok(()) => return,
+                Ok(()) => break,
                 Err(error) if error.kind() == ErrorKind::Retry => {
                     tracing::warn!(incarnation = incarnation.0, %error, "a recovery is not done yet; trying again");
                     self.env().sleep(PAUSE).await;
                 }
                 Err(error) => {
                     tracing::error!(incarnation = incarnation.0, %error, "its partitions stay without a leader");
-                    self.env().sleep(PAUSE).await;
-                    return;
+                    outcome = Some(Attempt::PutOff(self.env().monotonic() + PUT_OFF));
+                    break;
                 }
             }
+        }
+        let mut recovering = self.recovering.lock();
+        match outcome {
+            Some(put_off) => drop(recovering.insert(incarnation, put_off)),
+            None => drop(recovering.remove(&incarnation)),
         }
     }
 
     async fn recover(&self, incarnation: Incarnation) -> Result<(), OpenError> {
         let early = if mutated(Mutant::RecordReadBeforeSealing) { Some(self.lineage.rely().await?) } else { None };
-        if self.cluster.mark_sealing(incarnation).await? == Life::Closed {
+        if self.cluster.seal_other(self.me(), incarnation).await? == Life::Closed {
             return Ok(());
         }
         // Read after the mark, and after a mark of one's own in the row: `end` is for ever (R8, R24).
@@ -90,6 +123,8 @@ impl Member {
     async fn seal_oneself(&self) -> Result<(), OpenError> {
         self.cluster.mark_sealing(self.me()).await?;
         let relied = self.lineage.rely().await?;
+        // The store's catalog explains every record: it stood before any of them (R16).
+        self.catalog.refresh().await?;
         if mutated(Mutant::DrainEndsUnopened) {
             return Ok(());
         }

@@ -2,11 +2,14 @@
 
 use super::{Member, PAUSE};
 use floe_env::Watched;
-use floe_metadata::cluster::{ClusterView, Watch};
+use floe_metadata::cluster::{ClusterError, ClusterView, Watch};
 use floe_types::ErrorKind;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Pause after what only an operator can mend.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 /// The newest view that was seen.
 #[derive(Debug)]
@@ -37,6 +40,11 @@ impl Followed {
 
     fn install(&self, view: ClusterView) {
         *self.view.write() = Arc::new(view);
+        self.wake();
+    }
+
+    /// Lets everybody look again.
+    pub(super) fn wake(&self) {
         self.news.set_if(|count| {
             *count += 1;
             true
@@ -66,9 +74,14 @@ pub(super) async fn follow(member: Arc<Member>, mut watch: Watch) {
                 tracing::warn!(%error, "etcd does not answer; what is led is led on");
                 member.env().sleep(PAUSE).await;
             }
-            Err(error) => {
+            Err(error @ ClusterError::SetBack { .. }) => {
                 tracing::error!(%error, "nothing that etcd says is relied upon any more; what is led is led on, nothing is taken over");
                 return;
+            }
+            // A value of a later version, or a permission that was taken: nothing that this broker can do about.
+            Err(error) => {
+                tracing::error!(%error, "what etcd says cannot be followed; trying again");
+                member.env().sleep(LONG_PAUSE).await;
             }
         }
     }

@@ -2,14 +2,15 @@
 //!
 //! One task, one partition at a time, as Kafka's log cleaner works: a pass learns the newest offset of each key in the part
 //! that is not compacted yet - as far as its memory reaches - and rewrites all own packs below without the records that
-//! have a newer one there. What does not fit into memory is the next pass's. A rewritten pack replaces the very packs that
-//! it was made of, stands for all their offsets, and counts as any manifest does (R15, T26); it is not published if one of
-//! them is not named any more.
+//! have a newer one there. What does not fit into memory is the next pass's. Rewritten packs replace the very packs that
+//! they were made of, stand for all their offsets, and count as any manifest does (R15, T26); they are not published if one
+//! of those is not named any more.
 //!
 //! A tombstone is marked with a time at the first pass that meets it, together with or after all older records of its key,
 //! and goes at a later one (`delete.retention.ms`). Records without a key are left alone.
 
 mod keys;
+mod parts;
 mod rewrite;
 mod settings;
 
@@ -163,7 +164,7 @@ async fn learn(shared: &Arc<Shared>, partition: &Partition, job: &CompactionJob)
     Ok((keys, upto))
 }
 
-/// Whole packs that hold something below `upto`, as many at once as make a pack of the size that is settled.
+/// Whole packs that hold something below `upto`, as many at once as make the size that is settled.
 struct Groups<'a> {
     walk: Walk<'a>,
     upto: Offset,

@@ -125,6 +125,8 @@ pub(crate) fn next(
     rewritten.retain(|segment| segment.end_offset > log_start);
     // What the log start had gone past before is gone already.
     let named = opened.segments.iter().filter(|segment| segment.end_offset > dropped.passed.start).chain(inline());
+    // Of several rewritten packs the log start may have gone past the first before any version named it.
+    let named = named.chain(merged.iter().flat_map(|merged| &merged.segments));
     let packs = no_longer_named(named, &segments, &rewritten);
     let placed = segments.last().map(|last| last.end_offset);
     let placed = placed.or(pages.last().map(|last| last.end_offset)).max(rewritten.last().map(|last| last.end_offset));

@@ -32,9 +32,9 @@ pub(crate) struct Job {
 /// What a new version of a manifest is to say.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
-    /// An own pack that was uploaded: its segments as a manifest names them.
+    /// Own packs that were uploaded, one behind the other: their segments as a manifest names them.
     pub(crate) segments: Vec<SegmentRef>,
-    /// The very segments that it takes the place of; none where it follows what there is.
+    /// The very segments that they take the place of; none where they follow what there is.
     pub(crate) replaces: Vec<SegmentRef>,
     /// What it says of producers that the version before does not.
     pub(crate) producers: Vec<ProducerUpdate>,

@@ -56,7 +56,7 @@ async fn sweep_row(shared: &Shared, row: &mut OwnRow) -> Result<(), StoreError> 
     Ok(())
 }
 
-async fn delete(shared: &Shared, key: &str) -> Result<(), StoreError> {
+pub(super) async fn delete(shared: &Shared, key: &str) -> Result<(), StoreError> {
     shared.merging.delete(key).await?;
     shared.history.deleted();
     Ok(())

@@ -319,17 +319,17 @@ pub(super) fn runs(blocks: &[Block], stored: u64, opened: u64) -> impl Iterator<
 }
 
 fn parts(stretch: &[Block], stored: u64, opened: u64) -> impl Iterator<Item = &[Block]> {
-    let total = |length: fn(&Block) -> u64| stretch.iter().map(length).sum::<u64>();
-    let measures: [(fn(&Block) -> u64, u64); 2] = [(|block| u64::from(block.len), stored), (|block| u64::from(block.raw_len), opened)];
-    let needed = |(length, most): (fn(&Block) -> u64, u64)| (total(length).div_ceil(most.saturating_add(most / 4).max(1)).max(1), length);
-    let [by_stored, by_opened] = measures.map(needed);
-    let (count, length) = if by_stored.0 >= by_opened.0 { by_stored } else { by_opened };
-    let total = total(length).max(1);
-    let part = move |at: u64| u128::from(at) * u128::from(count) / u128::from(total);
+    let (all_stored, all_opened) =
+        stretch.iter().fold((0, 0), |(stored, opened), block| (stored + u64::from(block.len), opened + u64::from(block.raw_len)));
+    let needed = |all: u64, most: u64| all.div_ceil(most.saturating_add(most / 4).max(1)).max(1);
+    let (by_stored, by_opened) = (needed(all_stored, stored), needed(all_opened, opened));
+    let counts_stored = by_stored >= by_opened;
+    let (count, all) = if counts_stored { (by_stored, all_stored) } else { (by_opened, all_opened) };
+    let part = move |at: u64| u128::from(at) * u128::from(count) / u128::from(all.max(1));
     let mut at = 0;
     stretch.chunk_by(move |before, _| {
         let of_before = part(at);
-        at += length(before);
+        at += u64::from(if counts_stored { before.len } else { before.raw_len });
         part(at) == of_before
     })
 }

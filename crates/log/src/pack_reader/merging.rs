@@ -63,6 +63,11 @@ impl BlockRuns {
         &self.segment
     }
 
+    /// Whether there is no next run.
+    pub(crate) fn is_read(&self) -> bool {
+        self.read >= self.segment.blocks.len()
+    }
+
     /// The batches of the next run; None at the end.
     pub(crate) async fn next(&mut self, packs: &PackReader) -> Result<Option<Vec<Bytes>>, ReadError> {
         let rest = self.segment.blocks.get(self.read..).unwrap_or_default();

@@ -60,6 +60,33 @@ impl Cluster {
         self.advance("marking an incarnation sealing", incarnation, Life::Open, Life::Sealing).await
     }
 
+    /// The same for another's incarnation, by one that is open itself: of two that suspect one another one is left, and who is being recovered recovers nobody.
+    ///
+    /// A lost answer: call again.
+    ///
+    /// # Errors
+    /// `NotInState`: `by` is not open, or nothing is known of `incarnation`. And [`Cluster::found`]'s.
+    pub async fn seal_other(&self, by: Incarnation, incarnation: Incarnation) -> Result<Life, ClusterError> {
+        let (own, key) = (self.key(Key::Life(by)), self.key(Key::Life(incarnation)));
+        let txn = Txn {
+            compares: vec![is(own.clone(), &Life::Open), is(key.clone(), &Life::Open)],
+            writes: vec![put(&key, &Life::Sealing)],
+            reads: vec![own, key],
+        };
+        let done = self.commit("marking another incarnation sealing", &txn).await?;
+        if done.won {
+            return Ok(Life::Sealing);
+        }
+        let mut found = done.found.into_iter().map(|found| found.map(|found| decode::<Life>(&found)).transpose());
+        let (own, other) = (found.next().transpose()?.flatten(), found.next().transpose()?.flatten());
+        match (own, other) {
+            // Somebody's work already: it may be gone on with.
+            (_, Some(life @ (Life::Sealing | Life::Closed))) => Ok(life),
+            (own, Some(Life::Open)) => Err(ClusterError::NotInState { incarnation: by, wanted: Life::Open, found: own }),
+            (_, None) => Err(ClusterError::NotInState { incarnation, wanted: Life::Open, found: None }),
+        }
+    }
+
     /// R9: what `incarnation` owned can be taken over. Its `end` stands in the store before this. Answers `Closed`.
     ///
     /// A lost answer: call again; it may have happened.

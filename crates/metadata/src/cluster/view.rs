@@ -7,7 +7,7 @@ use super::keys::{Key, Keys};
 use super::owners::Owned;
 use floe_formats::etcd::{BrokerEntry, CatalogEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry};
 use floe_types::{BrokerId, Incarnation, PartitionId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Cluster truth as of one revision; what it says may be over by the time it is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,10 +107,17 @@ impl ClusterView {
         self.incarnations.iter().any(|(incarnation, entry)| entry.broker == broker && is_living(incarnation))
     }
 
+    /// Whether there are closed incarnations that no partition names.
+    #[must_use]
+    pub fn has_unnamed_closed(&self) -> bool {
+        !self.unnamed_closed().is_empty()
+    }
+
     /// Closed incarnations that no partition names.
     pub(crate) fn unnamed_closed(&self) -> Vec<Incarnation> {
-        let is_named = |i: Incarnation| self.owners.values().any(|owner| owner.incarnation == i || owner.base == Some(i));
-        self.lives.iter().filter(|(i, life)| **life == Life::Closed && !is_named(**i)).map(|(i, _)| *i).collect()
+        let named: BTreeSet<Incarnation> =
+            self.owners.values().flat_map(|owner| owner.base.into_iter().chain([owner.incarnation])).collect();
+        self.lives.iter().filter(|(i, life)| **life == Life::Closed && !named.contains(i)).map(|(i, _)| *i).collect()
     }
 
     pub(crate) fn from_listed(keys: &Keys, listed: &Listed) -> Result<Self, ClusterError> {

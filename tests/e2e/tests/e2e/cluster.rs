@@ -2,15 +2,18 @@
 
 use crate::kill::rounds;
 use crate::{alone, assert_clean};
-use floe_e2e::broker::{Broker, Setup};
+use floe_e2e::broker::{Broker, Setup, program};
 use floe_e2e::etcd::{self, Etcd};
 use floe_e2e::history::History;
 use floe_e2e::load::{Follower, Load, Topic, create_topics, read_everything};
+use floe_e2e::wait;
 use floe_env::Env;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const ACK_LIMIT: Duration = Duration::from_secs(120);
@@ -118,4 +121,29 @@ fn what_belongs_to_another_cluster_or_to_a_single_broker_is_refused() {
     forgot.data = folder.path().join("fourth");
     forgot.options.push("etcd.prefix=/elsewhere".to_owned());
     refused(&forgot, "knows nothing of it");
+}
+
+#[test]
+fn a_cluster_on_this_machine_is_one_command_and_ends_as_a_whole() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP floe dev cluster: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program().unwrap());
+    command.args(["dev", "cluster", "--brokers", "3", "--port", "0", "--data"]).arg(folder.path());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let bootstrap = line.strip_prefix("floe ready: bootstrap ").and_then(|rest| rest.split(", ").next()).expect(&line).to_owned();
+    let topics = [Topic::new("object", 3, "object")];
+    create_topics(&bootstrap, &topics).unwrap();
+    let load = Load::start(&bootstrap, &topics, 0..1).unwrap();
+    assert!(load.wait(100, ACK_LIMIT));
+    let mut history = History::default();
+    load.finish(&mut history).unwrap();
+    assert!(read_everything(&bootstrap, &topics, &mut history).unwrap() >= 100);
+    assert_clean(&history);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(wait::until(ACK_LIMIT, || child.try_wait().unwrap()).expect("it ends").success());
 }

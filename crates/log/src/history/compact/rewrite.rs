@@ -1,17 +1,17 @@
 //! One group of own packs, rewritten without what has a newer record: block by block, so that memory holds a few blocks and
-//! the new pack as it will be stored.
+//! one part of what is written (`parts.rs`). A first look over it tells whether anything is to be rewritten at all.
 
 use super::keys::KeyMap;
+use super::parts::Parts;
 use crate::ReadError;
-use crate::chain::Chain;
 use crate::history::settle::{self, Merged};
 use crate::pack_reader::BlockRuns;
 use crate::partition::{Partition, merge};
 use crate::shared::Shared;
 use bytes::Bytes;
-use floe_formats::{PackBuilder, PackKind, SegmentMeta, SegmentRef};
+use floe_formats::{PackBuilder, SegmentMeta, SegmentRef};
 use floe_records::{BatchError, BatchHeader, Left};
-use floe_types::{Offset, PartitionId, SlotNumber};
+use floe_types::{Offset, PartitionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub(super) struct Rewrite {
 }
 
 impl Rewrite {
-    /// Rewrites whole packs as one, and uploads it. None if all of them stay as they are.
+    /// Rewrites whole packs, and uploads what stands for them: nothing names it yet. None if all of them stay as they are.
     pub(super) async fn rewrite(
         &self,
         shared: &Arc<Shared>,
@@ -75,35 +75,81 @@ impl Rewrite {
         group: &[SegmentRef],
         anyway: bool,
     ) -> Result<Option<Merged>, ReadError> {
-        let mut pack =
-            PackBuilder::new(Chain::writer(shared), PackKind::Own, shared.incarnation, None).compression(shared.options.block_codec);
-        let mut changed = anyway;
-        for run in group.chunk_by(|a, b| a.epoch == b.epoch) {
-            let mut sources = Vec::with_capacity(run.len());
-            for stored in run {
-                sources.push(shared.packs.blocks_of(partition.id(), stored).await?);
+        if !anyway && !self.changes(shared, partition, group).await? {
+            return Ok(None);
+        }
+        let mut parts = Parts::new(shared, partition);
+        match self.write(&mut parts, group).await {
+            Ok(()) => Ok(Some(Merged { segments: parts.into_segments(), replaces: group.to_vec(), ..Merged::default() })),
+            Err(error) => {
+                parts.give_back().await;
+                Err(error)
             }
-            // It stands for all offsets of its sources, also where it keeps no record (R17, T38).
-            let end = run.last().map_or(0, |last| last.end_offset);
-            pack.begin_segment(self.meta(partition.id(), &sources), end);
-            for mut source in sources {
-                while let Some(batches) = source.next(&shared.packs).await? {
-                    let rewrite = self.clone();
-                    let extended = shared.env.compute("compact", move || rewrite.extend(pack, batches)).await;
-                    let extended = extended.map_err(|failed| ReadError::Broken(failed.to_string()))?;
-                    let (now, is_changed) = extended?;
-                    (pack, changed) = (now, changed || is_changed);
+        }
+    }
+
+    /// Whether any batch of these is left out, or marked.
+    async fn changes(&self, shared: &Arc<Shared>, partition: &Partition, group: &[SegmentRef]) -> Result<bool, ReadError> {
+        for stored in group.iter().filter(|stored| stored.base_offset < self.upto) {
+            let mut source = shared.packs.blocks_of(partition.id(), stored).await?;
+            while let Some(batches) = source.next(&shared.packs).await? {
+                let rewrite = self.clone();
+                let found = shared.env.compute("look for what goes", move || rewrite.changes_any(&batches)).await;
+                if found.map_err(|failed| ReadError::Broken(failed.to_string()))?? {
+                    return Ok(true);
                 }
             }
         }
-        if !changed {
-            return Ok(None);
+        Ok(false)
+    }
+
+    fn changes_any(&self, batches: &[Bytes]) -> Result<bool, BatchError> {
+        for batch in batches {
+            if !matches!(self.retain(batch)?, Left::Same) {
+                return Ok(true);
+            }
         }
-        let built = shared.env.compute("close a compacted pack", move || pack.finish(None, SlotNumber(0))).await;
-        let built = built.map_err(|failed| ReadError::Broken(failed.to_string()))?;
-        let built = built.map_err(|source| ReadError::Format { what: format!("an own pack of {}", partition.id()), source })?;
-        let segments = settle::upload(shared, partition, &built).await?;
-        Ok(Some(Merged { segments, replaces: group.to_vec(), ..Merged::default() }))
+        Ok(false)
+    }
+
+    /// The parts stand together for all offsets of their sources, also where no record is kept (R17, T38).
+    async fn write(&self, parts: &mut Parts<'_>, group: &[SegmentRef]) -> Result<(), ReadError> {
+        let (shared, partition) = (parts.shared, parts.partition.id());
+        let mut pack = parts.begin();
+        for run in group.chunk_by(|a, b| a.epoch == b.epoch) {
+            if parts.is_full(&pack) {
+                parts.store(std::mem::replace(&mut pack, parts.begin())).await?;
+            }
+            let mut sources = Vec::with_capacity(run.len());
+            for stored in run {
+                sources.push(shared.packs.blocks_of(partition, stored).await?);
+            }
+            let end = run.last().map_or(0, |last| last.end_offset);
+            let meta = self.meta(partition, &sources);
+            // The first part of a segment tells of events and producers.
+            let rest = SegmentMeta { events: Vec::new(), producers: Vec::new(), ..meta.clone() };
+            let mut at = meta.base_offset;
+            pack.begin_segment(meta, end);
+            for mut source in sources {
+                while !source.is_read() {
+                    // It got full by batches of this very segment: no part of one is empty but the last.
+                    if parts.is_full(&pack) {
+                        pack.end_segment(at).map_err(|source| parts.format(source))?;
+                        parts.store(std::mem::replace(&mut pack, parts.begin())).await?;
+                        pack.begin_segment(SegmentMeta { base_offset: at, ..rest.clone() }, end);
+                    }
+                    let Some(batches) = source.next(&shared.packs).await? else { break };
+                    at = match batches.last() {
+                        Some(last) => BatchHeader::parse(last)?.end_offset(),
+                        None => at,
+                    };
+                    let rewrite = self.clone();
+                    let extended = shared.env.compute("compact", move || rewrite.extend(pack, batches)).await;
+                    pack = extended.map_err(|failed| ReadError::Broken(failed.to_string()))??;
+                }
+            }
+        }
+        parts.store(pack).await
     }
 
     fn meta(&self, partition: PartitionId, sources: &[BlockRuns]) -> SegmentMeta {
@@ -122,28 +168,21 @@ impl Rewrite {
         }
     }
 
-    /// Adds what stays of these batches. Whether anything of them is left out or marked.
-    fn extend(&self, mut pack: PackBuilder, batches: Vec<Bytes>) -> Result<(PackBuilder, bool), ReadError> {
-        let mut changed = false;
+    /// Adds what stays of these batches.
+    fn extend(&self, mut pack: PackBuilder, batches: Vec<Bytes>) -> Result<PackBuilder, ReadError> {
         let mut left = Vec::with_capacity(batches.len());
         for batch in batches {
             let kept = match self.retain(&batch)? {
                 // A copy: the batch is a slice of a block, which would be held on to for it.
                 Left::Same => Bytes::copy_from_slice(&batch),
-                Left::Batch(rewritten) => {
-                    changed = true;
-                    rewritten
-                }
-                Left::Nothing => {
-                    changed = true;
-                    continue;
-                }
+                Left::Batch(rewritten) => rewritten,
+                Left::Nothing => continue,
             };
             left.push(settle::slice_of(kept)?);
         }
         let format = |source| ReadError::Format { what: "a compacted pack".into(), source };
         pack.extend_segment(&left).map_err(format)?;
-        Ok((pack, changed))
+        Ok(pack)
     }
 
     fn retain(&self, batch: &Bytes) -> Result<Left, BatchError> {

@@ -114,6 +114,20 @@ fn t26_a_rewrite_takes_the_place_of_the_very_packs_that_it_was_made_of() {
     assert_eq!(dropped.compacted, 30, "never back");
 }
 
+#[test]
+fn a_rewrite_of_several_packs_takes_the_place_as_one_and_what_is_below_the_log_start_goes_at_once() {
+    let first = next(Some(&first()), Some(&merged(vec![segment(2, 20, 30)])), state(0, 50), Incarnation(3)).expect("it fits");
+    let parts = vec![segment(8, 0, 7), segment(9, 7, 20)];
+    let parts = Merged { segments: parts, replaces: first.segments[..2].to_vec(), ..Merged::default() };
+    let rewrite = |log_start| draft(Some(&first), Some(&parts), state(log_start, 50), Incarnation(3)).expect("it fits");
+    let all = rewrite(0);
+    assert_eq!(offsets(&all.manifest), [(0, 7), (7, 20), (20, 30)]);
+    assert_eq!(all.dropped.packs, [segment(1, 0, 10).pack]);
+    let cut = rewrite(7);
+    assert_eq!(offsets(&cut.manifest), [(7, 20), (20, 30)]);
+    assert_eq!(cut.dropped.packs, [segment(1, 0, 10).pack, segment(8, 0, 7).pack], "no version ever named the second");
+}
+
 fn page(name: u128, segments: &[SegmentRef]) -> ManifestPage {
     ManifestPage { partition: P, epoch: 2, ulid: Ulid(name), segments: segments.to_vec() }
 }

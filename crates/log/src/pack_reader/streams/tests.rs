@@ -45,7 +45,8 @@ fn a_reader_who_waits_gets_all_of_his_share_soon() {
 #[test]
 fn a_reader_with_a_pace_gets_what_the_store_needs_to_keep_it() {
     // 10 MB/s against 150 ms: little, so that comfort decides. 300 MB/s: 2 x 45 MB.
-    assert_eq!(read(&Streams::default(), 0, 200, 100, false), COMFORT);
+    let slow = read(&Streams::default(), 0, 200, 100, false);
+    assert!((COMFORT..COMFORT + 8).contains(&slow), "{slow}: what is more goes by eighths");
     let fast = read(&Streams::default(), 0, 200, 4, false);
     assert!((60 << 20..ALL).contains(&fast), "{fast}");
 }
