@@ -20,7 +20,7 @@ impl Broker {
     pub(crate) fn endpoint(&self, peer: &Peer) -> NodeEndpoint {
         let Advertised { host, port } = &peer.door.advertised;
         let view = self.engine.cluster_view();
-        let rack = view.as_ref().and_then(|view| view.brokers().get(&BrokerId(self.id()))).and_then(|entry| rack(entry));
+        let rack = view.as_ref().and_then(|view| view.brokers().get(&BrokerId(self.id()))).and_then(rack);
         NodeEndpoint { node_id: self.id(), host: host.as_str().into(), port: i32::from(*port), rack }
     }
 

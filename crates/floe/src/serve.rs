@@ -94,7 +94,7 @@ impl Arguments {
             ("advertise", joined(&self.advertise)),
             ("admin", self.admin.clone()),
             ("broker.id", self.broker_id.clone()),
-            ("etcd", self.etcd.clone()),
+            ("etcd.endpoints", self.etcd.clone()),
             ("peer.listen", self.peer_listen.clone()),
             ("broker.rack", self.rack.clone()),
             ("floe.idle.exit.ms", self.idle_exit.clone()),

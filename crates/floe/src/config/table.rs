@@ -168,7 +168,7 @@ own! {
         c => Some(c.server.insecure.to_string()), v => c.server.insecure, boolean(v);
     "broker.id", "What Kafka clients see as the node id.",
         c => Some(c.engine.broker.to_string()), v => c.engine.broker, number(v).map(BrokerId);
-    "etcd", "Endpoints of etcd, http://HOST:PORT, separated by commas: this broker is one of a cluster. Default: none, a single broker.",
+    "etcd.endpoints", "Endpoints of etcd, http://HOST:PORT, separated by commas: this broker is one of a cluster. Default: none, a single broker.",
         c => c.server.cluster.etcd.as_ref().map(|all| all.join(",")), v => c.server.cluster.etcd, endpoints(v).map(Some);
     "etcd.prefix", "What the cluster's keys in etcd begin with.",
         c => Some(c.server.cluster.prefix.clone()), v => c.server.cluster.prefix, prefix(v);

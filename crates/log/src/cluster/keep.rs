@@ -62,7 +62,8 @@ impl Member {
         if self.is_draining() {
             return Ok(());
         }
-        if let Some(Life::Sealing | Life::Closed) = view.lives().get(&self.me()) {
+        // Closed, and forgotten, as far as it goes.
+        if view.lives().get(&self.me()) != Some(&Life::Open) {
             let found = "this incarnation is being recovered by another broker".into();
             self.shared.end(crate::Ended::Fenced { by: None, found });
             return Ok(());

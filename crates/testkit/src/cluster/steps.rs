@@ -84,7 +84,7 @@ impl World {
         for (_, engine) in serving {
             let Some(partition) = engine.partition(id) else { continue };
             // One that is not the owner any more knows less, and nothing else.
-            let read = self.env.timeout(Duration::from_secs(30), self.read(&partition, 0)).await;
+            let read = self.env.timeout(Duration::from_secs(30), Box::pin(self.read(&partition, 0))).await;
             if let Some(values) = read.unwrap_or(Ok(None))? {
                 self.coverage.step("partition: read");
                 self.history.read(id, 0, &values).map_err(|broken| format!("{broken} (read at incarnation {})", engine.incarnation()))?;
@@ -229,7 +229,7 @@ impl World {
             self.hear().await;
             self.reap()?;
             let all_led = self.partitions.iter().all(|id| self.owner(*id).is_some());
-            if all_led && !(0..self.clients.len()).any(|at| self.waits(at)) {
+            if all_led && self.nobody_is_deposed() && !(0..self.clients.len()).any(|at| self.waits(at)) {
                 break;
             }
             if self.env.monotonic() > give_up {
@@ -245,6 +245,16 @@ impl World {
             self.coverage.step("partition: whole in the end");
         }
         Ok(())
+    }
+
+    /// Whoever was recovered while it stood still has found that out, whether or not it has anything to say.
+    fn nobody_is_deposed(&self) -> bool {
+        let serving = self.serving();
+        let view = serving.iter().filter_map(|(_, engine)| engine.cluster_view()).max_by_key(|view| view.revision());
+        let is_open = |engine: &floe_log::Engine| {
+            view.as_ref().is_some_and(|view| view.lives().get(&engine.incarnation()) == Some(&floe_formats::etcd::Life::Open))
+        };
+        serving.iter().all(|(_, engine)| is_open(engine))
     }
 
     fn what_is_stuck(&self) -> String {
