@@ -6,6 +6,7 @@ use crate::start::Predecessor;
 use crate::{Ended, OpenError};
 use floe_env::{Mutant, mutated};
 use floe_formats::etcd::{BrokerEntry, Life, OwnerEntry};
+use floe_metadata::cluster::ClusterError;
 use floe_types::{BrokerId, ErrorKind, Incarnation, PartitionId};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -106,6 +107,11 @@ impl Member {
         while let Err(error) = self.seal_oneself().await {
             if let Some(ended) = self.shared.ended.get() {
                 return ended;
+            }
+            if matches!(error, OpenError::Cluster(ClusterError::NotInState { .. })) {
+                let found = "this incarnation was recovered by another broker, and is not known any more".into();
+                self.shared.end(Ended::Fenced { by: None, found });
+                continue;
             }
             tracing::warn!(%error, "cannot hand over yet; trying again");
             self.env().sleep(PAUSE).await;

@@ -260,7 +260,17 @@ impl World {
     fn what_is_stuck(&self) -> String {
         let unled: Vec<String> = self.partitions.iter().filter(|id| self.owner(**id).is_none()).map(|id| self.told_of(*id)).collect();
         let waiting = (0..self.clients.len()).filter(|at| self.waits(*at)).count();
-        format!("{RECOVERED:?} after everything was whole again {waiting} producers wait, and nobody leads: {}", unled.join("; "))
+        let serving = self.serving();
+        let view = serving.iter().filter_map(|(_, engine)| engine.cluster_view()).max_by_key(|view| view.revision());
+        let lives: Vec<String> = serving
+            .iter()
+            .map(|(at, engine)| {
+                let life = view.as_ref().and_then(|view| view.lives().get(&engine.incarnation()).copied());
+                format!("{} on {at}: {life:?}", engine.incarnation())
+            })
+            .collect();
+        let (unled, lives) = (unled.join("; "), lives.join(", "));
+        format!("{RECOVERED:?} after everything was whole again {waiting} producers wait, nobody leads: {unled}; serving: {lives}")
     }
 
     fn told_of(&self, id: PartitionId) -> String {
