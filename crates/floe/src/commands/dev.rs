@@ -124,14 +124,16 @@ async fn start_all(
         for option in &arguments.options {
             command.args(["-o", option]);
         }
-        let log = std::fs::File::options().create(true).append(true).open(data.join(format!("{name}.log")))?;
+        let log = log(&data.join(format!("{name}.log")))?;
         let mut broker = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn()?;
         let out = broker.stdout.take();
         brokers.push(Process(broker));
         let ready = env.compute("wait for a broker", move || {
             let mut line = String::new();
             // Nothing, or an error, is a broker that does not serve.
-            out.map(|out| drop(BufReader::new(out).read_line(&mut line)));
+            if let Some(out) = out {
+                drop(BufReader::new(out).read_line(&mut line));
+            }
             line
         });
         let line = env.timeout(START, ready).await.ok().and_then(Result::ok).unwrap_or_default();
@@ -147,7 +149,7 @@ async fn etcd(env: &Env, data: &Path) -> Result<(Process, String), Failure> {
     let free = async || Ok::<_, std::io::Error>(net::listen("127.0.0.1:0").await?.local_addr()?);
     let (client, peer) = (free().await?, free().await?);
     let (url, peer) = (format!("http://{client}"), format!("http://{peer}"));
-    let log = std::fs::File::options().create(true).append(true).open(data.join("etcd.log"))?;
+    let log = log(&data.join("etcd.log"))?;
     let mut command = Command::new("etcd");
     command.arg("--data-dir").arg(data.join("etcd"));
     command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
@@ -167,6 +169,12 @@ async fn etcd(env: &Env, data: &Path) -> Result<(Process, String), Failure> {
         env.sleep(LOOK).await;
     }
     Ok((child, url))
+}
+
+/// Where a process writes what it has to say.
+#[expect(clippy::disallowed_methods, reason = "it is another process that writes")]
+fn log(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::options().create(true).append(true).open(path)
 }
 
 /// Drains all brokers at once, and ends etcd behind them.
