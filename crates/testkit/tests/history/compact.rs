@@ -363,7 +363,7 @@ async fn live(seed: u64) -> Result<(), String> {
         settle_least_bytes: if ratio == "0" { 1 } else { 1 + below(&room.env, 200) },
         compaction_bytes: 200 + below(&room.env, 3_000),
         settle_check: SECOND / 2,
-        block_codec: if seed % 2 == 0 { BlockCodec::None } else { BlockCodec::Lz4 },
+        block_codec: if seed.is_multiple_of(2) { BlockCodec::None } else { BlockCodec::Lz4 },
         ..compacting()
     };
     let mut broker = room.start(options.clone()).await;
