@@ -6,7 +6,7 @@ use crate::partition::{Line, Partition};
 use crate::shared::{SentClaim, Shared};
 use crate::start;
 use crate::{Durability, Ended, EngineOptions, OpenError, TopicError};
-use floe_formats::{CatalogChange, ClaimState, Topic, keys};
+use floe_formats::{CatalogChange, Claim, Topic, WalKind, keys};
 use floe_metadata::{Catalog, MetadataError, View};
 use floe_objstore::{Created, Payload};
 use floe_types::{Generation, PartitionId, TopicId, check_topic_name};
@@ -17,8 +17,9 @@ use std::sync::Arc;
 pub const DURABILITY: &str = "floe.durability";
 /// The topic setting that says how many copies a record must have. A certain slot satisfies any number.
 pub const MIN_INSYNC: &str = "min.insync.replicas";
-/// Copies that a `local` record has: this disk's.
+/// Copies that a record has for certain: of a `local` one this disk's, of a `replicated` one a quorum's.
 const LOCAL_COPIES: i64 = 1;
+const QUORUM_COPIES: i64 = 2;
 /// Partitions of one topic: what one index line each still makes a small object.
 const MAX_PARTITIONS: i32 = 100_000;
 
@@ -33,14 +34,12 @@ pub struct NewTopic {
 /// What a topic's settings say; one that cannot be read counts as the default. Where more copies are asked for than a
 /// WAL has here, records wait for their slot instead: slower, never weaker.
 pub(crate) fn durability_of(topic: &Topic, options: &EngineOptions) -> Durability {
-    let copies = topic.configs.get(MIN_INSYNC).and_then(|text| text.trim().parse().ok()).unwrap_or(LOCAL_COPIES);
-    if copies > LOCAL_COPIES {
-        return Durability::Object;
-    }
+    let copies: i64 = topic.configs.get(MIN_INSYNC).and_then(|text| text.trim().parse().ok()).unwrap_or(LOCAL_COPIES);
     match topic.configs.get(DURABILITY).and_then(|text| text.trim().parse().ok()).unwrap_or(options.durability) {
-        // Of a single broker that has become one of several.
-        Durability::Local if options.in_cluster => Durability::Object,
-        durability => durability,
+        // `local` in a cluster: of a single broker that has become one of several; and the other way round.
+        Durability::Local if !options.in_cluster && copies <= LOCAL_COPIES => Durability::Local,
+        Durability::Replicated if options.in_cluster && copies <= QUORUM_COPIES => Durability::Replicated,
+        Durability::Local | Durability::Replicated | Durability::Object => Durability::Object,
     }
 }
 
@@ -145,7 +144,7 @@ impl Engine {
             let changed = |view: &View| {
                 let (changes, answer) = plan(view);
                 let touched: BTreeSet<TopicId> = changes.iter().filter_map(touched).collect();
-                if shared.wal().is_none() && self.wants_wal(&view.after(&changes), &touched) {
+                if shared.wals.current().is_none() && self.wants_wal(&view.after(&changes), &touched) {
                     return Err(NotYet::Wal);
                 }
                 Ok((changes, (touched, answer)))
@@ -179,12 +178,12 @@ impl Engine {
     async fn ensure_wal(&self) -> Result<(), TopicError> {
         let shared = self.shared();
         let mut sent = shared.sent_claim.lock().await;
-        if shared.wal().is_some() {
+        if shared.wals.current().is_some() {
             return Ok(());
         }
         if sent.is_none() {
-            let generation = Generation(shared.generation().0 + 1);
-            let claim = start::claim(shared, generation, ClaimState::Open, Some(self.owned().disk_id));
+            let (generation, disk) = (Generation(shared.wals.newest().0 + 1), self.owned().disk_id);
+            let claim = Claim { disk: Some(disk), replicas: vec![disk], quorum: 1, wal: WalKind::Local, ..start::claim(shared, generation) };
             let body = Payload::from(floe_formats::encode(&crate::chain::Chain::writer(shared), &claim));
             *sent = Some(SentClaim { generation, body });
         }
@@ -202,12 +201,12 @@ impl Engine {
             return self.check_running();
         }
         *sent = None;
-        shared.set_generation(generation, None);
+        shared.wals.claimed(generation);
         let wal = open_wal(shared, &self.owned().disk, generation).await.map_err(|error| match error {
             OpenError::Wal(error) => TopicError::Wal(error),
             other => TopicError::Invalid(other.to_string()),
         })?;
-        shared.set_generation(generation, Some(wal));
+        shared.wals.begin(wal);
         Ok(())
     }
 

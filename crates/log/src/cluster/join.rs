@@ -1,7 +1,7 @@
 //! A broker's start in a cluster. Nothing is written before what can be refused has been refused.
 
 use super::view::Followed;
-use super::{Links, Member, PeerIdentity, keep, lease, suspect, view};
+use super::{Links, Member, PeerIdentity, copying, keep, lease, suspect, view};
 use crate::engine::Engine;
 use crate::open::{Opened, run};
 use crate::shared::Shared;
@@ -71,6 +71,7 @@ impl Engine {
             cluster: membership.cluster,
             start,
             peers,
+            rack: membership.rack,
             registration,
             followed: Followed::new(watch.view().clone()),
             recovering: parking_lot::Mutex::default(),
@@ -101,6 +102,7 @@ impl Member {
             env.spawn("keep what is led", keep::run(self.clone())),
             env.spawn("keep the lease", lease::keep(self.clone(), ttl)),
             env.spawn("watch others", suspect::run(self.clone())),
+            env.spawn("keep copies", copying::run(self.clone())),
         ]
     }
 }
