@@ -112,8 +112,8 @@ pub(crate) fn fetch(topic: &str, partition: i32, offset: i64, max_bytes: i32) ->
     frame(&body)
 }
 
-/// The offset of the first batch that a Fetch of one partition brought.
-pub(crate) fn first_batch(answer: &[u8]) -> anyhow::Result<i64> {
+/// The answer to a Fetch of one partition, from the length of its records on.
+fn of_one_partition(answer: &[u8]) -> anyhow::Result<Reader<'_>> {
     let mut reader = Reader(answer);
     reader.i32()?; // throttle
     reader.i32()?;
@@ -129,6 +129,12 @@ pub(crate) fn first_batch(answer: &[u8]) -> anyhow::Result<i64> {
     if reader.i32()? > 0 {
         bail!("no transaction can have been aborted");
     }
+    Ok(reader)
+}
+
+/// The offset of the first batch that a Fetch of one partition brought.
+pub(crate) fn first_batch(answer: &[u8]) -> anyhow::Result<i64> {
+    let mut reader = of_one_partition(answer)?;
     if reader.i32()? < 8 {
         bail!("no batch was fetched");
     }
@@ -141,21 +147,7 @@ pub(crate) fn fetched_batches(answer: &[u8]) -> anyhow::Result<(u64, Option<i64>
     const HEAD: usize = 12;
     const LAST_OFFSET: usize = 23;
     const RECORDS: usize = 57;
-    let mut reader = Reader(answer);
-    reader.i32()?; // throttle
-    reader.i32()?;
-    reader.string()?;
-    reader.i32()?;
-    reader.i32()?;
-    match reader.i16()? {
-        0 => {}
-        code => bail!("nothing was fetched: Kafka error {code}"),
-    }
-    reader.i64()?; // high watermark
-    reader.i64()?; // last stable offset
-    if reader.i32()? > 0 {
-        bail!("no transaction can have been aborted");
-    }
+    let reader = of_one_partition(answer)?;
     let mut batches = reader.0.get(4..).unwrap_or_default();
     let number = |bytes: &[u8], at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(i32::from_be_bytes);
     let (mut records, mut end) = (0, None);

@@ -108,6 +108,15 @@ impl PackReader {
         Ok(batches)
     }
 
+    /// Whether the batch that holds `offset` is in memory, in the first of `segments`.
+    pub(crate) fn is_here(&self, partition: PartitionId, segments: &[SegmentRef], offset: Offset) -> bool {
+        let Some(stored) = segments.first() else { return false };
+        let key = stored.pack.key();
+        let Some((footer, _)) = self.0.footers.get(&key) else { return false };
+        let Ok(segment) = find(&footer, partition, stored) else { return false };
+        wanted(segment, offset, 1).first().is_some_and(|block| self.0.fetcher.is_here(&key, block))
+    }
+
     /// Where the first block begins, from `from` on, that holds a record of `timestamp` or later, and its bytes.
     pub(crate) async fn offset_by_time(
         &self,

@@ -98,7 +98,7 @@ async fn append(partition: &Arc<Partition>, batch: &Bytes) -> Result<Offset, App
 async fn values(partition: &Partition, from: Offset) -> Vec<(Offset, String)> {
     let (mut all, mut offset) = (Vec::new(), from);
     loop {
-        let read = partition.read(ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(offset, 1 << 20)).await.expect("readable");
         if read.batches.is_empty() {
             return all;
         }
@@ -283,7 +283,7 @@ fn t36_an_offset_inside_a_batch_gives_that_whole_batch_from_memory_and_from_pack
         world.stop(broker).await;
         let broker = world.start(local()).await.expect("starts again");
         assert_eq!(values(&broker.partition(id), 1).await, expected(&["a", "b", "c", "d"]));
-        let beyond = broker.partition(id).read(ReadRequest { offset: 5, max_bytes: 100, at_least_one: true }).await;
+        let beyond = broker.partition(id).read(ReadRequest::new(5, 100)).await;
         assert!(matches!(beyond, Err(ReadError::OutOfRange { offset: 5, committed: 4, .. })));
     });
 }

@@ -1,6 +1,6 @@
 //! The cluster in simulation: many seeds, quick; any number by `FLOE_CLUSTER_SEEDS`, from `FLOE_CLUSTER_FIRST` on.
 
-use floe_testkit::cluster::{OPERATIONS, run};
+use floe_testkit::cluster::{OPERATIONS, an_end_is_damaged_for_a_while, run};
 use floe_testkit::simulation::Coverage;
 
 const SEEDS: u64 = 60;
@@ -28,4 +28,11 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_happens_to_brokers
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     assert_eq!(run(3, 200), run(3, 200));
+}
+
+#[test]
+fn t23_what_cannot_be_read_of_one_dead_broker_costs_nobody_else_anything() {
+    for seed in 1..=5 {
+        assert_eq!(an_end_is_damaged_for_a_while(seed), Ok(()), "seed {seed}");
+    }
 }

@@ -43,7 +43,7 @@ pub(super) async fn load(partition: &Partition, config: GroupConfig) -> Result<S
     partition.committed(offsets.end).await?;
     let mut at = offsets.log_start;
     while at < offsets.end {
-        let read = partition.read_at_start(ReadRequest { offset: at, max_bytes: READ_BYTES, at_least_one: true }).await?;
+        let read = partition.read_at_start(ReadRequest::new(at, READ_BYTES)).await?;
         let before = at;
         for batch in read.batches {
             let header = BatchHeader::parse(&batch)?;

@@ -62,7 +62,7 @@ async fn long_poll(broker: &Broker, plan: &Plan, min_bytes: usize, deadline: Dur
     let news = Arc::new(Notify::new());
     let mut registrations: Vec<Registration> = Vec::new();
     loop {
-        let pass = read::pass(broker, plan).await;
+        let pass = read::pass(broker, plan, min_bytes).await;
         let now = broker.env.monotonic();
         if pass.bytes >= min_bytes || pass.failed || plan.is_empty() || now >= deadline || broker.shutdown.is_triggered() {
             return pass;

@@ -19,8 +19,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a change of the catalog waits until the new partitions' owners are seen here.
 const OWNERS_SEEN: Duration = Duration::from_secs(2);
-/// Between two attempts at what cannot be read.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Between two attempts at a partition of which something cannot be read.
+const PUT_OFF: Duration = Duration::from_secs(120);
 /// A look without news, while there may be something that others have left.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -36,29 +36,44 @@ impl Left {
     }
 }
 
+/// Partitions of which something cannot be read, and until when they are left alone, on the monotonic clock: it does not mend itself soon, and each attempt at them leaves
+/// a mark in the store. The others do not wait for them.
+#[derive(Debug, Default)]
+struct PutOff(BTreeMap<PartitionId, Duration>);
+
 /// Works whenever there is news, for as long as the incarnation lives.
 pub(super) async fn run(member: Arc<Member>) {
-    let (mut left, mut pause) = (Left::default(), PAUSE);
+    let (mut left, mut put_off) = (Left::default(), PutOff::default());
     while !member.has_ended() {
         let count = member.followed.count();
-        match member.keep(&member.view(), &mut left).await {
+        match member.keep(&member.view(), &mut left, &mut put_off).await {
             Ok(()) => {
-                pause = PAUSE;
                 let limit = if left.0.is_empty() { IDLE } else { LOOK };
                 member.followed.news(&member, count, limit).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "not all that this broker owns is led yet; trying again");
-                member.env().sleep(pause).await;
-                // What is damaged does not mend itself soon, and each attempt leaves a mark in the store.
-                pause = if error.kind() == ErrorKind::Retry { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+                member.env().sleep(PAUSE).await;
             }
         }
     }
 }
 
+/// A partition that this broker owns and does not lead.
+#[derive(Debug)]
+pub(super) struct NotOpened {
+    partition: PartitionId,
+    error: Arc<OpenError>,
+}
+
+impl NotOpened {
+    pub(super) fn into_error(self, incarnation: Incarnation) -> OpenError {
+        OpenError::Inherits { incarnation, partition: self.partition, error: self.error }
+    }
+}
+
 impl Member {
-    async fn keep(&self, view: &ClusterView, left: &mut Left) -> Result<(), OpenError> {
+    async fn keep(&self, view: &ClusterView, left: &mut Left, put_off: &mut PutOff) -> Result<(), OpenError> {
         if self.is_draining() {
             return Ok(());
         }
@@ -74,7 +89,7 @@ impl Member {
         let overdue = left.overdue(&undone, self.env().monotonic());
         self.take_over(view, &overdue).await?;
         self.give_owners(view, &overdue).await?;
-        self.open_owned(view).await
+        self.open_owned(view, put_off).await
     }
 
     /// The catalog in the store and the one that is announced are made the same (R16).
@@ -163,12 +178,23 @@ impl Member {
     }
 
     /// Opens what the records name this incarnation for.
-    async fn open_owned(&self, view: &ClusterView) -> Result<(), OpenError> {
-        if self.not_open(view).next().is_none() {
+    async fn open_owned(&self, view: &ClusterView, put_off: &mut PutOff) -> Result<(), OpenError> {
+        let now = self.env().monotonic();
+        put_off.0.retain(|_, until| *until > now);
+        if self.not_open(view).all(|owned| put_off.0.contains_key(&owned.partition)) {
             return Ok(());
         }
         let relied = self.lineage.rely().await?;
-        self.open_as(&relied).await
+        let mut again = None;
+        for failed in self.open_as(&relied, |id| !put_off.0.contains_key(&id)).await {
+            match failed.error.kind() {
+                ErrorKind::Retry => again = Some(failed),
+                _ => {
+                    put_off.0.insert(failed.partition, now + PUT_OFF);
+                }
+            }
+        }
+        again.map_or(Ok(()), |failed| Err(failed.into_error(self.me())))
     }
 
     /// Records that name this incarnation, of partitions that exist and are not open.
@@ -178,14 +204,13 @@ impl Member {
         view.owned_by(self.me()).filter(move |owned| exists(owned.partition) && self.shared.partition(owned.partition).is_none())
     }
 
-    /// Opens what a view that may be relied upon names this incarnation for; what cannot be read of some costs the others nothing.
-    ///
-    /// # Errors
-    /// The store's, or of the first that is not open: try again.
-    pub(super) async fn open_as(&self, relied: &ClusterView) -> Result<(), OpenError> {
-        let owners: BTreeMap<PartitionId, OwnerEntry> = self.not_open(relied).map(|owned| (owned.partition, owned.owner)).collect();
+    /// Opens, of those that are `wanted`, what a view that may be relied upon names this incarnation for; what cannot be read of some costs the others nothing. Those that
+    /// are not open, and why.
+    pub(super) async fn open_as(&self, relied: &ClusterView, wanted: impl Fn(PartitionId) -> bool) -> Vec<NotOpened> {
+        let owned = self.not_open(relied).filter(|owned| wanted(owned.partition));
+        let owners: BTreeMap<PartitionId, OwnerEntry> = owned.map(|owned| (owned.partition, owned.owner)).collect();
         let mut left = self.start.left(&owners).await;
-        let mut failed = None;
+        let (mut opened, mut failed) = (0, Vec::new());
         {
             let followed = self.shared.followed.lock();
             let catalog = self.catalog.view();
@@ -195,7 +220,7 @@ impl Member {
                     Ok(line) => line,
                     Err(error) => {
                         tracing::error!(partition = %id, %error, "not led");
-                        failed.get_or_insert(OpenError::Inherits { incarnation: self.me(), partition: *id, error });
+                        failed.push(NotOpened { partition: *id, error });
                         continue;
                     }
                 };
@@ -207,10 +232,11 @@ impl Member {
                     partition.stop_appending();
                 }
                 self.shared.add_partition(partition);
+                opened += 1;
             }
         }
-        tracing::info!(partitions = owners.len(), "leading partitions");
-        failed.map_or(Ok(()), Err)
+        tracing::info!(partitions = opened, "leading partitions");
+        failed
     }
 
     /// After a change of the catalog by this broker: tells the others, and gives new partitions their owners. What fails here is done later, by whoever finds it

@@ -10,7 +10,6 @@ use floe_formats::etcd::{BrokerEntry, Life, OwnerEntry};
 use floe_metadata::cluster::ClusterError;
 use floe_types::{BrokerId, ErrorKind, Incarnation, PartitionId};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -44,19 +43,7 @@ impl Member {
 
     /// Recovers an incarnation, and tries again while etcd or the store does not answer. One attempt at a time of each; what failed for good is tried again much later.
     pub(super) async fn recover_patiently(&self, incarnation: Incarnation) {
-        let now = self.env().monotonic();
-        let begins = match self.recovering.lock().entry(incarnation) {
-            Entry::Vacant(free) => {
-                free.insert(Attempt::UnderWay);
-                true
-            }
-            Entry::Occupied(mut known) if matches!(known.get(), Attempt::PutOff(until) if *until <= now) => {
-                known.insert(Attempt::UnderWay);
-                true
-            }
-            Entry::Occupied(_) => false,
-        };
-        if !begins {
+        if !self.begins_to_recover(incarnation) {
             return;
         }
         let mut outcome = None;
@@ -82,6 +69,21 @@ impl Member {
             Some(put_off) => drop(recovering.insert(incarnation, put_off)),
             None => drop(recovering.remove(&incarnation)),
         }
+    }
+
+    /// Whether nobody here is at it, and it was not put off.
+    fn begins_to_recover(&self, incarnation: Incarnation) -> bool {
+        let (now, view) = (self.env().monotonic(), self.view());
+        let mut recovering = self.recovering.lock();
+        // What was put off may be over by others' work.
+        recovering.retain(|of, attempt| matches!(attempt, Attempt::UnderWay) || view.lives().contains_key(of));
+        match recovering.get(&incarnation) {
+            Some(Attempt::UnderWay) => return false,
+            Some(Attempt::PutOff(until)) if *until > now => return false,
+            Some(Attempt::PutOff(_)) | None => {}
+        }
+        recovering.insert(incarnation, Attempt::UnderWay);
+        true
     }
 
     async fn recover(&self, incarnation: Incarnation) -> Result<(), OpenError> {
@@ -136,6 +138,8 @@ impl Member {
         if mutated(Mutant::DrainEndsUnopened) {
             return Ok(());
         }
-        self.open_as(&relied).await
+        // Its `end` is for ever: it is not created without any of them.
+        let failed = self.open_as(&relied, |_| true).await.into_iter().next();
+        failed.map_or(Ok(()), |failed| Err(failed.into_error(self.me())))
     }
 }

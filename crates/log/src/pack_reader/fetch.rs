@@ -87,6 +87,10 @@ impl Fetcher {
         self.ahead_in_flight.load(Relaxed) + bytes <= self.ahead_budget()
     }
 
+    pub(super) fn is_here(&self, pack: &str, block: &Block) -> bool {
+        self.blocks.contains(&(pack.into(), block.position))
+    }
+
     /// Asks for blocks: those that are nowhere are on their way afterwards. See [`Fetcher::wait`].
     pub(super) fn ask(self: &Arc<Self>, store: &Store, pack: &Arc<str>, blocks: &[Block]) -> Asked {
         let mut found: BTreeMap<u64, Source> = BTreeMap::new();

@@ -22,6 +22,16 @@ pub struct ReadRequest {
     pub max_bytes: usize,
     /// Return the first batch even if it is larger than `max_bytes` (KIP-74).
     pub at_least_one: bool,
+    /// With so many bytes at hand, and at least one batch, no other pack is waited for.
+    pub min_bytes: usize,
+}
+
+impl ReadRequest {
+    /// For at least one batch, and for all that fits.
+    #[must_use]
+    pub fn new(offset: Offset, max_bytes: usize) -> Self {
+        Self { offset, max_bytes, at_least_one: true, min_bytes: usize::MAX }
+    }
 }
 
 /// Whole batches in offset order.
@@ -72,6 +82,7 @@ impl Partition {
         let mut result = ReadResult::default();
         let mut offset = request.offset;
         let (mut moves, mut opened) = (0, None);
+        let is_enough = |result: &ReadResult| !result.batches.is_empty() && result.bytes >= request.min_bytes;
         loop {
             let room = request.max_bytes.saturating_sub(result.bytes);
             let force = request.at_least_one && result.batches.is_empty();
@@ -92,6 +103,10 @@ impl Partition {
                     }
                     Err(error) => return Err(error),
                 },
+                Ok(Source::Pack(segments)) if is_enough(&result) && !self.shared.packs.is_here(self.id, &segments, offset) => {
+                    return Ok(result);
+                }
+                Ok(Source::Page(_) | Source::Unread) if is_enough(&result) => return Ok(result),
                 Ok(Source::Pack(segments)) => match self.shared.packs.read(store, (self.id, &segments), offset, room).await {
                     // Compaction has left nothing of the segment from here on.
                     Ok(batches) if batches.is_empty() => {

@@ -116,7 +116,7 @@ impl Partition {
     }
 
     async fn read_some(&self, offset: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
-        match self.read(ReadRequest { offset, max_bytes, at_least_one: true }).await {
+        match self.read(ReadRequest::new(offset, max_bytes)).await {
             Ok(result) => Ok(result.batches),
             Err(ReadError::OutOfRange { .. }) => Ok(Vec::new()),
             Err(e) => Err(e),

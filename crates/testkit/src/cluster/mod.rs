@@ -4,11 +4,13 @@
 //! and a store that are away, topics that come and go. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
 //! when everything is whole again, every partition is led and every producer is answered. The same seed gives the same trace. Left out: Kafka's protocol, sockets.
 
+mod damage;
 mod net;
 mod steps;
 mod world;
 
-pub use crate::simulation::Coverage;
+pub use crate::simulation::Outcome;
+pub use damage::an_end_is_damaged_for_a_while;
 
 use std::time::Duration;
 use world::World;
@@ -17,17 +19,6 @@ use world::World;
 pub const OPERATIONS: u64 = 500;
 /// Simulated time that a run may take: many times what the slowest needs.
 const MOST_TIME: Duration = Duration::from_secs(3 * 60 * 60);
-
-/// What one run came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    pub seed: u64,
-    /// A hash over every request to the store and every step.
-    pub trace: u64,
-    pub coverage: Coverage,
-    /// The promise that was broken, if one was.
-    pub violation: Option<String>,
-}
 
 /// Runs one seed on this thread.
 ///

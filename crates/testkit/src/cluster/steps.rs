@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Takes the answers that have come.
-    async fn hear(&mut self) {
+    pub(super) async fn hear(&mut self) {
         while let Some(Some(answer)) = futures::FutureExt::now_or_never(self.answers.next()) {
             self.answered(answer);
         }
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// Everything is whole again: every producer is answered, and every partition holds what was acknowledged.
-    async fn end_well(&mut self) -> Result<(), String> {
+    pub(super) async fn end_well(&mut self) -> Result<(), String> {
         self.net.heal();
         self.store.set_faults(crate::sim_store::SimFaults::none());
         let give_up = self.env.monotonic() + RECOVERED;

@@ -308,7 +308,7 @@ impl World {
     pub(super) async fn read(&self, partition: &Partition, from: Offset) -> Result<Option<Vec<Option<u64>>>, String> {
         let (mut values, mut offset) = (Vec::new(), from);
         loop {
-            let request = ReadRequest { offset, max_bytes: 64 << 10, at_least_one: true };
+            let request = ReadRequest::new(offset, 64 << 10);
             let read = match partition.read(request).await {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Err(format!("{}: read: {error}", partition.id())),

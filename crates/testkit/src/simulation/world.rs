@@ -264,7 +264,7 @@ impl World {
         let (mut reading, mut offset) = (Reading::default(), from);
         let is_compacted = self.compacted.contains(&partition.id());
         loop {
-            let request = ReadRequest { offset, max_bytes: 64 << 10, at_least_one: true };
+            let request = ReadRequest::new(offset, 64 << 10);
             let read = match partition.read(request).await {
                 Ok(read) => read,
                 // A bit that we flipped under a running broker is found, not served.

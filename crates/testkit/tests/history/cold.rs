@@ -70,7 +70,8 @@ fn a_cold_offset_and_a_cold_time_take_three_requests() {
                 let found = partition.offset_for_time(1_000_000 + 1_000 * wanted - 500).await.expect("readable");
                 assert_eq!(found, Some((wanted, 1_000_000 + 1_000 * wanted)));
             } else {
-                let request = ReadRequest { offset: wanted, max_bytes: 1, at_least_one: true };
+                // There is room for what the next packs hold: they are not waited for.
+                let request = ReadRequest { min_bytes: 1, ..ReadRequest::new(wanted, 1 << 20) };
                 let read = partition.read(request).await.expect("readable");
                 assert_eq!(floe_records::BatchHeader::parse(&read.batches[0]).expect("sound").base_offset, wanted as Offset);
             }
@@ -188,7 +189,7 @@ async fn look_up(room: &Room, broker: &Broker, id: PartitionId, (wanted, by_time
         let found = partition.offset_for_time(timestamp(wanted) - 500).await.expect("readable");
         assert_eq!(found, Some((wanted, timestamp(wanted))));
     } else {
-        let read = partition.read(ReadRequest { offset: wanted, max_bytes: 1, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(wanted, 1)).await.expect("readable");
         assert_eq!(floe_records::BatchHeader::parse(&read.batches[0]).expect("sound").base_offset, wanted);
     }
     since(room, &before).values().sum()

@@ -43,7 +43,7 @@ async fn put(room: &Room, broker: &Broker, id: PartitionId, records: &[(&str, Op
 async fn read(partition: &Partition, from: Offset) -> Vec<Record> {
     let (mut all, mut offset) = (Vec::new(), from);
     loop {
-        let read = partition.read(ReadRequest { offset, max_bytes: 500, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(offset, 500)).await.expect("readable");
         if read.batches.is_empty() {
             assert_eq!(offset, read.committed, "a reader gets to the end");
             return all;

@@ -18,7 +18,7 @@ fn deleted_records_are_gone_after_a_crash_and_on_another_disk() {
         append(&broker.partition(id), &batch(&[(1, "a"), (2, "b"), (3, "c")])).await.expect("appended");
         append(&broker.partition(id), &batch(&[(4, "d")])).await.expect("appended");
         assert_eq!(broker.partition(id).delete_records(Some(2)).await, Ok(2), "inside a batch");
-        let below = broker.partition(id).read(ReadRequest { offset: 1, max_bytes: 100, at_least_one: true }).await;
+        let below = broker.partition(id).read(ReadRequest::new(1, 100)).await;
         assert!(matches!(below, Err(ReadError::OutOfRange { log_start: 2, .. })), "{below:?}");
         assert_eq!(values(&broker.partition(id), 2).await, numbered(2, &["c", "d"]));
         room.crash(broker).await;

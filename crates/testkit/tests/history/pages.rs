@@ -260,7 +260,7 @@ fn t30_a_damaged_page_is_an_error_of_what_it_places_and_of_nothing_else() {
             let broker = room.with_new_disk().start(EngineOptions { settle_check: 100_000 * SECOND, ..paging() }).await;
             let (mut offset, mut errors) = (0, Vec::new());
             while offset < 300 {
-                let read = broker.partition(id).read(ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true }).await;
+                let read = broker.partition(id).read(ReadRequest::new(offset, 1 << 20)).await;
                 match read {
                     Ok(read) => offset = floe_records::verify(read.batches.last().expect("some")).expect("sound").end_offset(),
                     Err(ReadError::Damaged(damage)) => {
@@ -427,7 +427,7 @@ fn compaction_rewrites_the_pages_that_it_touches() {
 async fn offsets(broker: &Broker, id: PartitionId) -> BTreeSet<Offset> {
     let (mut all, mut offset) = (BTreeSet::new(), 0);
     loop {
-        let read = broker.partition(id).read(ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true }).await.expect("readable");
+        let read = broker.partition(id).read(ReadRequest::new(offset, 1 << 20)).await.expect("readable");
         if read.batches.is_empty() {
             assert_eq!(offset, read.committed);
             return all;

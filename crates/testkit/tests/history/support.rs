@@ -119,7 +119,7 @@ pub(crate) async fn flush_each(room: &Room, partition: &Arc<Partition>, values: 
 pub(crate) async fn values(partition: &Partition, from: Offset) -> Vec<(Offset, String)> {
     let (mut all, mut offset) = (Vec::new(), from);
     loop {
-        let read = partition.read(ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(offset, 1 << 20)).await.expect("readable");
         if read.batches.is_empty() {
             assert_eq!(offset, read.committed, "everything committed is readable");
             return all;

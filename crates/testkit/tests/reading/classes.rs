@@ -54,7 +54,7 @@ fn consume(broker: &Broker, ids: &[PartitionId]) {
         let offset = PER_PACK * (consumer % OWN_PACKS) as i64;
         let read = async move {
             loop {
-                let request = ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true };
+                let request = ReadRequest::new(offset, 1 << 20);
                 // Whether it came or not; what is in memory comes at once.
                 let _read = partition.read(request).await;
                 env.sleep(Duration::from_millis(5)).await;
@@ -76,7 +76,7 @@ async fn tail_and_settling(room: &Room, broker: &Broker, name: &str) -> (Duratio
         let sent = room.env.monotonic();
         let end = append(&partition, &value(n));
         partition.committed(end).await.expect("acknowledged");
-        let read = partition.read(ReadRequest { offset: end - 1, max_bytes: 1, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(end - 1, 1)).await.expect("readable");
         assert_eq!(read.batches.len(), 1);
         slowest = slowest.max(room.env.monotonic() - sent);
     }
@@ -96,7 +96,7 @@ fn t33_consumers_whose_reads_never_come_hold_up_nobody_else() {
         }
         consume(&broker, hanging);
         room.env.sleep(Duration::from_millis(100)).await;
-        let request = ReadRequest { offset: 0, max_bytes: 1, at_least_one: true };
+        let request = ReadRequest::new(0, 1);
         let partition = broker.partition(sound);
         let one_more = room.env.timeout(Duration::from_secs(2), Box::pin(partition.read(request))).await;
         assert!(one_more.is_err(), "all places of consumers are taken");
@@ -188,7 +188,7 @@ fn pages_of_manifests_are_read_for_the_class_that_waits_for_them_and_nobody_wait
         let broker = room.start(options).await;
         let of = |class| broker.store.metrics().requests_of(class, Op::Get);
         let (partition, started) = (broker.partition(id), of(Class::Recovery));
-        let request = |offset| ReadRequest { offset, max_bytes: 1, at_least_one: true };
+        let request = |offset| ReadRequest::new(offset, 1);
         assert!(!partition.read_at_start(request(0)).await.expect("readable").batches.is_empty());
         assert_eq!((of(Class::Recovery) - started, of(Class::Replay)), (2, 0), "the manifest, and the first page");
         assert!(!partition.read(request(PER_PACK * 3)).await.expect("readable").batches.is_empty());

@@ -103,7 +103,7 @@ fn t33_the_tail_does_not_notice_replaying_consumers() {
                 let began = room.env.monotonic();
                 let end = append(&partition, &value(n));
                 partition.committed(end).await.expect("acknowledged");
-                let read = partition.read(ReadRequest { offset: end - 1, max_bytes: 1, at_least_one: true }).await.expect("readable");
+                let read = partition.read(ReadRequest::new(end - 1, 1)).await.expect("readable");
                 assert_eq!(read.batches.len(), 1);
                 slowest = slowest.max(room.env.monotonic() - began);
             }
@@ -121,11 +121,11 @@ fn an_answer_that_does_not_come_is_not_waited_for() {
         let partition = broker.partition(ids[0]);
         // Enough to know what is usual.
         for n in 0..400 {
-            partition.read(ReadRequest { offset: 799 - n, max_bytes: 1, at_least_one: true }).await.expect("readable");
+            partition.read(ReadRequest::new(799 - n, 1)).await.expect("readable");
         }
         room.backend.rules().add(FaultRule { op: Some(StoreOp::Read), prefix: String::new(), fault: StoreFault::Hang, count: 1 });
         let began = room.env.monotonic();
-        partition.read(ReadRequest { offset: 330, max_bytes: 1, at_least_one: true }).await.expect("readable");
+        partition.read(ReadRequest::new(330, 1)).await.expect("readable");
         let took = room.env.monotonic() - began;
         assert!(took < Duration::from_millis(200), "{took:?}");
         assert_eq!(broker.store.metrics().hedges(), 1);

@@ -147,7 +147,7 @@ pub(crate) fn append(partition: &Arc<Partition>, value: &[u8]) -> Offset {
 pub(crate) async fn replay(env: &Env, partition: &Partition, from: Offset, end: Offset, think: Duration) -> u64 {
     let (mut offset, mut bytes) = (from, 0);
     while offset < end {
-        let read = partition.read(ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(offset, 1 << 20)).await.expect("readable");
         for batch in &read.batches {
             let header = BatchHeader::parse(batch).expect("well formed");
             assert_eq!(header.base_offset, offset, "offsets are contiguous");

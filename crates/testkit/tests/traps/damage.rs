@@ -41,7 +41,7 @@ pub(crate) fn footer(room: &Room, key: &str) -> Option<PackFooter> {
 }
 
 async fn read(broker: &Broker, id: PartitionId, offset: Offset) -> Result<Offset, Damage> {
-    let request = ReadRequest { offset, max_bytes: 1 << 20, at_least_one: true };
+    let request = ReadRequest::new(offset, 1 << 20);
     match broker.partition(id).read(request).await {
         Ok(read) => Ok(read.batches.last().map_or(offset, |last| floe_records::verify(last).expect("sound").end_offset())),
         Err(ReadError::Damaged(damage)) => Err(*damage),

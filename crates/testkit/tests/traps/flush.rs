@@ -120,9 +120,7 @@ fn t33_readers_of_history_that_wait_for_the_store_hold_up_no_flush() {
         let partition = broker.partition(id);
         let readers = (0..300).map(|from| {
             let partition = partition.clone();
-            broker.env.spawn("reader", async move {
-                partition.read(floe_log::ReadRequest { offset: from, max_bytes: 1000, at_least_one: true }).await.is_ok()
-            })
+            broker.env.spawn("reader", async move { partition.read(floe_log::ReadRequest::new(from, 1000)).await.is_ok() })
         });
         let readers: Vec<_> = readers.collect();
         room.pass(100).await;

@@ -257,7 +257,7 @@ fn t30_a_manifest_that_is_damaged_missing_or_set_back_is_not_built_on() {
                 }
             }
             let broker = room.open(&room.env.process(), &room.disk, settling()).await.expect("starts");
-            let request = ReadRequest { offset: 0, max_bytes: 1, at_least_one: true };
+            let request = ReadRequest::new(0, 1);
             match broker.partition(ids[0]).read(request).await {
                 Err(ReadError::Damaged(damage)) => {
                     assert_eq!((damage.partition, damage.start, damage.end, &damage.key), (ids[0], 0, END, &newest), "{what}: {damage}");

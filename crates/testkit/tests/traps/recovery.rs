@@ -75,7 +75,7 @@ fn t23_a_partition_whose_stored_state_contradicts_itself_stops_and_the_others_go
         for life in ["recovered from the row", "read from its end"] {
             let broker = room.start(Durability::Object).await;
             assert!(matches!(broker.append(ids[0], "x"), Err(AppendError::Broken(_))), "{life}");
-            let read = broker.partition(ids[0]).read(ReadRequest { offset: 0, max_bytes: 1, at_least_one: true }).await;
+            let read = broker.partition(ids[0]).read(ReadRequest::new(0, 1)).await;
             assert!(matches!(read, Err(ReadError::Broken(_))), "{life}: {read:?}");
             for id in &ids[1..] {
                 broker.produce(*id, life).await.expect("the others are served");

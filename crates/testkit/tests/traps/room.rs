@@ -173,7 +173,7 @@ pub(crate) fn of_records(mut builder: BatchBuilder, records: &[(i64, &str)]) -> 
 pub(crate) async fn values(partition: &Partition, from: Offset) -> Vec<String> {
     let (mut all, mut offset) = (Vec::new(), from);
     loop {
-        let read = partition.read(ReadRequest { offset, max_bytes: 64 << 10, at_least_one: true }).await.expect("readable");
+        let read = partition.read(ReadRequest::new(offset, 64 << 10)).await.expect("readable");
         if read.batches.is_empty() {
             return all;
         }

@@ -46,7 +46,7 @@ fn t27_a_reader_whose_wal_file_is_given_back_under_it_gets_its_records_from_the_
             let partition = broker.partition(id);
             let readers = (round * 100..(round + 1) * 100).map(|offset| {
                 let partition = partition.clone();
-                broker.env.spawn("reader", async move { partition.read(ReadRequest { offset, max_bytes: 1, at_least_one: true }).await })
+                broker.env.spawn("reader", async move { partition.read(ReadRequest::new(offset, 1)).await })
             });
             let readers: Vec<_> = readers.collect();
             room.pass(100).await;

@@ -40,8 +40,8 @@ struct Wanted<'a> {
     at_least_one: bool,
 }
 
-/// Reads once.
-pub(super) async fn pass(broker: &Broker, plan: &Plan) -> Pass {
+/// Reads once. With `min_bytes` of a partition, no more of it is waited for.
+pub(super) async fn pass(broker: &Broker, plan: &Plan, min_bytes: usize) -> Pass {
     let mut pass = Pass { answers: Vec::new(), bytes: 0, failed: false, held: Vec::new() };
     let mut wanted = VecDeque::new();
     let mut first = true;
@@ -55,7 +55,7 @@ pub(super) async fn pass(broker: &Broker, plan: &Plan) -> Pass {
         }
         pass.answers.push(answer);
     }
-    pass.read_waves(broker, wanted, plan.max_bytes).await;
+    pass.read_waves(broker, wanted, (min_bytes, plan.max_bytes)).await;
     if plan.read_committed {
         pass.answers.iter_mut().filter(|answer| answer.error_code == 0).for_each(|answer| answer.aborted = Some(Vec::new()));
     }
@@ -105,7 +105,7 @@ fn diverging(partition: &Partition, planned: &Planned) -> Option<(i32, i64)> {
 }
 
 impl Pass {
-    async fn read_waves(&mut self, broker: &Broker, mut wanted: VecDeque<Wanted<'_>>, max_bytes: usize) {
+    async fn read_waves(&mut self, broker: &Broker, mut wanted: VecDeque<Wanted<'_>>, (min_bytes, max_bytes): (usize, usize)) {
         let mut room = max_bytes;
         let mut replayed = None;
         while !wanted.is_empty() {
@@ -115,7 +115,8 @@ impl Pass {
             }
             let mut reads = Vec::with_capacity(wave.len());
             for (wanted, limit) in &wave {
-                let request = ReadRequest { offset: wanted.planned.offset, max_bytes: *limit, at_least_one: wanted.at_least_one };
+                let request =
+                    ReadRequest { offset: wanted.planned.offset, max_bytes: *limit, at_least_one: wanted.at_least_one, min_bytes };
                 reads.push(wanted.partition.read(request));
             }
             let results = join_all(reads).await;

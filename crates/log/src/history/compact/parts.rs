@@ -10,8 +10,8 @@ use floe_types::SlotNumber;
 use std::sync::Arc;
 
 /// A pack of so many bytes is full. Held in memory until it is uploaded, beside the key map of 128 MiB: so much fits a
-/// broker of 256 MiB, and is large enough for few requests and short manifests.
-const FULL: u64 = 32 << 20;
+/// broker of 256 MiB, is large enough for few requests and short manifests, and makes of 128 MiB fewer packs than are rewritten for their number.
+const FULL: u64 = 20 << 20;
 
 pub(super) struct Parts<'a> {
     pub(super) shared: &'a Arc<Shared>,
@@ -24,7 +24,7 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(super) fn new(shared: &'a Arc<Shared>, partition: &'a Partition) -> Self {
         let mut parts = Self { shared, partition, full: 0, segments: Vec::new() };
-        // Of what is settled at once there are three parts at most: it gets no more by being rewritten again.
+        // Of what is settled at once there are few parts: it gets no more by being rewritten again.
         parts.full = parts.begin().len() + FULL.min(shared.options.settle_bytes / 2).max(1);
         parts
     }
