@@ -46,7 +46,7 @@ impl Engine {
         let recovery = store.for_class(Class::Recovery);
         let cluster = start::join_cluster(&env, &recovery, &disk, (identity, Mode::Single)).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?);
-        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
+        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0), recovered_bytes: AtomicU64::new(0) };
         let wal = start.needs_wal();
         let (incarnation, inherited) = start.succeed(wal).await?;
         start.remove_old_wals(incarnation).await?;
@@ -121,7 +121,7 @@ pub(crate) fn epoch_of(incarnation: Incarnation) -> LeaderEpoch {
 pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generation: Generation) -> Result<OwnWal, OpenError> {
     let wal = Wal::create(shared.env.clone(), disk.clone(), wal_options(shared, generation)).await?;
     watch_wal(shared, &wal);
-    Ok(OwnWal { generation, wal, disk: disk.clone(), copied: None, watch: None })
+    Ok(OwnWal { generation, wal, disk: disk.clone(), copied: None, _watch: None })
 }
 
 /// How the WAL of a generation is laid out and bounded.

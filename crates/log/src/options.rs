@@ -16,6 +16,21 @@ pub enum Durability {
     Replicated,
 }
 
+impl Durability {
+    /// The level that `text` names, if brokers of this kind know it.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn read(text: &str, in_cluster: bool) -> Result<Self, String> {
+        match text.trim().parse()? {
+            Self::Replicated if !in_cluster => {
+                Err("floe.durability=replicated needs a cluster; a single broker knows local and object".into())
+            }
+            known => Ok(known),
+        }
+    }
+}
+
 impl std::str::FromStr for Durability {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

@@ -9,7 +9,7 @@ use floe_objstore::{Created, ObjectInfo, Payload, Store, StoreError, prove_creat
 use floe_types::{ClusterId, DiskId, Generation, Incarnation, WriteId};
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
@@ -44,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) catalog: Arc<Catalog>,
     /// Recovery packs that this process has tried to write: a number is used once, also when a step is done again.
     pub(crate) recovery_packs: AtomicU32,
+    /// Bytes of batches in them.
+    pub(crate) recovered_bytes: AtomicU64,
 }
 
 /// The folder of one generation's WAL.

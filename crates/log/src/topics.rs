@@ -68,7 +68,7 @@ impl Engine {
     pub async fn create_topics(&self, new: Vec<NewTopic>) -> Result<Vec<Result<Arc<Topic>, TopicError>>, TopicError> {
         let topics: Vec<Arc<Topic>> = new.into_iter().map(|new| Arc::new(self.make(new))).collect();
         self.change_catalog(|view| {
-            let mut names = Names::of(view);
+            let mut names = Names::of(view, self.options().in_cluster);
             let answers: Vec<_> = topics.iter().map(|topic| names.take(topic).map(|()| topic.clone())).collect();
             let created = answers.iter().filter_map(|answer| answer.as_ref().ok());
             (created.map(|topic| CatalogChange::CreateTopic(topic.as_ref().clone())).collect(), answers)
@@ -80,7 +80,7 @@ impl Engine {
     #[must_use]
     pub fn validate_topics(&self, new: Vec<NewTopic>) -> Vec<Result<(), TopicError>> {
         let view = self.catalog().view();
-        let mut names = Names::of(&view);
+        let mut names = Names::of(&view, self.options().in_cluster);
         new.into_iter().map(|new| names.take(&self.make(new))).collect()
     }
 
@@ -121,7 +121,7 @@ impl Engine {
     /// No such topic, a durability that does not exist, or a store that does not answer.
     pub async fn set_topic_config(&self, id: TopicId, key: &str, value: Option<String>) -> Result<(), TopicError> {
         if let (DURABILITY, Some(text)) = (key, &value) {
-            text.parse::<Durability>().map_err(TopicError::Invalid)?;
+            Durability::read(text, self.options().in_cluster).map_err(TopicError::Invalid)?;
         }
         self.change_catalog(|view| match view.by_id(id) {
             None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
@@ -268,17 +268,18 @@ struct Names<'a> {
     view: &'a View,
     /// Names that differ by `.` and `_` alone would share a metric's name, so they are one here; the first is shown.
     metrics: BTreeMap<String, String>,
+    in_cluster: bool,
 }
 
 impl<'a> Names<'a> {
-    fn of(view: &'a View) -> Self {
+    fn of(view: &'a View, in_cluster: bool) -> Self {
         let metrics = view.topics().map(|topic| (as_metric(&topic.name), topic.name.clone())).collect();
-        Self { view, metrics }
+        Self { view, metrics, in_cluster }
     }
 
     /// Gives the topic its name, or says why it cannot be.
     fn take(&mut self, topic: &Topic) -> Result<(), TopicError> {
-        check(topic)?;
+        check(topic, self.in_cluster)?;
         let (name, metric) = (topic.name.clone(), as_metric(&topic.name));
         match self.metrics.get(&metric) {
             _ if self.view.by_name(&name).is_some() => Err(TopicError::Exists(name)),
@@ -297,13 +298,12 @@ fn as_metric(name: &str) -> String {
     name.replace('.', "_")
 }
 
-fn check(new: &Topic) -> Result<(), TopicError> {
+fn check(new: &Topic, in_cluster: bool) -> Result<(), TopicError> {
     check_topic_name(&new.name).map_err(|e| TopicError::Invalid(e.to_string()))?;
     if !(1..=MAX_PARTITIONS).contains(&new.partitions) {
         return Err(TopicError::Invalid(format!("{} partitions; a topic has 1 to {MAX_PARTITIONS}", new.partitions)));
     }
-    match new.configs.get(DURABILITY).map(|text| text.trim().parse::<Durability>()) {
-        Some(Err(why)) => Err(TopicError::Invalid(why)),
-        _ => Ok(()),
-    }
+    let durability = new.configs.get(DURABILITY).map(|text| Durability::read(text, in_cluster));
+    durability.transpose().map_err(TopicError::Invalid)?;
+    Ok(())
 }

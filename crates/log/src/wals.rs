@@ -42,7 +42,7 @@ pub(crate) struct OwnWal {
     /// Not on this disk only.
     pub(crate) copied: Option<Arc<dyn CopiedWal>>,
     /// Ends with it.
-    pub(crate) watch: Option<Arc<Task<()>>>,
+    pub(crate) _watch: Option<Arc<Task<()>>>,
 }
 
 impl OwnWal {
@@ -74,11 +74,6 @@ impl Wals {
 
     pub(crate) fn get(&self, generation: Generation) -> Option<Arc<OwnWal>> {
         self.0.read().all.get(&generation).cloned()
-    }
-
-    /// Oldest first.
-    pub(crate) fn all(&self) -> Vec<Arc<OwnWal>> {
-        self.0.read().all.values().cloned().collect()
     }
 
     /// The generation of the newest claim.

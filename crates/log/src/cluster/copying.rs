@@ -224,7 +224,7 @@ impl Member {
         tracing::info!(generation = generation.0, standbys = ?set.standbys, "records are replicated");
         let watch = Arc::new(watch(shared, &copied));
         let (wal, disk) = (copied.wal().clone(), self.start.disk.clone());
-        shared.wals.begin(OwnWal { generation, wal, disk, copied: Some(copied), watch: Some(watch) });
+        shared.wals.begin(OwnWal { generation, wal, disk, copied: Some(copied), _watch: Some(watch) });
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use floe_metadata::cluster::{Cluster, ClusterError, Lineage, StoreMarks};
 use floe_objstore::{Class, Store};
 use floe_types::{ClusterId, Incarnation};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Times others may take the number that this broker wanted before the start gives up.
@@ -53,7 +53,7 @@ impl Engine {
         found(&membership.cluster, &recovery, id).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?.shared());
         let options = EngineOptions { in_cluster: true, ..options };
-        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
+        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0), recovered_bytes: AtomicU64::new(0) };
         let incarnation = start.begin(&membership.cluster).await?;
         let life = PeerIdentity { cluster: id, broker: start.options.broker, disk: identity.disk, incarnation };
         let peers = membership.links.begin(life).await?;

@@ -38,6 +38,7 @@ use floe_types::{BrokerId, Incarnation};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use undertake::Attempt;
 use view::Followed;
@@ -77,6 +78,10 @@ impl Member {
 
     fn options(&self) -> &EngineOptions {
         &self.shared.options
+    }
+
+    pub(crate) fn recovered_bytes(&self) -> u64 {
+        self.start.recovered_bytes.load(Relaxed)
     }
 
     fn has_ended(&self) -> bool {

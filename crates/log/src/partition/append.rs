@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use floe_formats::ProducerBatch;
 use floe_records::BatchHeader;
 use floe_types::Offset;
-use floe_wal::{Durable, Entry, WalError};
+use floe_wal::{Entry, WalError};
 use std::sync::Arc;
 
 /// What an append answers. It is not committed yet: await [`Partition::committed`] with `end_offset`.

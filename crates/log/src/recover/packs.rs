@@ -152,6 +152,7 @@ impl<'a> RecoveryPacks<'a> {
                 segments.push((meta, batches));
             }
         }
+        self.start.recovered_bytes.fetch_add(self.bytes, Relaxed);
         self.bytes = 0;
         let number = self.start.recovery_packs.fetch_add(1, Relaxed);
         let stored = PackRef::Recovery { incarnation, by, number };

@@ -99,7 +99,7 @@ impl Net {
     pub(super) fn links(&self, env: Env, node: usize, disk: Arc<dyn Disk>) -> Arc<dyn Links> {
         let (accept, dial) = (self.0.pipes.listen(node), self.0.pipes.host(self.clone(), node));
         let real = PeerLinks::new(env.clone(), disk, accept, dial, options()).with_replicas(replicas());
-        Arc::new(SimLinks { net: self.clone(), env, node, real })
+        Arc::new(SimLinks { net: self.clone(), env, node, real: Arc::new(real) })
     }
 
     fn way(&self, from: usize, to: Incarnation) -> Way {
@@ -132,15 +132,15 @@ struct SimLinks {
     net: Net,
     env: Env,
     node: usize,
-    real: PeerLinks,
+    real: Arc<PeerLinks>,
 }
 
 #[async_trait]
 impl Links for SimLinks {
     async fn begin(&self, of: PeerIdentity) -> Result<Arc<dyn Peers>, OpenError> {
-        let real = self.real.begin(of).await?;
+        let (links, real) = (self.real.clone(), self.real.begin(of).await?);
         self.net.change(|state| state.lives.insert(of.incarnation, self.node));
-        Ok(Arc::new(SimPeers { net: self.net.clone(), env: self.env.clone(), node: self.node, real }))
+        Ok(Arc::new(SimPeers { net: self.net.clone(), env: self.env.clone(), node: self.node, real, _links: links }))
     }
 }
 
@@ -150,6 +150,8 @@ struct SimPeers {
     env: Env,
     node: usize,
     real: Arc<dyn Peers>,
+    /// Answers for as long as it is there.
+    _links: Arc<PeerLinks>,
 }
 
 #[async_trait]
