@@ -4,6 +4,7 @@
 //! and a store that are away, a disk that is lost, topics of each durability that come and go and change it. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
 //! when everything is whole again, every partition is led and every producer is answered. The same seed gives the same trace. Left out: Kafka's protocol, sockets.
 
+mod copies;
 mod damage;
 mod net;
 mod pipes;
@@ -11,6 +12,7 @@ mod steps;
 mod world;
 
 pub use crate::simulation::Outcome;
+pub use copies::records_are_acknowledged_while_the_store_is_away;
 pub use damage::an_end_is_damaged_for_a_while;
 
 use std::time::Duration;

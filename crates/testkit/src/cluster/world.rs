@@ -120,6 +120,11 @@ impl World {
         }
     }
 
+    /// Of topics that name none.
+    pub(super) fn set_durability(&mut self, durability: Durability) {
+        self.options.durability = durability;
+    }
+
     pub(super) fn trace(&self) -> u64 {
         self.store.trace() ^ self.hash
     }
