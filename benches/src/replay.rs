@@ -81,10 +81,10 @@ pub(crate) fn all_plainly(address: SocketAddr, topic: &str, partitions: i32, rec
     let began = Instant::now();
     let read = move |topic: String, partition: i32| -> anyhow::Result<()> {
         let mut connection = Connection::open(address)?;
-        let (mut seen, mut offset) = (0, 0);
+        let (mut seen, mut offset, mut buffer) = (0, 0, Vec::new());
         while seen < records {
-            let answer = connection.call(&requests::fetch(&topic, partition, offset, 8 << 20)?)?;
-            let (more, end) = requests::fetched_batches(&answer)?;
+            let answer = connection.call_into(&requests::fetch(&topic, partition, offset, 8 << 20)?, &mut buffer)?;
+            let (more, end) = requests::fetched_batches(answer)?;
             seen += more;
             offset = end.context("no batch came")?;
         }

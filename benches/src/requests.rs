@@ -1,6 +1,6 @@
 //! Requests that no client sends as fast as a benchmark wants: built by hand in versions with plain lengths, sent over plain connections.
 
-use crate::wire::{Reader, frame, put_string, read_frame};
+use crate::wire::{Reader, frame, put_string, read_frame, read_frame_into};
 use anyhow::{Context, bail};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -43,6 +43,13 @@ impl Connection {
     /// The next answer, behind its correlation id.
     pub(crate) fn receive(&mut self) -> anyhow::Result<Vec<u8>> {
         Ok(read_frame(&mut self.0)?.context("the broker closed the connection")?.split_off(4))
+    }
+
+    /// As [`Connection::call`], into a buffer that is used again.
+    pub(crate) fn call_into<'a>(&mut self, request: &[u8], buffer: &'a mut Vec<u8>) -> anyhow::Result<&'a [u8]> {
+        self.send(request)?;
+        let len = read_frame_into(&mut self.0, buffer)?.context("the broker closed the connection")?;
+        buffer.get(4..len).context("an answer without its correlation id")
     }
 
     pub(crate) fn call(&mut self, request: &[u8]) -> anyhow::Result<Vec<u8>> {

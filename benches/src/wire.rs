@@ -85,6 +85,15 @@ pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) -> anyhow::Result<()> {
 
 /// None: the other end closed.
 pub(crate) fn read_frame(stream: &mut TcpStream) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut frame = Vec::new();
+    Ok(read_frame_into(stream, &mut frame)?.map(|len| {
+        frame.truncate(len);
+        frame
+    }))
+}
+
+/// The same into a buffer that is used again and only grows: what it costs to clear memory, and to get it, is none of the broker's. The frame's length.
+pub(crate) fn read_frame_into(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
     let mut len = [0; 4];
     match stream.read_exact(&mut len) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -94,9 +103,11 @@ pub(crate) fn read_frame(stream: &mut TcpStream) -> anyhow::Result<Option<Vec<u8
     if len > FRAME_LIMIT {
         bail!("a frame of {len} bytes");
     }
-    let mut frame = vec![0; len];
-    stream.read_exact(&mut frame)?;
-    Ok(Some(frame))
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    stream.read_exact(buffer.get_mut(..len).context("just made")?)?;
+    Ok(Some(len))
 }
 
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: all of the project's checks and tests, one after the other, with what they need installed first. A step that
-//! computes on one core for half an hour runs beside the others; what it says is shown when it is done.
+//! computes for long runs beside those that follow it; what it says is shown when it is done.
 //!
 //! The steps are a table (`steps.rs`); a step whose tool is missing is skipped with the reason, never in silence. It ends with
 //! every `test result:` line, the time of each step, and fails if any step did.
@@ -72,17 +72,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Runs all steps; those beside the others come last in what is told.
 fn all(steps: &[Step], full: bool) -> anyhow::Result<Vec<Done>> {
     std::thread::scope(|scope| {
-        let beside: Vec<_> = steps
-            .iter()
-            .filter(|step| step.beside)
-            .map(|step| {
+        let (mut done, mut beside) = (Vec::new(), Vec::new());
+        for step in steps {
+            if step.beside {
                 let mut said = Vec::new();
-                scope.spawn(move || one(step, full, &mut said).map(|done| (done, said)))
-            })
-            .collect();
-        let mut done = Vec::new();
-        for step in steps.iter().filter(|step| !step.beside) {
-            done.push(one(step, full, &mut std::io::stdout())?);
+                beside.push(scope.spawn(move || one(step, full, &mut said).map(|done| (done, said))));
+            } else {
+                done.push(one(step, full, &mut std::io::stdout())?);
+            }
         }
         for thread in beside {
             let (step, said) = thread.join().unwrap_or_else(|_| bail!("a step's thread panicked"))?;

@@ -37,35 +37,52 @@ struct Scene {
     broker: Broker,
     data: PathBuf,
     records: u64,
+    settings: Vec<String>,
 }
+
+/// How the bytes of history lie in the store, for H1 and H2.
+struct Stored {
+    /// What its figures are called.
+    name: &'static str,
+    /// The client's compression, and the packs'.
+    codec: &'static str,
+    packs: &'static str,
+}
+
+/// The first is what comes of defaults: the broker compresses blocks, and a GET moves half the bytes that a consumer gets. With the others a GET moves what a
+/// consumer gets.
+const STORED: [Stored; 3] = [
+    Stored { name: "", codec: "none", packs: "lz4" },
+    Stored { name: ", lz4 by the client", codec: "lz4", packs: "lz4" },
+    Stored { name: ", not compressed", codec: "none", packs: "none" },
+];
 
 impl Scene {
     /// History is produced without the store's latency, which is on afterwards.
-    fn new(bench: &Bench, partitions: i32, records: u64) -> anyhow::Result<Self> {
+    fn new(bench: &Bench, partitions: i32, records: u64, stored: &Stored) -> anyhow::Result<Self> {
         let data = bench.fresh("floe")?;
         let (store, url) = candidate::start_store(&bench.programs, true)?;
         http::post(&url, "/_control", r#"{"shaped": false}"#)?;
         let mut settings = candidate::store_settings(&url);
         // What is measured is the store: nothing may come from the disk.
         settings.push("floe.disk.cache.bytes=0".to_owned());
+        settings.push(format!("floe.pack.compression={}", stored.packs));
         let broker = candidate::start_floe(&bench.programs, &data, &settings)?;
         load::create_topic(&broker.bootstrap(), TOPIC, partitions, &[])?;
-        load::produce(&broker.bootstrap(), &Load { topic: TOPIC, partitions, records, codec: "none", settings: &[] })?;
+        load::produce(&broker.bootstrap(), &Load { topic: TOPIC, partitions, records, codec: stored.codec, settings: &[] })?;
         // History has been settled long ago when somebody replays it.
         at_rest(&broker.process)?;
         broker.process.terminate()?;
         let broker = candidate::start_floe(&bench.programs, &data, &settings)?;
         http::post(&url, "/_control", r#"{"shaped": true}"#)?;
         http::post(&url, "/_control", r#""reset_stats""#)?;
-        Ok(Self { store, url, broker, data, records })
+        Ok(Self { store, url, broker, data, records, settings })
     }
 
     /// The same with another broker, which has read none of it either.
     fn with_cold_broker(self, bench: &Bench) -> anyhow::Result<Self> {
         self.broker.process.terminate()?;
-        let mut settings = candidate::store_settings(&self.url);
-        settings.push("floe.disk.cache.bytes=0".to_owned());
-        let broker = candidate::start_floe(&bench.programs, &self.data, &settings)?;
+        let broker = candidate::start_floe(&bench.programs, &self.data, &self.settings)?;
         Ok(Self { broker, ..self })
     }
 
@@ -91,27 +108,32 @@ impl Scene {
 /// H1, H2, H6.
 pub(crate) fn speed(bench: &mut Bench) -> anyhow::Result<()> {
     for (row, partitions) in [("H1", 1), ("H2", PARTITIONS)] {
-        if !(bench.wants(&[row]) || row == "H1" && bench.wants(&["H6"])) {
-            continue;
+        if bench.wants(&[row]) || row == "H1" && bench.wants(&["H6"]) {
+            STORED.iter().try_for_each(|stored| speed_of(bench, (row, partitions), stored))?;
         }
-        let scene = Scene::new(bench, partitions, bench.sized(4_000_000, 200_000))?;
-        let (gets, before) = (scene.gets()?, scene.broker.process.usage()?);
-        let portions = (0..partitions).map(|partition| scene.portion(partition, Offset::Beginning)).collect();
-        let seconds = replay::all(portions, scene.records / u64::from(partitions.unsigned_abs()))?;
-        let after = scene.broker.process.usage()?;
-        let megabytes = scene.records as f64 * VALUE_LEN as f64 / 1e6;
-        bench.add(row, "floe", "MB/s", megabytes / seconds);
-        bench.add(row, "floe: CPU", "CPU s/GB", (after.cpu_seconds - before.cpu_seconds) / (megabytes / 1e3));
-        if row == "H1" {
-            bench.add("H6", "floe", "GETs/GB", (scene.gets()? - gets) as f64 / (megabytes / 1e3));
-        }
-        let scene = scene.with_cold_broker(bench)?;
-        let seconds = replay::all_plainly(scene.broker.address, TOPIC, partitions, scene.records / u64::from(partitions.unsigned_abs()))?;
-        bench.add(row, "floe by plain Fetch", "MB/s", megabytes / seconds);
-        bench.add(row, "raw GET", "MB/s", megabytes / raw_get(&scene.url)?);
-        scene.end()?;
     }
     Ok(())
+}
+
+fn speed_of(bench: &mut Bench, (row, partitions): (&str, i32), stored: &Stored) -> anyhow::Result<()> {
+    let name = stored.name;
+    let scene = Scene::new(bench, partitions, bench.sized(4_000_000, 200_000), stored)?;
+    let (gets, before) = (scene.gets()?, scene.broker.process.usage()?);
+    let portions = (0..partitions).map(|partition| scene.portion(partition, Offset::Beginning)).collect();
+    let of_each = scene.records / u64::from(partitions.unsigned_abs());
+    let seconds = replay::all(portions, of_each)?;
+    let after = scene.broker.process.usage()?;
+    let megabytes = scene.records as f64 * VALUE_LEN as f64 / 1e6;
+    bench.add(row, &format!("floe{name}"), "MB/s", megabytes / seconds);
+    bench.add(row, &format!("floe: CPU{name}"), "CPU s/GB", (after.cpu_seconds - before.cpu_seconds) / (megabytes / 1e3));
+    if row == "H1" {
+        bench.add("H6", &format!("floe{name}"), "GETs/GB", (scene.gets()? - gets) as f64 / (megabytes / 1e3));
+    }
+    let scene = scene.with_cold_broker(bench)?;
+    let seconds = replay::all_plainly(scene.broker.address, TOPIC, partitions, of_each)?;
+    bench.add(row, &format!("floe by plain Fetch{name}"), "MB/s", megabytes / seconds);
+    bench.add(row, &format!("raw GET{name}"), "MB/s", megabytes / raw_get(&scene.url)?);
+    scene.end()
 }
 
 /// The client that Floe uses, on a shaped store's bucket.
@@ -183,7 +205,7 @@ pub(crate) fn directory(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// H4 and H7.
 pub(crate) fn beside(bench: &mut Bench) -> anyhow::Result<()> {
-    let scene = Scene::new(bench, PARTITIONS, bench.sized(1_000_000, 200_000))?;
+    let scene = Scene::new(bench, PARTITIONS, bench.sized(1_000_000, 200_000), &STORED[0])?;
     let bootstrap = scene.broker.bootstrap();
     let of_partition = i64::try_from(scene.records)? / i64::from(PARTITIONS);
     // Eight on each partition, spread over its length.

@@ -144,7 +144,7 @@ impl Default for EngineOptions {
             merge_segments: 4096,
             merge_size_bits: 5,
             manifest_segments: 128,
-            compaction_bytes: 128 << 20,
+            compaction_bytes: 96 << 20,
             settle_check: Duration::from_secs(10),
             cache_bytes: 256 << 20,
             disk_cache_bytes: 0,

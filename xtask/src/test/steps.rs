@@ -1,4 +1,4 @@
-//! The steps, in order. What is cheap and fails most often comes first; everything that starts a broker after the build of it.
+//! The steps, in order. What is cheap comes first; everything that starts a broker after the build of it.
 
 use crate::tree::root;
 use anyhow::Context;
@@ -17,7 +17,7 @@ pub(super) struct Step {
     /// Programs without which it is skipped; see `setup::why_not`.
     pub(super) needs: Vec<String>,
     pub(super) when: When,
-    /// Computes on one core for long, and is run beside the others, most of which wait most of their time.
+    /// Computes for long, and is run beside those that follow it, most of which wait most of their time.
     pub(super) beside: bool,
 }
 
@@ -46,9 +46,9 @@ const ROWS: &[Row] = &[
     row("format", "cargo fmt --all --check", "rustfmt"),
     row("tidy", "cargo run --locked --quiet --package xtask -- tidy --quiet", "git"),
     row("docs", "cargo run --locked --quiet --package xtask -- docs --check", ""),
-    row("lints", "cargo clippy --locked --workspace --all-targets -- -D warnings", "clippy"),
     // Builds the broker, too, before the first test that starts it; alone it would be built a second time, with other features.
     row("tests", "cargo test --locked --workspace --no-fail-fast", ""),
+    beside(row("lints", "cargo clippy --locked --workspace --all-targets -- -D warnings", "clippy")),
     beside(full("models, large bounds", "cargo run --locked --release --quiet --package floe-models -- --full")),
     full("simulation, 10,000 seeds", "cargo run --locked --quiet --package floe-testkit --bin simulate -- --seeds 10000"),
 ];

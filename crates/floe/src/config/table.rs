@@ -206,7 +206,7 @@ own! {
         c => show_time(c.engine.settle_age), v => c.engine.settle_age, millis(v).map(Into::into);
     "floe.settle.least.bytes", "What is less than this is never merged into an object of its own, however old.",
         c => show_bytes(c.engine.settle_least_bytes), v => c.engine.settle_least_bytes, bytes(v);
-    "log.cleaner.dedupe.buffer.size", "Memory for the keys of a compaction (32 bytes each); a log with more keys takes several passes.",
+    "log.cleaner.dedupe.buffer.size", "Memory for the keys of a compaction (22 bytes each); a log with more keys takes several passes.",
         c => show_bytes(c.engine.compaction_bytes), v => c.engine.compaction_bytes, bytes(v);
     "log.retention.check.interval.ms", "Time between two looks at what retention.ms and retention.bytes may take.",
         c => show_time(c.engine.retention_check), v => c.engine.retention_check, millis(v).map(Into::into);

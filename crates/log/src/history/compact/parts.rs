@@ -9,7 +9,7 @@ use floe_formats::{FormatError, PackBuilder, PackKind, PackRef, SegmentRef};
 use floe_types::SlotNumber;
 use std::sync::Arc;
 
-/// A pack of so many bytes is full. Held in memory until it is uploaded, beside the key map of 128 MiB: so much fits a
+/// A pack of so many bytes is full. Held in memory until it is uploaded, beside the key map of 96 MiB: so much fits a
 /// broker of 256 MiB, is large enough for few requests and short manifests, and makes of 128 MiB fewer packs than are rewritten for their number.
 const FULL: u64 = 20 << 20;
 

@@ -34,12 +34,11 @@ pub(super) fn learn(mut keys: KeyMap, batches: Vec<Bytes>, from: Offset) -> Resu
         let header = BatchHeader::parse(&batch)?;
         if header.end_offset() > from && !header.is_control() {
             let records = usize::try_from(header.record_count).unwrap_or(0);
-            if !keys.has_room_for(records) {
-                if !keys.is_empty() {
-                    learned.full = true;
-                    return Ok((keys, learned));
-                }
-                keys.make_room_for(records);
+            if keys.is_empty() {
+                keys.begin(records, header.base_offset);
+            } else if !keys.has_room_for(records, header.end_offset()) {
+                learned.full = true;
+                return Ok((keys, learned));
             }
             floe_records::keyed_records(&batch, MAX_RAW, |record| {
                 if let Some(key) = &record.key {
