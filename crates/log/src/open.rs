@@ -46,7 +46,16 @@ impl Engine {
         let recovery = store.for_class(Class::Recovery);
         let cluster = start::join_cluster(&env, &recovery, &disk, (identity, Mode::Single)).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?);
-        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0), recovered_bytes: AtomicU64::new(0) };
+        let start = Start {
+            env,
+            store: recovery,
+            disk,
+            options,
+            disk_id: identity.disk,
+            catalog,
+            recovery_packs: AtomicU32::new(0),
+            recovered_bytes: AtomicU64::new(0),
+        };
         let wal = start.needs_wal();
         let (incarnation, inherited) = start.succeed(wal).await?;
         start.remove_old_wals(incarnation).await?;

@@ -9,13 +9,13 @@ use crate::copies::Copies;
 use crate::partition::Line;
 use crate::row::{Row, RowReader};
 use crate::start::{Predecessor, Start};
+use copied::gather;
 use floe_env::{Mutant, mutated};
 use floe_formats::etcd::OwnerEntry;
 use floe_formats::{End, Index, PackRef, PartitionIndex, Writer, keys};
 use floe_objstore::{Created, Payload, StoreError};
 use floe_types::{DiskId, Incarnation, PartitionId, SlotNumber, WriteId};
 use floe_wal::{Replay, Replayed, WalError};
-use copied::gather;
 use packs::{RecoveryPacks, Stored};
 use std::collections::BTreeMap;
 
@@ -115,12 +115,7 @@ impl Start {
     }
 
     /// The same for what ownership names the chain for: its newest index, where that is of the record's epoch, else what it found when it was given the partition.
-    async fn lines_of(
-        &self,
-        incarnation: Incarnation,
-        index: Option<Index>,
-        records: &Records,
-    ) -> Result<Lines, OpenError> {
+    async fn lines_of(&self, incarnation: Incarnation, index: Option<Index>, records: &Records) -> Result<Lines, OpenError> {
         let listed = index.map(|index| index.partitions).unwrap_or_default();
         let is_current = |line: &PartitionIndex| records.get(&line.partition).is_some_and(|owner| owner.epoch == line.epoch);
         let mut lines: Lines = listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();

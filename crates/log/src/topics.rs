@@ -183,7 +183,8 @@ impl Engine {
         }
         if sent.is_none() {
             let (generation, disk) = (Generation(shared.wals.newest().0 + 1), self.owned().disk_id);
-            let claim = Claim { disk: Some(disk), replicas: vec![disk], quorum: 1, wal: WalKind::Local, ..start::claim(shared, generation) };
+            let claim =
+                Claim { disk: Some(disk), replicas: vec![disk], quorum: 1, wal: WalKind::Local, ..start::claim(shared, generation) };
             let body = Payload::from(floe_formats::encode(&crate::chain::Chain::writer(shared), &claim));
             *sent = Some(SentClaim { generation, body });
         }

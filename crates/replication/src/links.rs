@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use floe_env::{Disk, Env, Mutant, mutated};
-use floe_log::copies::{Candidate, Copies, CopiedWal, CopySet};
+use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
 use floe_metadata::cluster::{BrokerEntry, ClusterView};
 use floe_types::{BrokerId, DiskId, Incarnation};

@@ -53,7 +53,16 @@ impl Engine {
         found(&membership.cluster, &recovery, id).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?.shared());
         let options = EngineOptions { in_cluster: true, ..options };
-        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0), recovered_bytes: AtomicU64::new(0) };
+        let start = Start {
+            env,
+            store: recovery,
+            disk,
+            options,
+            disk_id: identity.disk,
+            catalog,
+            recovery_packs: AtomicU32::new(0),
+            recovered_bytes: AtomicU64::new(0),
+        };
         let incarnation = start.begin(&membership.cluster).await?;
         let life = PeerIdentity { cluster: id, broker: start.options.broker, disk: identity.disk, incarnation };
         let peers = membership.links.begin(life).await?;

@@ -6,7 +6,7 @@
 use super::join::{LOOK, former_lives};
 use super::{Member, place};
 use crate::OpenError;
-use crate::copies::{Candidate, Copies, CopiedWal, CopySet};
+use crate::copies::{Candidate, CopiedWal, Copies, CopySet};
 use async_trait::async_trait;
 use floe_env::Task;
 use floe_formats::etcd::{BrokerEntry, Life};

@@ -34,8 +34,8 @@ impl Partition {
     pub fn append(self: &Arc<Self>, batch: &Bytes, header: &BatchHeader) -> Result<Appended, AppendError> {
         let len = batch.len() as u64;
         let appended = self.try_append(batch, header, len);
-        if let Err(AppendError::Ended(ended @ (Ended::Fenced { .. } | Ended::Failed { .. }))) = &appended {
-            // What the WAL says to this append first; told again, it changes nothing (R10).
+        if let Err(AppendError::Ended(ended @ Ended::Fenced { .. })) = &appended {
+            // Perhaps this append is the first to hear of it; told again, it changes nothing (R10).
             self.shared.end(ended.clone());
         }
         let appended = appended?;

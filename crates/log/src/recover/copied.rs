@@ -46,12 +46,7 @@ impl RowReader<'_> {
 }
 
 /// Reads the sealed copies, once the row is stopped.
-pub(super) async fn gather(
-    reader: &RowReader<'_>,
-    sealed: Sealed<'_>,
-    row: &Row,
-    packs: &mut RecoveryPacks<'_>,
-) -> Result<(), OpenError> {
+pub(super) async fn gather(reader: &RowReader<'_>, sealed: Sealed<'_>, row: &Row, packs: &mut RecoveryPacks<'_>) -> Result<(), OpenError> {
     if sealed.is_empty() {
         return Ok(());
     }

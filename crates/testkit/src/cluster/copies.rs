@@ -51,7 +51,8 @@ impl World {
         let serving = self.serving();
         let (_, engine) = serving.first().ok_or("nobody serves")?;
         let configs = [(DURABILITY.to_owned(), durability.to_string())].into();
-        let topic = engine.create_topic(NewTopic { name: name.to_owned(), partitions: 4, configs }).await.map_err(|error| error.to_string())?;
+        let topic =
+            engine.create_topic(NewTopic { name: name.to_owned(), partitions: 4, configs }).await.map_err(|error| error.to_string())?;
         let first = self.clients.len();
         for index in 0..4 {
             self.produce_to(PartitionId { topic: topic.id, index }, engine.allocate_producer_id());
@@ -71,7 +72,8 @@ impl World {
                 return Ok(());
             }
             if self.env.monotonic() > give_up {
-                let told = found.iter().map(|(at, s)| format!("{at}: generation {}, {} of {}", s.generation, s.standbys_counting, s.standbys));
+                let told =
+                    found.iter().map(|(at, s)| format!("{at}: generation {}, {} of {}", s.generation, s.standbys_counting, s.standbys));
                 return Err(format!("{most} standbys should count, and do not: {}", told.collect::<Vec<_>>().join("; ")));
             }
             self.env.sleep(SOON / 10).await;

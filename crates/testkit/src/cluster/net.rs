@@ -5,7 +5,7 @@ use super::pipes::Pipes;
 use async_trait::async_trait;
 use floe_env::{Disk, Env, Watched};
 use floe_formats::etcd::BrokerEntry;
-use floe_log::copies::{Candidate, Copies, CopiedWal, CopySet};
+use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
 use floe_metadata::cluster::ClusterView;
 use floe_replication::{PeerLinks, ReplicationOptions};

@@ -62,7 +62,13 @@ impl Pipes {
         Duration::from_millis(self.env.random_below(most + 1))
     }
 
-    fn pump(&self, net: &Net, (from, to): (usize, usize), mut read: ReadHalf<DuplexStream>, mut write: WriteHalf<DuplexStream>) -> Task<()> {
+    fn pump(
+        &self,
+        net: &Net,
+        (from, to): (usize, usize),
+        mut read: ReadHalf<DuplexStream>,
+        mut write: WriteHalf<DuplexStream>,
+    ) -> Task<()> {
         let net = net.clone();
         self.env.spawn("pipe", async move {
             let mut bytes = vec![0; 32 << 10];

@@ -77,7 +77,8 @@ impl World {
             let Some(process) = self.nodes[at].process.as_mut() else { continue };
             let before = std::mem::replace(&mut process.noticed, now);
             if now.0 > before.0 {
-                self.coverage.step(["generation: without copies", "generation: two copies", "generation: three copies"][status.standbys.min(2)]);
+                self.coverage
+                    .step(["generation: without copies", "generation: two copies", "generation: three copies"][status.standbys.min(2)]);
             }
             if now.1 > before.1 {
                 self.coverage.step("recovery: records from copies");
