@@ -188,7 +188,7 @@ impl Member {
         let newest = self.start.store.list(&keys::claims_prefix(shared.incarnation), None, 1).await?;
         let generation = shared.wals.newest();
         if newest.first().is_none_or(|object| object.key != keys::claim(shared.incarnation, generation)) {
-            return Err(Ended::Fenced { by: None, found: "its claims are closed".into() }).map_err(crate::OpenError::Ended);
+            return Err(crate::OpenError::Ended(Ended::Fenced { by: None, found: "its claims are closed".into() }));
         }
         let previous_end = match shared.wals.current() {
             Some(own) if mutated(Mutant::AppendedBehindEnd) => Some(own.wal.end()),

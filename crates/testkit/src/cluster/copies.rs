@@ -81,9 +81,16 @@ impl World {
     }
 
     async fn without_the_store(&mut self, replicated: &[usize], object: &[usize]) -> Result<(), String> {
+        let give_up = self.env.monotonic() + CHANGED;
+        while !self.partitions.iter().all(|id| self.owner(*id).is_some()) && self.env.monotonic() < give_up {
+            self.env.sleep(SOON / 10).await;
+        }
         self.store.set_available(false);
         for at in replicated.iter().chain(object) {
             self.send(*at)?;
+            if !self.waits(*at) {
+                return Err(format!("{} is not led", self.clients[*at].producer.partition));
+            }
         }
         self.env.sleep(SOON).await;
         self.hear().await;
