@@ -5,7 +5,7 @@ use crate::{
     WalVitals, choose, shipping::Shipped,
 };
 use async_trait::async_trait;
-use floe_env::{Disk, Env, Mutant, mutated};
+use floe_env::{Disk, Env};
 use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
 use floe_metadata::cluster::{BrokerEntry, ClusterView};
@@ -74,7 +74,7 @@ impl Links for PeerLinks {
         let addresses = Arc::clone(&directory);
         let brokers = Brokers { env: self.env.clone(), me, network: self.network.clone(), directory, options: self.options.clone() };
         let copies = PeerCopies::new(brokers.clone(), replicas.clone());
-        Ok(Arc::new(PeerWatch { disk: self.disk.clone(), brokers, addresses, replicas, copies, own }))
+        Ok(Arc::new(PeerWatch { brokers, addresses, replicas, copies, own }))
     }
 }
 
@@ -99,7 +99,6 @@ impl Vitals for OwnWals {
 
 #[derive(Debug)]
 struct PeerWatch {
-    disk: Arc<dyn Disk>,
     brokers: Brokers,
     addresses: Arc<Addresses>,
     replicas: Replicas,
@@ -177,11 +176,7 @@ impl Peers for PeerWatch {
     async fn begin_wal(&self, options: WalOptions, set: &CopySet) -> Result<Arc<dyn CopiedWal>, WalError> {
         let shipping = Shipping::new(self.brokers.clone(), set)?;
         let tap: Arc<dyn floe_wal::Tap> = shipping.clone();
-        let wal = if mutated(Mutant::OwnSealNotMet) {
-            Wal::create_copied(self.brokers.env.clone(), self.disk.clone(), options, tap).await?
-        } else {
-            self.replicas.create_own(options, Some(tap)).await?
-        };
+        let wal = self.replicas.create_own(options, Some(tap)).await?;
         shipping.start(&wal);
         *self.own.0.lock() = Some((Arc::downgrade(&wal), Arc::downgrade(&shipping)));
         Ok(Arc::new(Shipped { wal, shipping }))

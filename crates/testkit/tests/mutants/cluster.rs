@@ -15,7 +15,6 @@ found! {
     r5_copies_of_the_newest_generation_alone_are_found: NewestGenerationAlone,
     r5_one_seal_is_found: OneSealIsEnough,
     r7_a_hole_that_is_kept_is_found: HoleKept,
-    r10_an_own_wal_that_its_seal_does_not_end_is_found: OwnSealNotMet,
     r11_trimming_before_slots_are_certain_is_found: TrimBeforeCertain,
     r11_footers_that_leave_older_generations_out_are_found: FootersNameNewest,
     t03_sent_is_not_stored_is_found: StandbyCountsSent,
