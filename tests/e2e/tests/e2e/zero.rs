@@ -75,7 +75,7 @@ fn read(consumer: &BaseConsumer, values: &mut Vec<usize>, pause: Duration) {
 #[test]
 fn clients_that_were_connected_before_zero_go_on_after_it() {
     let _alone = alone();
-    let cycles = rounds(2, 20);
+    let cycles = rounds(5, 20);
     let folder = tempfile::tempdir().unwrap();
     let address = format!("127.0.0.1:{}", free_port());
     let activator = Activator::start(folder.path(), &address);
@@ -107,5 +107,7 @@ fn clients_that_were_connected_before_zero_go_on_after_it() {
     }
     println!("{sent} records over {} ends of the broker", times_idle(folder.path()));
     assert_eq!(values, (0..sent).collect::<Vec<_>>(), "each once, in order");
+    // A consumer waits for its group's coordinator when it goes.
+    drop(consumer);
     drop(activator);
 }
