@@ -119,6 +119,8 @@ const STEPS: &[Step] = &[
     (&["H5"], rows::cold::lookups),
     (&["H8"], rows::many::partitions),
     (&["H9"], rows::compaction::compaction),
+    (&["Z1", "Z6"], rows::zero::on_a_server),
+    (&["Z2"], rows::zero::on_the_shaped_store),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

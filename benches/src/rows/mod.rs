@@ -14,6 +14,7 @@ pub(crate) mod s3;
 pub(crate) mod shaped;
 pub(crate) mod start;
 pub(crate) mod surface;
+pub(crate) mod zero;
 
 use crate::candidate::Programs;
 use crate::samples::Samples;

@@ -1,6 +1,10 @@
 //! TCP with Nagle's algorithm off on both sides: a small answer must not wait for the acknowledgement of the one before.
 
-use std::{io, net::SocketAddr};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A bound socket.
@@ -34,6 +38,55 @@ pub fn inherited() -> io::Result<Vec<Listener>> {
 fn adopt(socket: std::net::TcpListener) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket).map(Listener)
+}
+
+/// A bound socket that takes no connection. They wait in the system's queue, with what they have sent, until the socket is given to a process that takes them.
+#[derive(Debug)]
+pub struct Held(std::net::TcpListener);
+
+/// Binds `addr` (`host:port`) for another process.
+///
+/// # Errors
+/// As [`listen`].
+pub async fn hold(addr: &str) -> io::Result<Held> {
+    listen(addr).await?.0.into_std().map(Held)
+}
+
+impl Held {
+    /// The address that was bound.
+    ///
+    /// # Errors
+    /// The operating system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Returns when a connection waits. Cancellation safe.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub async fn knocked(&self) -> io::Result<()> {
+        // Watched only now: who comes while another process takes connections wakes nobody here.
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for types that may close their descriptor while it is watched; this one does not"
+        )]
+        let watched = AsyncFd::with_interest(self.to_fd()?, Interest::READABLE)?;
+        watched.readable().await.map(|mut ready| ready.retain_ready())
+    }
+
+    /// The socket once more, for another process.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn to_fd(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
+    }
+
+    /// Takes and closes the connections that wait: who is turned away knows it, and can try again. How many.
+    pub fn turn_away(&self) -> usize {
+        std::iter::from_fn(|| self.0.accept().ok()).count()
+    }
 }
 
 /// Connects to `addr` (`host:port`). Has no time limit of its own.
@@ -86,6 +139,7 @@ fn named(action: &str, addr: &str, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
     async fn both_ends_of_a_connection_have_no_delay() {
@@ -94,6 +148,24 @@ mod tests {
         let (accepted, connected) = tokio::join!(listener.accept(), connect(&addr));
         assert!(accepted.unwrap().0.nodelay().unwrap());
         assert!(connected.unwrap().nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_held_socket_tells_of_connections_and_keeps_them_for_another() {
+        let held = hold("127.0.0.1:0").await.unwrap();
+        let addr = held.local_addr().unwrap().to_string();
+        let mut early = connect(&addr).await.unwrap();
+        early.write_all(b"first").await.unwrap();
+        held.knocked().await.unwrap();
+        let taker = adopt(held.to_fd().unwrap().into()).unwrap();
+        let (mut taken, _) = taker.accept().await.unwrap();
+        let mut said = [0; 5];
+        taken.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"first");
+        let mut late = connect(&addr).await.unwrap();
+        held.knocked().await.unwrap();
+        assert_eq!((held.turn_away(), held.turn_away()), (1, 0));
+        assert_eq!(late.read(&mut said).await.unwrap(), 0, "closed");
     }
 
     #[tokio::test]

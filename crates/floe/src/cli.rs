@@ -1,7 +1,7 @@
 //! The command line: one subcommand, one file.
 
 use crate::commands::{bench, check, completions, consume, dev, du, export, gc, group, inspect, produce, topic, verify};
-use crate::serve;
+use crate::{activator, serve};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -16,6 +16,8 @@ pub(crate) enum Command {
     /// Run the broker
     #[command(args_override_self = true)]
     Serve(serve::Arguments),
+    /// Hold the addresses that clients know while there are no brokers, and wake them when somebody connects
+    Activator(activator::Arguments),
     /// Create, list, describe and delete topics
     Topic(topic::Arguments),
     /// List, describe, reset and delete consumer groups

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line program talks on stdout; logs go to stderr")]
 
+mod activator;
 mod admin;
 mod cli;
 mod commands;
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+        Command::Activator(arguments) => Box::pin(activator::run(arguments)).await,
         Command::Topic(arguments) => Box::pin(topic::run(arguments)).await,
         Command::Produce(arguments) => Box::pin(produce::run(arguments)).await,
         Command::Group(arguments) => Box::pin(group::run(arguments)).await,

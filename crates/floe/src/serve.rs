@@ -20,7 +20,7 @@ use floe_log::{Ended, Engine};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_replication::PeerLinks;
 use place::Place;
-use signals::Signals;
+pub(crate) use signals::Signals;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests run processes, outside of every simulation")]
 
+mod activator;
 mod bench;
 mod commands;
 mod credentials;

@@ -12,6 +12,7 @@ mod kill;
 mod store_gone;
 mod system_calls;
 mod tour;
+mod zero;
 
 use floe_e2e::history::History;
 use parking_lot::{Mutex, MutexGuard};
