@@ -84,13 +84,12 @@ impl World {
         let give_up = self.env.monotonic() + CHANGED;
         // Led, and nobody waits: what is sent again, and was stored before, needs no store.
         let all: Vec<usize> = replicated.iter().chain(object).copied().collect();
-        while !(self.partitions.iter().all(|id| self.owner(*id).is_some()) && !all.iter().any(|at| self.waits(*at))) {
+        while self.partitions.iter().any(|id| self.owner(*id).is_none()) || all.iter().any(|at| self.waits(*at)) {
             if self.env.monotonic() > give_up {
                 return Err("not everything is led and answered".into());
             }
-            for at in all.iter().filter(|at| self.waits(**at)) {
-                self.send(*at)?;
-            }
+            let waiting: Vec<usize> = all.iter().copied().filter(|at| self.waits(*at)).collect();
+            waiting.into_iter().try_for_each(|at| self.send(at))?;
             self.env.sleep(SOON / 10).await;
             self.hear().await;
         }

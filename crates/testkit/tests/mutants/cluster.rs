@@ -18,6 +18,5 @@ found! {
     r11_trimming_before_slots_are_certain_is_found: TrimBeforeCertain,
     r11_footers_that_leave_older_generations_out_are_found: FootersNameNewest,
     t03_sent_is_not_stored_is_found: StandbyCountsSent,
-    t48_one_copy_as_a_quorum_is_found: OneIsAQuorum,
-    t56_an_answer_from_another_disk_is_found: OtherDiskCounts
+    t48_one_copy_as_a_quorum_is_found: OneIsAQuorum
 }
