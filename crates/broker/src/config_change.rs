@@ -9,7 +9,7 @@ use crate::errors::{self, Refusal};
 use crate::live::Settings;
 use crate::topic_config::{check_topic_setting, topic_setting};
 use floe_formats::{CatalogChange, Topic};
-use floe_log::Durability;
+use floe_log::{DURABILITY, Durability};
 use floe_metadata::View;
 use floe_protocol::ErrorCode;
 use floe_types::{BrokerId, check_topic_name};
@@ -113,7 +113,8 @@ fn refuse(broker: &Broker, asked: &[Asked]) -> BTreeMap<usize, Refusal> {
         }
     }
     for (at, resource) in asked.iter().enumerate() {
-        if let Err(refusal) = check_keys(&resource.keys).and_then(|()| check_resource(broker.id(), resource)) {
+        let checked = check_keys(&resource.keys).and_then(|()| check_resource(broker.id(), resource));
+        if let Err(refusal) = checked.and_then(|()| check_durability(resource, broker.engine.options().in_cluster)) {
             refused.entry(at).or_insert(refusal);
         }
     }
@@ -132,6 +133,15 @@ fn check_keys(keys: &[Key]) -> Result<(), Refusal> {
     let null = |key: &&Key| key.value.is_none() && key.operation != Some(Operation::Delete);
     let nulls: Vec<_> = keys.iter().filter(null).map(|key| key.name.as_str()).collect();
     if nulls.is_empty() { Ok(()) } else { refuse(format!("Null value not supported for : {}", nulls.join(", "))) }
+}
+
+/// Not every broker knows every level.
+fn check_durability(resource: &Asked, in_cluster: bool) -> Result<(), Refusal> {
+    let asked = resource.keys.iter().filter(|key| resource.kind == TOPIC && key.name == DURABILITY).filter_map(|key| key.value.as_ref());
+    for value in asked {
+        Durability::read(value, in_cluster).map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))?;
+    }
+    Ok(())
 }
 
 /// Which resources there are, and what is known of them beforehand.

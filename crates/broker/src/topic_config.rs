@@ -236,7 +236,7 @@ mod tests {
         for (name, value) in [
             ("max.message.bytes", "-1"),
             ("max.message.bytes", "lots"),
-            ("floe.durability", "replicated"),
+            ("floe.durability", "twice"),
             ("compression.type", "brotli"),
             ("retention.ms", "-2"),
             ("cleanup.policy", "squash"),

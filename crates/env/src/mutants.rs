@@ -61,6 +61,12 @@ pub enum Mutant {
     DrainEndsUnopened,
     /// A broker deletes slots of closed chains by what it leads itself, whoever leads the rest (R19).
     OthersSlotsDeleted,
+    /// An owner goes on in a generation's WAL behind the end that the next claim names (R2).
+    AppendedBehindEnd,
+    /// Recovery asks for the copies of the newest generation alone (R5).
+    NewestGenerationAlone,
+    /// Footers speak of the newest generation, whatever of the ones before is not in slots (R5, R11).
+    FootersNameNewest,
     /// A coordinator answers before the records that the answer rests on are committed.
     AnsweredBeforeCommit,
     /// The log of a coordinator begins where its checkpoint ends, not where it began.
@@ -68,7 +74,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -95,6 +101,9 @@ impl Mutant {
         Self::RecordReadBeforeSealing,
         Self::DrainEndsUnopened,
         Self::OthersSlotsDeleted,
+        Self::AppendedBehindEnd,
+        Self::NewestGenerationAlone,
+        Self::FootersNameNewest,
         Self::AnsweredBeforeCommit,
         Self::CheckpointFromItsEnd,
     ];

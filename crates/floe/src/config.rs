@@ -118,7 +118,8 @@ impl Config {
     /// The engine's options, with the defaults that fit the store.
     pub(crate) fn engine_options(&self, store: &StoreUrl) -> EngineOptions {
         let (durability, disk_cache_bytes) = match store {
-            StoreUrl::File { .. } if self.server.cluster.etcd.is_some() => (Durability::Object, 0),
+            StoreUrl::File { .. } if self.server.cluster.etcd.is_some() => (Durability::Replicated, 0),
+            StoreUrl::S3 { .. } if self.server.cluster.etcd.is_some() => (Durability::Replicated, DISK_CACHE_BYTES),
             StoreUrl::File { .. } => (Durability::Local, 0),
             StoreUrl::S3 { .. } => (Durability::Object, DISK_CACHE_BYTES),
             StoreUrl::Memory => (Durability::Object, 0),
@@ -169,7 +170,12 @@ impl Config {
     fn validate_cluster(&self) -> Result<(), Refused> {
         let cluster = &self.server.cluster;
         if cluster.etcd.is_none() {
-            return Ok(());
+            return match self.durability {
+                Some(Durability::Replicated) => {
+                    Err(Refused("floe.durability: replicated needs a cluster; a single broker knows local and object".into()))
+                }
+                _ => Ok(()),
+            };
         }
         match (&self.server.store, self.durability) {
             (None | Some(StoreUrl::Memory), _) => Err(Refused(

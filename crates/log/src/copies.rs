@@ -4,8 +4,10 @@
 //! brokers, and a test may ask disks directly.
 
 mod gather;
+mod kept;
 
 pub use gather::{Gather, Sealed, TooFew, unflushed};
+pub use kept::{Candidate, CopiedWal, CopySet, StandbyState, StandbyStatus};
 
 use async_trait::async_trait;
 use floe_types::{DiskId, ErrorKind, Generation, Incarnation, Lsn};

@@ -4,7 +4,7 @@ use crate::chain::{self, Chain};
 use crate::ended::Ended;
 use crate::shared::Shared;
 use crate::{index, start};
-use floe_formats::{ClaimState, End, Index, Object, Stop, keys};
+use floe_formats::{Claim, ClaimState, End, Index, Object, Stop, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::Generation;
 use std::sync::Arc;
@@ -45,17 +45,18 @@ pub(crate) async fn finish(shared: &Arc<Shared>, chain: &Chain, drain: Option<Dr
 
 async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
     let incarnation = shared.incarnation;
-    if let Some(wal) = shared.wal() {
-        wal.close().await.map_err(|error| Ended::Failed { why: error.to_string() })?;
-    }
+    // Nobody begins another generation from here on.
     let mut sent = shared.sent_claim.lock().await;
+    if let Some(own) = shared.wals.end_current() {
+        own.wal.close().await.map_err(|error| Ended::Failed { why: error.to_string() })?;
+    }
     if let Some(claim) = sent.take() {
         // Nobody knows whether it stands: make sure that it does, so that the closing one comes behind it.
         create(shared, &keys::claim(incarnation, claim.generation), &claim.body).await?;
-        shared.set_generation(claim.generation, None);
+        shared.wals.claimed(claim.generation);
     }
-    let next = Generation(shared.generation().0 + 1);
-    let claim = start::claim(shared, next, ClaimState::Closed, None);
+    let next = Generation(shared.wals.newest().0 + 1);
+    let claim = Claim { state: ClaimState::Closed, ..start::claim(shared, next) };
     let key = keys::claim(incarnation, next);
     // A broker that was refused may have closed the claims before it knew (R4): then they are closed, that is all.
     if chain::create_for_sure(&shared.store, &key, &body(shared, &claim)).await == Created::Lost && !chain::is_closed(shared, &key).await {

@@ -105,6 +105,10 @@ impl Engine {
         &self.owned.shared.options
     }
 
+    pub(crate) fn recovered_bytes(&self) -> u64 {
+        self.owned.member.as_ref().map_or(0, |(member, _)| member.recovered_bytes())
+    }
+
     /// A producer id that was never given and never will be: (incarnation, counter), R23.
     #[must_use]
     pub fn allocate_producer_id(&self) -> i64 {

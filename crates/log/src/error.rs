@@ -1,5 +1,6 @@
 //! One enum per family of operations; each answers what to do.
 
+use crate::copies::TooFew;
 use crate::{Damage, Ended};
 use floe_formats::FormatError;
 use floe_metadata::MetadataError;
@@ -171,6 +172,9 @@ pub enum OpenError {
     Manifest(#[from] ReadError),
     #[error(transparent)]
     Wal(#[from] WalError),
+    /// A copy may come back (R12).
+    #[error("too few copies of its WAL can be asked: {0}. What it led waits until one of them comes back")]
+    TooFew(#[from] TooFew),
     #[error("{0}")]
     Ended(Ended),
 }
@@ -189,7 +193,7 @@ impl OpenError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Disk(_) | Self::RowNotStopped(_) => ErrorKind::Retry,
+            Self::Disk(_) | Self::RowNotStopped(_) | Self::TooFew(_) => ErrorKind::Retry,
             Self::DataInUse
             | Self::OtherCluster { .. }
             | Self::ClusterStore

@@ -7,10 +7,11 @@ use crate::ended::Ended;
 use crate::history::remerge::Merge;
 use crate::partition::{Partition, PlannedSegment};
 use crate::shared::Shared;
+use crate::wals::{OwnWal, WalPlace};
 use floe_env::{Mutant, TaskFailed, mutated};
 use floe_formats::{BatchSlice, BuiltPack, FormatError, PackBuilder, PackKind, SegmentMeta, WalPosition};
 use floe_objstore::Created;
-use floe_types::{Lsn, SlotNumber};
+use floe_types::SlotNumber;
 use floe_wal::WalError;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -149,7 +150,7 @@ impl Flusher {
         if since.any {
             sooner(now + options.flush_age);
         }
-        if since.object {
+        if since.object || (since.any && self.shared.is_hurried()) {
             sooner(now + options.object_flush_age);
         }
         if self.shared.dirty.unplanned_bytes.load(Relaxed) >= options.flush_bytes {
@@ -218,16 +219,16 @@ impl Flusher {
     /// For each pack, the oldest WAL position that the slots up to its own do not cover. The end of the WAL is sampled
     /// first and the dirty partitions are asked afterwards: see [`crate::shared::Dirty`].
     fn wal_from_of(&self, packs: &[Contents]) -> Vec<Option<WalPosition>> {
-        let Some(wal) = self.shared.wal() else { return vec![None; packs.len()] };
-        let generation = self.shared.generation();
-        let mut oldest = wal.end();
+        let Some(mut oldest) = self.shared.wals.end() else { return vec![None; packs.len()] };
+        let newest = oldest.generation;
+        let counts = |position: &WalPosition| position.generation == newest || !mutated(Mutant::FootersNameNewest);
         for partition in self.shared.dirty.all() {
-            oldest = partition.first_unplanned().map_or(oldest, |lsn| oldest.min(lsn));
+            oldest = partition.first_unplanned().filter(counts).map_or(oldest, |unplanned| oldest.min(unplanned));
         }
         let mut positions = Vec::with_capacity(packs.len());
         for contents in packs.iter().rev() {
-            positions.push(Some(WalPosition { generation, lsn: oldest }));
-            oldest = first_lsn(contents).map_or(oldest, |lsn| oldest.min(lsn));
+            positions.push(Some(oldest));
+            oldest = first_position(contents).filter(counts).map_or(oldest, |first| oldest.min(first));
         }
         positions.reverse();
         positions
@@ -327,10 +328,12 @@ async fn read_back(shared: &Shared, segment: PlannedSegment) -> Result<(SegmentM
     };
     let mut batches = Vec::with_capacity(segment.batches.len());
     for batch in segment.batches {
-        let bytes = match (batch.bytes, batch.wal, shared.wal()) {
-            (Some(bytes), ..) => bytes,
-            (None, Some((start, end)), Some(wal)) => wal.read(start, end).await?,
-            _ => return Err(PackError::Nowhere),
+        let bytes = match (batch.bytes, batch.wal) {
+            (Some(bytes), _) => bytes,
+            (None, Some(WalPlace { generation, start, end })) => {
+                shared.wals.get(generation).ok_or(PackError::Nowhere)?.wal.read(start, end).await?
+            }
+            (None, None) => return Err(PackError::Nowhere),
         };
         let (base_offset, end_offset) = (batch.base_offset, batch.end_offset);
         batches.push(BatchSlice { bytes, base_offset, end_offset, max_timestamp: batch.max_timestamp, records: batch.records });
@@ -349,19 +352,41 @@ fn build(
     pack.finish(wal_from, front)
 }
 
-/// The WAL is needed no more below this position: only certain slots say so (T06).
-async fn trim(shared: &Shared, wal_from: Option<WalPosition>) {
-    let (Some(position), Some(wal)) = (wal_from, shared.wal()) else { return };
-    if position.generation != shared.generation() {
-        return;
+/// The WALs are needed no more below this position: only certain slots say so (T06).
+async fn trim(shared: &Arc<Shared>, wal_from: Option<WalPosition>) {
+    let Some(position) = wal_from else { return };
+    for own in shared.wals.take_before(position.generation) {
+        shared.env.spawn("give a generation back", give_back(shared.clone(), own)).detach_to_group();
     }
-    if let Err(error) = wal.trim(position.lsn.min(wal.durable())).await {
+    let Some(own) = shared.wals.get(position.generation) else { return };
+    if let Some(copied) = &own.copied {
+        copied.trim(position.lsn);
+    }
+    if let Err(error) = own.wal.trim(position.lsn.min(own.wal.durable())).await {
         tracing::warn!(%error, "the WAL was not trimmed; trying again behind the next slot");
     }
 }
 
-fn first_lsn(contents: &[PlannedSegment]) -> Option<Lsn> {
-    contents.iter().flat_map(|segment| &segment.batches).filter_map(|batch| batch.wal.map(|(start, _)| start)).min()
+/// How long standbys may take to delete what is wholly flushed: who is away keeps it until this incarnation is closed.
+const FORGET_PATIENCE: Duration = Duration::from_secs(60);
+
+/// All of a generation is flushed, and a certain slot says so: the copies go, and the WAL after them (R11).
+async fn give_back(shared: Arc<Shared>, own: Arc<OwnWal>) {
+    if let Some(copied) = &own.copied {
+        copied.finish();
+        // Either way nobody needs it.
+        let _forgotten = shared.env.timeout(FORGET_PATIENCE, copied.forgotten()).await;
+    }
+    let (disk, dir) = (own.disk.clone(), own.wal.options().dir.clone());
+    // Its tasks end with it; a reader that holds it finds it gone, and the slots instead.
+    drop(own);
+    if let Err(error) = floe_wal::remove_generation(&disk, &dir).await {
+        tracing::warn!(dir, %error, "a WAL that is flushed was not removed");
+    }
+}
+
+fn first_position(contents: &[PlannedSegment]) -> Option<WalPosition> {
+    contents.iter().flat_map(|segment| &segment.batches).filter_map(|batch| batch.wal.map(|place| place.position())).min()
 }
 
 async fn create_index(shared: Arc<Shared>, index: NewIndex) -> (NewIndex, Created) {

@@ -32,6 +32,7 @@ pub mod survey;
 mod tail_memory;
 mod topics;
 pub mod verify;
+mod wals;
 
 pub use cluster::{Links, Membership, PeerIdentity, Peers};
 pub use damage::Damage;

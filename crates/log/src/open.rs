@@ -10,6 +10,7 @@ use crate::partition::{Line, Partition};
 use crate::shared::Shared;
 use crate::start::{self, Chains, Start};
 use crate::topics::durability_of;
+use crate::wals::OwnWal;
 use crate::{Durability, EngineOptions, OpenError};
 use floe_cache::{DiskCache, DiskCacheOptions};
 use floe_env::{Disk, DiskLock, Env, Task};
@@ -45,15 +46,23 @@ impl Engine {
         let recovery = store.for_class(Class::Recovery);
         let cluster = start::join_cluster(&env, &recovery, &disk, (identity, Mode::Single)).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?);
-        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
+        let start = Start {
+            env,
+            store: recovery,
+            disk,
+            options,
+            disk_id: identity.disk,
+            catalog,
+            recovery_packs: AtomicU32::new(0),
+            recovered_bytes: AtomicU64::new(0),
+        };
         let wal = start.needs_wal();
         let (incarnation, inherited) = start.succeed(wal).await?;
         start.remove_old_wals(incarnation).await?;
         let catalog = Arc::new(start.catalog.with_store(store.for_class(Class::Tail)));
         let shared = Shared::new(start.env.clone(), store, start.options.clone(), incarnation, start.disk_cache());
         if wal {
-            let wal = open_wal(&shared, &start.disk, Generation(0)).await?;
-            shared.set_generation(Generation(0), Some(wal));
+            shared.wals.begin(open_wal(&shared, &start.disk, Generation(0)).await?);
         }
         let epoch = epoch_of(incarnation);
         let view = start.catalog_view();
@@ -118,19 +127,27 @@ pub(crate) fn epoch_of(incarnation: Incarnation) -> LeaderEpoch {
 }
 
 /// Begins the WAL of a generation whose claim stands, and ends the incarnation when the WAL fails.
-pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generation: Generation) -> Result<Arc<Wal>, OpenError> {
-    let mut options = WalOptions::new(shared.incarnation, generation, start::wal_dir(shared.incarnation, generation));
-    options.budget = shared.options.wal_budget;
-    options.file_bytes = shared.options.wal_file_bytes;
-    options.pending_bytes = PENDING_BYTES;
-    let wal = Wal::create(shared.env.clone(), disk.clone(), options).await?;
+pub(crate) async fn open_wal(shared: &Arc<Shared>, disk: &Arc<dyn Disk>, generation: Generation) -> Result<OwnWal, OpenError> {
+    let wal = Wal::create(shared.env.clone(), disk.clone(), wal_options(shared, generation)).await?;
+    watch_wal(shared, &wal);
+    Ok(OwnWal { generation, wal, disk: disk.clone(), copied: None, _watch: None })
+}
+
+/// How the WAL of a generation is laid out and bounded.
+pub(crate) fn wal_options(shared: &Shared, generation: Generation) -> WalOptions {
+    let dir = start::wal_dir(shared.incarnation, generation);
+    let EngineOptions { wal_budget: budget, wal_file_bytes: file_bytes, .. } = shared.options;
+    WalOptions { budget, file_bytes, pending_bytes: PENDING_BYTES, ..WalOptions::new(shared.incarnation, generation, dir) }
+}
+
+/// Ends the incarnation when its WAL fails.
+pub(crate) fn watch_wal(shared: &Arc<Shared>, wal: &Arc<Wal>) {
     let (watched, shared_too) = (wal.clone(), shared.clone());
     let watch = async move {
         let error = watched.failed().await;
         shared_too.end(crate::Ended::Failed { why: error.to_string() });
     };
     shared.env.spawn("watch the WAL", watch).detach_to_group();
-    Ok(wal)
 }
 
 impl Start {

@@ -4,7 +4,7 @@ use floe_formats::BlockCodec;
 use floe_types::BrokerId;
 use std::time::Duration;
 
-/// When a record counts as committed (`floe.durability`). A single broker knows two of the three levels.
+/// When a record counts as committed (`floe.durability`). A single broker knows two of the three levels, one of several the other two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -12,6 +12,23 @@ pub enum Durability {
     Local,
     /// Its pack is in a certain slot of the object store.
     Object,
+    /// Fsynced by a quorum of the brokers that keep copies of this one's WAL.
+    Replicated,
+}
+
+impl Durability {
+    /// The level that `text` names, if brokers of this kind know it.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn read(text: &str, in_cluster: bool) -> Result<Self, String> {
+        match text.trim().parse()? {
+            Self::Replicated if !in_cluster => {
+                Err("floe.durability=replicated needs a cluster; a single broker knows local and object".into())
+            }
+            known => Ok(known),
+        }
+    }
 }
 
 impl std::str::FromStr for Durability {
@@ -20,8 +37,8 @@ impl std::str::FromStr for Durability {
         match text {
             "local" => Ok(Self::Local),
             "object" => Ok(Self::Object),
-            "replicated" => Err("floe.durability=replicated needs a cluster; a single broker knows local and object".into()),
-            _ => Err(format!("floe.durability is {text:?}, not one of local, object")),
+            "replicated" => Ok(Self::Replicated),
+            _ => Err(format!("floe.durability is {text:?}, not one of local, object, replicated")),
         }
     }
 }
@@ -31,6 +48,7 @@ impl std::fmt::Display for Durability {
         f.write_str(match self {
             Self::Local => "local",
             Self::Object => "object",
+            Self::Replicated => "replicated",
         })
     }
 }
@@ -63,6 +81,10 @@ pub struct EngineOptions {
     /// Slots between two index objects that are small; sixteen times as many between large ones, whose bytes have to be worth it:
     /// bounds how many footers a recovery reads.
     pub index_every_slots: u64,
+    /// How long a quorum of copies may take before what waits for it is flushed as `object` is.
+    pub replica_timeout: Duration,
+    /// How long a standby may be away before another is chosen, and the least time between two such changes.
+    pub replace_standby_after: Duration,
     /// Unflushed bytes on the local disk.
     pub wal_budget: u64,
     pub wal_file_bytes: u64,
@@ -109,6 +131,8 @@ impl Default for EngineOptions {
             block_codec: BlockCodec::Lz4,
             window: 4,
             index_every_slots: 64,
+            replica_timeout: Duration::from_millis(500),
+            replace_standby_after: Duration::from_secs(10),
             wal_budget: 1 << 30,
             wal_file_bytes: 16 << 20,
             tail_bytes: 64 << 20,

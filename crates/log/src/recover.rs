@@ -1,12 +1,15 @@
-//! Ending a predecessor's chain (R4-R9): close its claims, seal its WAL on this disk, stop its row, keep what only the
-//! WAL has, and create `end`. Racing is harmless, and whoever comes later goes on at any step.
+//! Ending a predecessor's chain (R4-R9): close its claims, seal its WAL on this disk, or its copies wherever they are, stop its row, keep what only
+//! WALs have, and create `end`. Racing is harmless, and whoever comes later goes on at any step.
 
+mod copied;
 mod packs;
 
 use crate::OpenError;
+use crate::copies::Copies;
 use crate::partition::Line;
 use crate::row::{Row, RowReader};
 use crate::start::{Predecessor, Start};
+use copied::gather;
 use floe_env::{Mutant, mutated};
 use floe_formats::etcd::OwnerEntry;
 use floe_formats::{End, Index, PackRef, PartitionIndex, Writer, keys};
@@ -18,16 +21,21 @@ use std::collections::BTreeMap;
 
 /// The lines of a chain's partitions, as its row and its WAL make them.
 type Lines = BTreeMap<PartitionId, Line>;
+/// What ownership names an incarnation for.
+pub(crate) type Records = BTreeMap<PartitionId, OwnerEntry>;
+
+/// What recovery has besides in a cluster.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfCluster<'a> {
+    /// Read after the incarnation was marked (R8).
+    pub(crate) records: &'a Records,
+    /// The disks that may hold copies of its WALs (R5).
+    pub(crate) copies: &'a dyn Copies,
+}
 
 impl Start {
-    /// Recovers one predecessor; `by` is the incarnation that does it. In a cluster `records` are what ownership names it for, read after it was marked (R8).
-    /// Its `end`, ours or another's.
-    pub(crate) async fn recover(
-        &self,
-        predecessor: &Predecessor,
-        by: Incarnation,
-        records: Option<&BTreeMap<PartitionId, OwnerEntry>>,
-    ) -> Result<End, OpenError> {
+    /// Recovers one predecessor; `by` is the incarnation that does it. Its `end`, ours or another's.
+    pub(crate) async fn recover(&self, predecessor: &Predecessor, by: Incarnation, of: Option<OfCluster<'_>>) -> Result<End, OpenError> {
         let incarnation = predecessor.incarnation;
         tracing::info!(incarnation = incarnation.0, "recovering the incarnation before");
         let claims = self.close_claims(incarnation, by).await?;
@@ -38,18 +46,27 @@ impl Start {
         }
         let window = claims.iter().map(|claim| claim.window).max().unwrap_or(1);
         let reader = RowReader { env: &self.env, store: &self.store, incarnation };
+        // Before the row is stopped: what is acknowledged by copies alone ends here, what lies in slots there (R5, R6).
+        let sealed = match of {
+            Some(of) => Some(self.seal_copies(&reader, (of.copies, by), &claims).await?),
+            None => None,
+        };
         let (index, row) = self.stop_row(&reader, window, by).await?;
         let base = claims.iter().find_map(|claim| claim.base);
         // The owner may have deleted topics until its row was stopped; what the WAL has of them is not wanted.
         self.catalog.refresh().await?;
         let view = self.catalog_view();
         let (number, front) = index.as_ref().map_or((1, SlotNumber(0)), |index| (index.number + 1, index.front));
+        let records = of.map(|of| of.records);
         let mut lines = match records {
             None => self.lines(index, base).await?,
             Some(records) => self.lines_of(incarnation, index, records).await?,
         };
         apply_row(&mut lines, &row, incarnation);
-        let mut packs = RecoveryPacks::new(self, (incarnation, by), &lines, &view);
+        let mut packs = RecoveryPacks::new(self, (incarnation, by), (&lines, records), &view);
+        if let Some(sealed) = sealed {
+            gather(&reader, sealed, &row, &mut packs).await?;
+        }
         for claim in &mine {
             if !self.replay(claim, &mut packs).await? {
                 gave_up.push(self.disk_id);
@@ -98,12 +115,7 @@ impl Start {
     }
 
     /// The same for what ownership names the chain for: its newest index, where that is of the record's epoch, else what it found when it was given the partition.
-    async fn lines_of(
-        &self,
-        incarnation: Incarnation,
-        index: Option<Index>,
-        records: &BTreeMap<PartitionId, OwnerEntry>,
-    ) -> Result<Lines, OpenError> {
+    async fn lines_of(&self, incarnation: Incarnation, index: Option<Index>, records: &Records) -> Result<Lines, OpenError> {
         let listed = index.map(|index| index.partitions).unwrap_or_default();
         let is_current = |line: &PartitionIndex| records.get(&line.partition).is_some_and(|owner| owner.epoch == line.epoch);
         let mut lines: Lines = listed.into_iter().filter(is_current).map(|line| (line.partition, Line::from_index(line))).collect();

@@ -124,6 +124,12 @@ impl RowReader<'_> {
         Ok(Some(RowPack { slot, footer, footer_len: trailer.footer_len, pack_len }))
     }
 
+    /// What the pack in a slot says that it holds.
+    pub(crate) async fn footer_of(&self, slot: SlotNumber) -> Result<PackFooter, OpenError> {
+        let pack = self.read_slot(slot).await?;
+        pack.map(|pack| pack.footer).ok_or(OpenError::RowNotStopped(self.incarnation))
+    }
+
     async fn footer(&self, slot: SlotNumber, trailer: &Trailer) -> Result<PackFooter, OpenError> {
         let bytes: Bytes = self.store.get_range(&keys::slot(self.incarnation, slot), trailer.footer_range()).await?;
         decode_footer(&bytes).map_err(|source| self.damaged(slot, source))

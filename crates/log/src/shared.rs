@@ -8,17 +8,17 @@ use crate::history::stopped::Stopped;
 use crate::pack_reader::PackReader;
 use crate::partition::Partition;
 use crate::tail_memory::TailMemory;
+use crate::wals::Wals;
 use crate::{AppendError, EngineOptions};
 use floe_cache::DiskCache;
 use floe_env::Env;
 use floe_objstore::{Class, Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId, TopicId};
-use floe_wal::Wal;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use tokio::sync::Notify;
@@ -69,8 +69,9 @@ pub(crate) struct Shared {
     partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
     /// How often `partitions` has changed.
     led_version: AtomicU64,
-    /// The generation of the newest claim, and its WAL if it has one.
-    wal: RwLock<(Generation, Option<Arc<Wal>>)>,
+    pub(crate) wals: Wals,
+    /// A quorum of copies does not answer: what waits for it is flushed as soon as `object` records are.
+    pub(crate) hurried: AtomicBool,
     unflushed_batches: AtomicU64,
     object_bytes: AtomicU64,
     room: Notify,
@@ -129,7 +130,8 @@ impl Shared {
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
             led_version: AtomicU64::new(0),
-            wal: RwLock::new((Generation(0), None)),
+            wals: Wals::default(),
+            hurried: AtomicBool::new(false),
             unflushed_batches: AtomicU64::new(0),
             object_bytes: AtomicU64::new(0),
             room: Notify::new(),
@@ -175,19 +177,18 @@ impl Shared {
     pub(crate) fn let_go(&self) {
         self.dirty.partitions.lock().clear();
         self.change_partitions(BTreeMap::clear);
-        self.wal.write().1 = None;
+        self.wals.let_go();
     }
 
-    pub(crate) fn wal(&self) -> Option<Arc<Wal>> {
-        self.wal.read().1.clone()
+    /// What waits for a quorum of copies is flushed as soon as what waits for its slot.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.hurried.load(Relaxed)
     }
 
-    pub(crate) fn generation(&self) -> Generation {
-        self.wal.read().0
-    }
-
-    pub(crate) fn set_generation(&self, generation: Generation, wal: Option<Arc<Wal>>) {
-        *self.wal.write() = (generation, wal);
+    pub(crate) fn set_hurried(&self, hurried: bool) {
+        if !self.hurried.swap(hurried, Relaxed) && hurried {
+            self.dirty.mark(true);
+        }
     }
 
     /// Room for a batch of `bytes`, whatever its durability will be.

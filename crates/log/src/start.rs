@@ -5,16 +5,16 @@ use crate::{EngineOptions, OpenError};
 use floe_env::{Disk, Env};
 use floe_formats::{Claim, ClaimState, Cluster, DiskIdentity, End, Mode, WalKind, Writer, keys};
 use floe_metadata::{Catalog, View};
-use floe_objstore::{Created, Payload, Store, StoreError, prove_create_only};
+use floe_objstore::{Created, ObjectInfo, Payload, Store, StoreError, prove_create_only};
 use floe_types::{ClusterId, DiskId, Generation, Incarnation, WriteId};
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
-/// Claims of one incarnation that are read; a generation follows only where a replica set changes.
-const MAX_CLAIMS: usize = 1000;
+/// Claims listed by one request.
+const PAGE: usize = 1000;
 
 /// A chain without an `end`.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) catalog: Arc<Catalog>,
     /// Recovery packs that this process has tried to write: a number is used once, also when a step is done again.
     pub(crate) recovery_packs: AtomicU32,
+    /// Bytes of batches in them.
+    pub(crate) recovered_bytes: AtomicU64,
 }
 
 /// The folder of one generation's WAL.
@@ -51,18 +53,18 @@ pub(crate) fn wal_dir(incarnation: Incarnation, generation: Generation) -> Strin
     format!("wal/{:016x}-{:08x}", incarnation.0, generation.0)
 }
 
-/// This incarnation's claim to a generation.
-pub(crate) fn claim(shared: &Shared, generation: Generation, state: ClaimState, wal: Option<DiskId>) -> Claim {
+/// This incarnation's claim to a generation without a WAL.
+pub(crate) fn claim(shared: &Shared, generation: Generation) -> Claim {
     Claim {
         incarnation: shared.incarnation,
         generation,
-        state,
+        state: ClaimState::Open,
         broker: shared.options.broker,
-        disk: wal,
-        replicas: wal.into_iter().collect(),
-        quorum: u8::from(wal.is_some()),
+        disk: None,
+        replicas: Vec::new(),
+        quorum: 0,
         window: shared.options.window,
-        wal: if wal.is_some() { WalKind::Local } else { WalKind::None },
+        wal: WalKind::None,
         previous_end: None,
         base: None,
         created_ms: shared.env.now_ms(),
@@ -163,7 +165,7 @@ impl Start {
         Ok(chains)
     }
 
-    async fn has_end(&self, incarnation: Incarnation) -> Result<bool, OpenError> {
+    pub(crate) async fn has_end(&self, incarnation: Incarnation) -> Result<bool, OpenError> {
         match self.store.get_start(&keys::end(incarnation), 64).await {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
@@ -180,7 +182,16 @@ impl Start {
 
     /// All claims of an incarnation, oldest first.
     pub(crate) async fn claims(&self, incarnation: Incarnation) -> Result<Vec<Claim>, OpenError> {
-        let listed = self.store.list(&keys::claims_prefix(incarnation), None, MAX_CLAIMS).await?;
+        let mut listed = Vec::new();
+        loop {
+            let after = listed.last().map(|object: &ObjectInfo| object.key.clone());
+            let page = self.store.list(&keys::claims_prefix(incarnation), after.as_deref(), PAGE).await?;
+            let is_last = page.len() < PAGE;
+            listed.extend(page);
+            if is_last {
+                break;
+            }
+        }
         let mut claims = Vec::with_capacity(listed.len());
         for object in listed.iter().rev() {
             let bytes = self.store.get(&object.key).await?;
@@ -202,17 +213,14 @@ impl Start {
 
     /// Disks with a local WAL that this broker cannot read.
     pub(crate) fn wals_elsewhere(&self, claims: &[Claim]) -> Vec<DiskId> {
-        let elsewhere = claims.iter().filter(|claim| claim.wal != WalKind::None).flat_map(|claim| &claim.replicas);
+        let elsewhere = claims.iter().filter(|claim| claim.wal == WalKind::Local).flat_map(|claim| &claim.replicas);
         elsewhere.copied().filter(|disk| *disk != self.disk_id).collect()
     }
 
     /// Removes the WALs of closed incarnations from this disk (R11). One whose `end` gave this disk up stays: it is all
     /// there is of what that disk acknowledged, and is read by `floe inspect`.
     pub(crate) async fn remove_old_wals(&self, incarnation: Incarnation) -> Result<(), OpenError> {
-        for entry in self.disk.list("wal").await? {
-            let number = entry.name.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok());
-            let Some(of) = number.map(Incarnation).filter(|of| *of < incarnation) else { continue };
-            let dir = format!("wal/{}", entry.name);
+        for (of, dir) in self.former_wals().await?.into_iter().filter(|(of, _)| *of < incarnation) {
             match self.read_end(of).await {
                 Ok(end) if end.gave_up.contains(&self.disk_id) => {
                     tracing::warn!(dir, incarnation = of.0, "this WAL was given up by a take-over; it is kept, and never merged");
@@ -224,9 +232,19 @@ impl Start {
         Ok(())
     }
 
-    /// The generations whose WAL lies here.
+    /// WALs on this disk that incarnations have written, and their folders.
+    pub(crate) async fn former_wals(&self) -> Result<Vec<(Incarnation, String)>, OpenError> {
+        let entries = self.disk.list("wal").await?;
+        let named = entries.into_iter().filter_map(|entry| {
+            let number = entry.name.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok())?;
+            Some((Incarnation(number), format!("wal/{}", entry.name)))
+        });
+        Ok(named.collect())
+    }
+
+    /// The generations whose only WAL lies here.
     pub(crate) fn wals_on_this_disk(&self, claims: &[Claim]) -> Vec<Claim> {
-        let here = |claim: &&Claim| claim.wal != WalKind::None && claim.replicas.contains(&self.disk_id);
+        let here = |claim: &&Claim| claim.wal == WalKind::Local && claim.replicas.contains(&self.disk_id);
         claims.iter().filter(here).cloned().collect()
     }
 

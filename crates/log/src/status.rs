@@ -1,6 +1,7 @@
 //! What an engine says of itself: for `/status`, metrics, and tests.
 
 use crate::Engine;
+use crate::copies::StandbyState;
 use floe_types::{LeaderEpoch, Offset};
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,6 +26,12 @@ pub struct EngineStatus {
     pub tail_bytes: u64,
     /// What the WAL holds on to: its end less what was trimmed.
     pub wal_bytes: u64,
+    /// The generation of the newest claim; the standbys of its WAL, and how many of them count.
+    pub generation: u64,
+    pub standbys: usize,
+    pub standbys_counting: usize,
+    /// Records' bytes that only copies had, of brokers that were recovered by this one.
+    pub recovered_bytes: u64,
     /// How long the disk has not been done with what the WAL gave it last; 0 when nothing is asked of it.
     pub disk_stalled_ms: u64,
     pub cached_bytes: u64,
@@ -76,6 +83,8 @@ impl Engine {
         let view = self.catalog().view();
         let (blocks, disk) = shared.packs.stats();
         let disk = disk.unwrap_or_default();
+        let current = shared.wals.current();
+        let standbys = current.and_then(|own| own.copied.as_ref().map(|copied| copied.standbys())).unwrap_or_default();
         let (stopped, stopped_because) = shared.stopped.list(STOPPED_TOLD, |id| shared.partition(id).is_some());
         EngineStatus {
             cluster: self.cluster().to_string(),
@@ -87,8 +96,12 @@ impl Engine {
             unflushed_batches: shared.unflushed_batches(),
             unplanned_bytes: shared.dirty.unplanned_bytes.load(Relaxed),
             tail_bytes: shared.tail_memory.used(),
-            wal_bytes: shared.wal().map_or(0, |wal| wal.end().0.saturating_sub(wal.trimmed().0)),
-            disk_stalled_ms: shared.wal().map_or(0, |wal| u64::try_from(wal.stalled().as_millis()).unwrap_or(u64::MAX)),
+            wal_bytes: shared.wals.bytes(),
+            generation: u64::from(shared.wals.newest().0),
+            standbys: standbys.len(),
+            standbys_counting: standbys.iter().filter(|standby| matches!(standby.state, StandbyState::Counting { .. })).count(),
+            recovered_bytes: self.recovered_bytes(),
+            disk_stalled_ms: shared.wals.current().map_or(0, |own| u64::try_from(own.wal.stalled().as_millis()).unwrap_or(u64::MAX)),
             cached_bytes: blocks.bytes,
             cache_hits: blocks.hits,
             cache_misses: blocks.misses,

@@ -6,7 +6,7 @@ use crate::partition::{Line, Partition};
 use crate::shared::{SentClaim, Shared};
 use crate::start;
 use crate::{Durability, Ended, EngineOptions, OpenError, TopicError};
-use floe_formats::{CatalogChange, ClaimState, Topic, keys};
+use floe_formats::{CatalogChange, Claim, Topic, WalKind, keys};
 use floe_metadata::{Catalog, MetadataError, View};
 use floe_objstore::{Created, Payload};
 use floe_types::{Generation, PartitionId, TopicId, check_topic_name};
@@ -17,8 +17,9 @@ use std::sync::Arc;
 pub const DURABILITY: &str = "floe.durability";
 /// The topic setting that says how many copies a record must have. A certain slot satisfies any number.
 pub const MIN_INSYNC: &str = "min.insync.replicas";
-/// Copies that a `local` record has: this disk's.
+/// Copies that a record has for certain: of a `local` one this disk's, of a `replicated` one a quorum's.
 const LOCAL_COPIES: i64 = 1;
+const QUORUM_COPIES: i64 = 2;
 /// Partitions of one topic: what one index line each still makes a small object.
 const MAX_PARTITIONS: i32 = 100_000;
 
@@ -33,14 +34,12 @@ pub struct NewTopic {
 /// What a topic's settings say; one that cannot be read counts as the default. Where more copies are asked for than a
 /// WAL has here, records wait for their slot instead: slower, never weaker.
 pub(crate) fn durability_of(topic: &Topic, options: &EngineOptions) -> Durability {
-    let copies = topic.configs.get(MIN_INSYNC).and_then(|text| text.trim().parse().ok()).unwrap_or(LOCAL_COPIES);
-    if copies > LOCAL_COPIES {
-        return Durability::Object;
-    }
+    let copies: i64 = topic.configs.get(MIN_INSYNC).and_then(|text| text.trim().parse().ok()).unwrap_or(LOCAL_COPIES);
     match topic.configs.get(DURABILITY).and_then(|text| text.trim().parse().ok()).unwrap_or(options.durability) {
-        // Of a single broker that has become one of several.
-        Durability::Local if options.in_cluster => Durability::Object,
-        durability => durability,
+        // `local` in a cluster: of a single broker that has become one of several; and the other way round.
+        Durability::Local if !options.in_cluster && copies <= LOCAL_COPIES => Durability::Local,
+        Durability::Replicated if options.in_cluster && copies <= QUORUM_COPIES => Durability::Replicated,
+        Durability::Local | Durability::Replicated | Durability::Object => Durability::Object,
     }
 }
 
@@ -69,7 +68,7 @@ impl Engine {
     pub async fn create_topics(&self, new: Vec<NewTopic>) -> Result<Vec<Result<Arc<Topic>, TopicError>>, TopicError> {
         let topics: Vec<Arc<Topic>> = new.into_iter().map(|new| Arc::new(self.make(new))).collect();
         self.change_catalog(|view| {
-            let mut names = Names::of(view);
+            let mut names = Names::of(view, self.options().in_cluster);
             let answers: Vec<_> = topics.iter().map(|topic| names.take(topic).map(|()| topic.clone())).collect();
             let created = answers.iter().filter_map(|answer| answer.as_ref().ok());
             (created.map(|topic| CatalogChange::CreateTopic(topic.as_ref().clone())).collect(), answers)
@@ -81,7 +80,7 @@ impl Engine {
     #[must_use]
     pub fn validate_topics(&self, new: Vec<NewTopic>) -> Vec<Result<(), TopicError>> {
         let view = self.catalog().view();
-        let mut names = Names::of(&view);
+        let mut names = Names::of(&view, self.options().in_cluster);
         new.into_iter().map(|new| names.take(&self.make(new))).collect()
     }
 
@@ -122,7 +121,7 @@ impl Engine {
     /// No such topic, a durability that does not exist, or a store that does not answer.
     pub async fn set_topic_config(&self, id: TopicId, key: &str, value: Option<String>) -> Result<(), TopicError> {
         if let (DURABILITY, Some(text)) = (key, &value) {
-            text.parse::<Durability>().map_err(TopicError::Invalid)?;
+            Durability::read(text, self.options().in_cluster).map_err(TopicError::Invalid)?;
         }
         self.change_catalog(|view| match view.by_id(id) {
             None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
@@ -145,7 +144,7 @@ impl Engine {
             let changed = |view: &View| {
                 let (changes, answer) = plan(view);
                 let touched: BTreeSet<TopicId> = changes.iter().filter_map(touched).collect();
-                if shared.wal().is_none() && self.wants_wal(&view.after(&changes), &touched) {
+                if shared.wals.current().is_none() && self.wants_wal(&view.after(&changes), &touched) {
                     return Err(NotYet::Wal);
                 }
                 Ok((changes, (touched, answer)))
@@ -179,12 +178,13 @@ impl Engine {
     async fn ensure_wal(&self) -> Result<(), TopicError> {
         let shared = self.shared();
         let mut sent = shared.sent_claim.lock().await;
-        if shared.wal().is_some() {
+        if shared.wals.current().is_some() {
             return Ok(());
         }
         if sent.is_none() {
-            let generation = Generation(shared.generation().0 + 1);
-            let claim = start::claim(shared, generation, ClaimState::Open, Some(self.owned().disk_id));
+            let (generation, disk) = (Generation(shared.wals.newest().0 + 1), self.owned().disk_id);
+            let claim =
+                Claim { disk: Some(disk), replicas: vec![disk], quorum: 1, wal: WalKind::Local, ..start::claim(shared, generation) };
             let body = Payload::from(floe_formats::encode(&crate::chain::Chain::writer(shared), &claim));
             *sent = Some(SentClaim { generation, body });
         }
@@ -202,12 +202,12 @@ impl Engine {
             return self.check_running();
         }
         *sent = None;
-        shared.set_generation(generation, None);
+        shared.wals.claimed(generation);
         let wal = open_wal(shared, &self.owned().disk, generation).await.map_err(|error| match error {
             OpenError::Wal(error) => TopicError::Wal(error),
             other => TopicError::Invalid(other.to_string()),
         })?;
-        shared.set_generation(generation, Some(wal));
+        shared.wals.begin(wal);
         Ok(())
     }
 
@@ -269,17 +269,18 @@ struct Names<'a> {
     view: &'a View,
     /// Names that differ by `.` and `_` alone would share a metric's name, so they are one here; the first is shown.
     metrics: BTreeMap<String, String>,
+    in_cluster: bool,
 }
 
 impl<'a> Names<'a> {
-    fn of(view: &'a View) -> Self {
+    fn of(view: &'a View, in_cluster: bool) -> Self {
         let metrics = view.topics().map(|topic| (as_metric(&topic.name), topic.name.clone())).collect();
-        Self { view, metrics }
+        Self { view, metrics, in_cluster }
     }
 
     /// Gives the topic its name, or says why it cannot be.
     fn take(&mut self, topic: &Topic) -> Result<(), TopicError> {
-        check(topic)?;
+        check(topic, self.in_cluster)?;
         let (name, metric) = (topic.name.clone(), as_metric(&topic.name));
         match self.metrics.get(&metric) {
             _ if self.view.by_name(&name).is_some() => Err(TopicError::Exists(name)),
@@ -298,13 +299,12 @@ fn as_metric(name: &str) -> String {
     name.replace('.', "_")
 }
 
-fn check(new: &Topic) -> Result<(), TopicError> {
+fn check(new: &Topic, in_cluster: bool) -> Result<(), TopicError> {
     check_topic_name(&new.name).map_err(|e| TopicError::Invalid(e.to_string()))?;
     if !(1..=MAX_PARTITIONS).contains(&new.partitions) {
         return Err(TopicError::Invalid(format!("{} partitions; a topic has 1 to {MAX_PARTITIONS}", new.partitions)));
     }
-    match new.configs.get(DURABILITY).map(|text| text.trim().parse::<Durability>()) {
-        Some(Err(why)) => Err(TopicError::Invalid(why)),
-        _ => Ok(()),
-    }
+    let durability = new.configs.get(DURABILITY).map(|text| Durability::read(text, in_cluster));
+    durability.transpose().map_err(TopicError::Invalid)?;
+    Ok(())
 }

@@ -6,22 +6,12 @@
 //!
 //! Is not: a promise that these disks answer. Whoever makes a claim of it has asked them first (R2).
 
-use crate::CopySet;
+use floe_log::copies::{Candidate, CopySet};
 use floe_types::DiskId;
 use std::cmp::Reverse;
 
 /// How many disks must have an entry.
 const QUORUM: usize = 2;
-
-/// A live broker, as somebody who may keep a copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    pub disk: DiskId,
-    /// Empty: not known, which is a rack like any other.
-    pub rack: String,
-    /// Bytes of others' WALs that it keeps, or any other measure that all share.
-    pub load: u64,
-}
 
 /// How good a choice is: less is better.
 type Rank = (usize, Reverse<usize>, u64, u64);

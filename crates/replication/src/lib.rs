@@ -13,14 +13,14 @@
 //! | `server.rs`, `standby.rs` | the other side: one stream for each attached WAL, and single questions |
 //! | `choose.rs` | which disks keep copies |
 //! | `peer.rs`, `copies.rs` | asking one broker; recovery's view of all disks |
-//! | `links.rs` | the peer listener of a running broker, and how it watches others |
+//! | `links.rs` | the peer listener of a running broker, how it watches others, and its own WALs |
 //! | `identity.rs`, `wire.rs` | who asks whom, in which version |
 //! | `network.rs` | connections, real or a test's |
 //!
 //! Nothing is safe because of a time limit here: limits decide who is asked again, never what counts. What counts is said by the disk that is named (R2), after
 //! its fsync, and in LSN order (T05).
 //!
-//! A running broker answers and watches others by this; it ships no WAL yet. Is not: who makes claims, who suspects whom, and what is done with what sealed disks hold.
+//! Is not: who makes claims, who suspects whom, and what is done with what sealed disks hold.
 
 mod choose;
 mod copies;
@@ -38,7 +38,7 @@ mod shipping;
 mod standby;
 mod wire;
 
-pub use choose::{Candidate, choose};
+pub use choose::choose;
 pub use copies::PeerCopies;
 pub use error::{Refusal, ReplicationError};
 pub use identity::{Identity, Me, NEWEST_VERSION, OLDEST_VERSION};
@@ -47,4 +47,6 @@ pub use network::{Accept, Addresses, Dial, Directory, Io, Tcp};
 pub use options::ReplicationOptions;
 pub use peer::{Brokers, Peer, Pong, Reading};
 pub use server::{Server, Vitals, WalVitals};
-pub use shipping::{CopySet, Shipping, StandbyState, StandbyStatus};
+pub use shipping::Shipping;
+
+pub use floe_log::copies::{Candidate, CopySet, StandbyState, StandbyStatus};

@@ -1,15 +1,24 @@
-//! A broker's links to the others: it answers on its peer listener, and asks and watches them.
+//! A broker's links to the others: it answers on its peer listener, asks and watches them, and ships its own WALs to them.
 
-use crate::{Accept, Addresses, Brokers, Dial, Identity, Me, Pong, ReplicationError, ReplicationOptions, Server, Vitals, WalVitals};
+use crate::{
+    Accept, Addresses, Brokers, Dial, Identity, Me, PeerCopies, Pong, ReplicationError, ReplicationOptions, Server, Shipping, Vitals,
+    WalVitals, choose, shipping::Shipped,
+};
 use async_trait::async_trait;
 use floe_env::{Disk, Env};
+use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
-use floe_metadata::cluster::BrokerEntry;
-use floe_types::BrokerId;
-use floe_wal::{Replicas, ReplicasOptions};
+use floe_metadata::cluster::{BrokerEntry, ClusterView};
+use floe_types::{BrokerId, DiskId, Incarnation};
+use floe_wal::{Replicas, ReplicasOptions, Wal, WalError, WalOptions};
+use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+/// Disks that are asked at the same time.
+const ASKED_AT_ONCE: usize = 16;
 /// Between two signs of life of a broker that is watched.
 const EVERY: Duration = Duration::from_millis(200);
 /// Who is silent for so long is suspected, and asked once more.
@@ -25,6 +34,7 @@ pub struct PeerLinks {
     accept: Arc<dyn Accept>,
     network: Arc<dyn Dial>,
     options: ReplicationOptions,
+    replicas: ReplicasOptions,
     server: Mutex<Option<Server>>,
 }
 
@@ -32,7 +42,13 @@ impl PeerLinks {
     /// Takes connections from `accept` and keeps copies on `disk`, once an incarnation has begun.
     #[must_use]
     pub fn new(env: Env, disk: Arc<dyn Disk>, accept: Arc<dyn Accept>, network: Arc<dyn Dial>, options: ReplicationOptions) -> Self {
-        Self { env, disk, accept, network, options, server: Mutex::default() }
+        Self { env, disk, accept, network, options, replicas: ReplicasOptions::default(), server: Mutex::default() }
+    }
+
+    /// How copies of others' WALs are laid out and bounded.
+    #[must_use]
+    pub fn with_replicas(self, replicas: ReplicasOptions) -> Self {
+        Self { replicas, ..self }
     }
 
     /// Answers nobody any more: when one's own chain has ended.
@@ -49,28 +65,45 @@ impl Links for PeerLinks {
     async fn begin(&self, of: PeerIdentity) -> Result<Arc<dyn Peers>, OpenError> {
         let identity = Identity { cluster: of.cluster, broker: of.broker, disk: of.disk, incarnation: of.incarnation };
         let me = Arc::new(Me::new(identity));
-        let replicas = Replicas::open(self.env.clone(), self.disk.clone(), of.disk, ReplicasOptions::default()).await?;
-        let server = Server::start(&self.env, self.accept.clone(), Arc::clone(&me), replicas, Arc::new(NoWal), self.options.clone());
+        let replicas = Replicas::open(self.env.clone(), self.disk.clone(), of.disk, self.replicas.clone()).await?;
+        let own = Arc::new(OwnWals::default());
+        let vitals: Arc<dyn Vitals> = own.clone();
+        let server = Server::start(&self.env, self.accept.clone(), Arc::clone(&me), replicas.clone(), vitals, self.options.clone());
         *self.server.lock() = Some(server);
         let directory = Arc::new(Addresses::default());
+        let addresses = Arc::clone(&directory);
         let brokers = Brokers { env: self.env.clone(), me, network: self.network.clone(), directory, options: self.options.clone() };
-        Ok(Arc::new(PeerWatch { brokers }))
+        let copies = PeerCopies::new(brokers.clone(), replicas.clone());
+        Ok(Arc::new(PeerWatch { brokers, addresses, replicas, copies, own }))
     }
 }
 
-/// A broker whose topics are all `object` writes no WAL.
-#[derive(Debug)]
-struct NoWal;
+/// The WAL that this broker writes now.
+#[derive(Debug, Default)]
+struct OwnWals(Mutex<Option<(Weak<Wal>, Weak<Shipping>)>>);
 
-impl Vitals for NoWal {
+impl Vitals for OwnWals {
     fn wal(&self) -> Option<WalVitals> {
-        None
+        let own = self.0.lock();
+        let (wal, shipping) = own.as_ref()?;
+        let (wal, shipping) = (wal.upgrade()?, shipping.upgrade()?);
+        Some(WalVitals {
+            generation: wal.options().generation,
+            end: wal.end(),
+            durable: wal.durable(),
+            committed: shipping.committed(),
+            stalled: wal.stalled(),
+        })
     }
 }
 
 #[derive(Debug)]
 struct PeerWatch {
     brokers: Brokers,
+    addresses: Arc<Addresses>,
+    replicas: Replicas,
+    copies: PeerCopies,
+    own: Arc<OwnWals>,
 }
 
 /// What came of one question.
@@ -114,5 +147,46 @@ impl Peers for PeerWatch {
     async fn answers(&self, broker: BrokerId, entry: &BrokerEntry) -> bool {
         let peer = self.brokers.at(&entry.peer, Some(entry.disk));
         matches!(self.ask(&peer, broker, entry).await, Sign::Alive)
+    }
+
+    fn follow(&self, view: &ClusterView) {
+        for entry in view.brokers().values() {
+            self.addresses.set(entry.disk, entry.peer.as_str());
+        }
+    }
+
+    fn copies(&self) -> &dyn Copies {
+        &self.copies
+    }
+
+    async fn answering(&self, disks: Vec<DiskId>) -> BTreeSet<DiskId> {
+        let ask = |disk: DiskId| async move {
+            let peer = self.brokers.peer(disk).ok()?;
+            let pong = self.brokers.env.timeout(SUSPECT_AFTER, peer.ping()).await.ok()?.ok()?;
+            pong.is_alive(LONGEST_STALL).then_some(disk)
+        };
+        let answers: Vec<Option<DiskId>> = stream::iter(disks).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        answers.into_iter().flatten().collect()
+    }
+
+    fn choose(&self, own: &Candidate, live: &[Candidate], in_use: Option<&CopySet>) -> Option<CopySet> {
+        choose(own, live, in_use)
+    }
+
+    async fn begin_wal(&self, options: WalOptions, set: &CopySet) -> Result<Arc<dyn CopiedWal>, WalError> {
+        let shipping = Shipping::new(self.brokers.clone(), set)?;
+        let tap: Arc<dyn floe_wal::Tap> = shipping.clone();
+        let wal = self.replicas.create_own(options, Some(tap)).await?;
+        shipping.start(&wal);
+        *self.own.0.lock() = Some((Arc::downgrade(&wal), Arc::downgrade(&shipping)));
+        Ok(Arc::new(Shipped { wal, shipping }))
+    }
+
+    fn kept(&self) -> Vec<Incarnation> {
+        self.replicas.list().into_iter().map(|(incarnation, _)| incarnation).collect()
+    }
+
+    async fn remove(&self, incarnation: Incarnation) -> Result<(), WalError> {
+        self.replicas.remove(incarnation).await
     }
 }

@@ -14,11 +14,12 @@ use crate::{
     Brokers, Refusal, ReplicationError,
     peer::Peer,
     ring::Next,
-    shipping::{Shared, StandbyState},
+    shipping::Shared,
     wire::{Attach, AttachReply, AttachRequest, Attached, attach_reply, attach_request, cut, required},
 };
 use bytes::Bytes;
 use floe_env::{Mutant, mutated};
+use floe_log::copies::StandbyState;
 use floe_types::{DiskId, ErrorKind, Lsn};
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::mpsc;

@@ -4,7 +4,9 @@
 //! the quorum, and the quorum moves [`Wal::commit`], which tells who waits.
 
 use crate::{Brokers, ReplicationError, quorum::Quorum, ring::Ring, shipper};
+use async_trait::async_trait;
 use floe_env::{Task, Watched};
+use floe_log::copies::{CopiedWal, CopySet, StandbyState, StandbyStatus};
 use floe_types::{DiskId, ErrorKind, Lsn};
 use floe_wal::{Begun, Tap, Wal, WalError};
 use parking_lot::Mutex;
@@ -13,35 +15,6 @@ use std::{
     fmt,
     sync::{Arc, OnceLock, Weak},
 };
-
-/// The copies of one generation's WAL, as its claim names them (R2, R3).
-#[derive(Debug, Clone)]
-pub struct CopySet {
-    /// The disks of the standbys: the own one is not among them.
-    pub standbys: Vec<DiskId>,
-    /// How many disks, the own one among them, must have an entry before it is committed.
-    pub quorum: usize,
-}
-
-/// How it stands with a standby.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StandbyState {
-    /// Not attached. `kind` says whether that may change: `Corrupt` and `Closed` do not before somebody does something about it.
-    Away { error: String, kind: ErrorKind },
-    /// Attached, and behind what is committed.
-    Filling { durable: Lsn },
-    /// Its fsyncs count.
-    Counting { durable: Lsn },
-    /// It has no copy any more: [`Shipping::finish`] has reached it.
-    Forgotten,
-}
-
-/// One standby.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StandbyStatus {
-    pub disk: DiskId,
-    pub state: StandbyState,
-}
 
 /// Ships one generation's WAL. Dropping it ends that.
 pub struct Shipping {
@@ -148,6 +121,44 @@ impl Shipping {
     pub async fn fenced(&self) -> DiskId {
         let by = self.shared.fenced.wait_for(Option::is_some).await;
         by.expect("it was just seen")
+    }
+}
+
+/// A WAL with what ships it.
+#[derive(Debug)]
+pub(crate) struct Shipped {
+    pub(crate) wal: Arc<Wal>,
+    pub(crate) shipping: Arc<Shipping>,
+}
+
+#[async_trait]
+impl CopiedWal for Shipped {
+    fn wal(&self) -> &Arc<Wal> {
+        &self.wal
+    }
+
+    fn committed(&self) -> Lsn {
+        self.shipping.committed()
+    }
+
+    fn standbys(&self) -> Vec<StandbyStatus> {
+        self.shipping.standbys()
+    }
+
+    fn trim(&self, to: Lsn) {
+        self.shipping.trim(to);
+    }
+
+    fn finish(&self) {
+        self.shipping.finish();
+    }
+
+    async fn forgotten(&self) {
+        self.shipping.wait_forgotten().await;
+    }
+
+    async fn fenced(&self) -> DiskId {
+        self.shipping.fenced().await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cluster in simulation: many seeds, quick; any number by `FLOE_CLUSTER_SEEDS`, from `FLOE_CLUSTER_FIRST` on.
 
-use floe_testkit::cluster::{OPERATIONS, an_end_is_damaged_for_a_while, run};
+use floe_testkit::cluster::{OPERATIONS, an_end_is_damaged_for_a_while, records_are_acknowledged_while_the_store_is_away, run};
 use floe_testkit::simulation::Coverage;
 
 const SEEDS: u64 = 60;
@@ -28,6 +28,13 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_happens_to_brokers
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     assert_eq!(run(3, 200), run(3, 200));
+}
+
+#[test]
+fn t03_copies_are_acknowledgements_without_a_store_and_sets_are_whole_after_a_loss() {
+    for seed in 1..=20 {
+        assert_eq!(records_are_acknowledged_while_the_store_is_away(seed), Ok(()), "seed {seed}");
+    }
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         Text,
         Default::Durability,
         readable::<Durability>,
-        "When a record counts as committed: 'local' once it is fsynced on this broker's disk, 'object' once it is in the object store.",
+        "When a record counts as committed: 'local' once it is fsynced on this broker's disk (a single broker's), 'replicated' once two brokers' disks have it (a cluster's), 'object' once it is in the object store.",
     ),
     hint(
         "flush.messages",

@@ -41,6 +41,8 @@ impl Collector for EngineCollector {
             None,
             status.disk_stalled_ms,
         )?;
+        gauge("log_standbys", "Brokers that are to keep copies of this one's WAL", None, status.standbys as u64)?;
+        gauge("log_standbys_counting", "Those whose copies count at the moment", None, status.standbys_counting as u64)?;
         gauge(
             "log_stopped",
             "Settling, merging, compaction, retention or deletion of a partition, stopped because of damage",

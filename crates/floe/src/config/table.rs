@@ -182,7 +182,7 @@ own! {
         c => Some(c.server.log_level.clone()), v => c.server.log_level, crate::logging::check_level(v).map(|()| v.to_owned());
     "log.format", "Format of the log: text or json.",
         c => Some(c.server.log_format.to_string()), v => c.server.log_format, read(v);
-    "floe.durability", "When a record of a topic that does not say it counts as committed: local (fsynced here) or object (its pack is in the store). Default: local on a directory, object otherwise.",
+    "floe.durability", "When a record of a topic that does not say it counts as committed: local (fsynced here; a single broker only), replicated (fsynced by two brokers; a cluster only) or object (its pack is in the store). Default: replicated in a cluster, else local on a directory, object otherwise.",
         c => c.durability.map(|d| d.to_string()), v => c.durability, read(v).map(Some);
     "floe.flush.bytes", "Unflushed bytes that start a flush to the store.",
         c => show_bytes(c.engine.flush_bytes), v => c.engine.flush_bytes, bytes(v);

@@ -49,7 +49,7 @@ fn bad_units_are_refused_with_the_key() {
         ("insecure", "maybe", "neither true nor false"),
         ("store", "gs://bucket", "unknown scheme"),
         ("listen", "9092", "not host:port"),
-        ("floe.durability", "replicated", "needs a cluster"),
+        ("floe.durability", "twice", "not one of local, object, replicated"),
         ("log.format", "xml", "neither text nor json"),
         ("s3.storage.class", "DEEP_ARCHIVE", "is not one of STANDARD"),
         ("s3.encryption", "rot13", "is not one of AES256"),

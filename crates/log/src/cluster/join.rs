@@ -1,7 +1,7 @@
 //! A broker's start in a cluster. Nothing is written before what can be refused has been refused.
 
 use super::view::Followed;
-use super::{Links, Member, PeerIdentity, keep, lease, suspect, view};
+use super::{Links, Member, PeerIdentity, copying, keep, lease, suspect, view};
 use crate::engine::Engine;
 use crate::open::{Opened, run};
 use crate::shared::Shared;
@@ -15,7 +15,7 @@ use floe_metadata::cluster::{Cluster, ClusterError, Lineage, StoreMarks};
 use floe_objstore::{Class, Store};
 use floe_types::{ClusterId, Incarnation};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Times others may take the number that this broker wanted before the start gives up.
@@ -53,7 +53,16 @@ impl Engine {
         found(&membership.cluster, &recovery, id).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?.shared());
         let options = EngineOptions { in_cluster: true, ..options };
-        let start = Start { env, store: recovery, disk, options, disk_id: identity.disk, catalog, recovery_packs: AtomicU32::new(0) };
+        let start = Start {
+            env,
+            store: recovery,
+            disk,
+            options,
+            disk_id: identity.disk,
+            catalog,
+            recovery_packs: AtomicU32::new(0),
+            recovered_bytes: AtomicU64::new(0),
+        };
         let incarnation = start.begin(&membership.cluster).await?;
         let life = PeerIdentity { cluster: id, broker: start.options.broker, disk: identity.disk, incarnation };
         let peers = membership.links.begin(life).await?;
@@ -71,6 +80,7 @@ impl Engine {
             cluster: membership.cluster,
             start,
             peers,
+            rack: membership.rack,
             registration,
             followed: Followed::new(watch.view().clone()),
             recovering: parking_lot::Mutex::default(),
@@ -101,6 +111,7 @@ impl Member {
             env.spawn("keep what is led", keep::run(self.clone())),
             env.spawn("keep the lease", lease::keep(self.clone(), ttl)),
             env.spawn("watch others", suspect::run(self.clone())),
+            env.spawn("keep copies", copying::run(self.clone())),
         ]
     }
 }

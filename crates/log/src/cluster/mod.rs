@@ -7,6 +7,7 @@
 //! | [`keep`] | leading what the records of ownership name, and nothing else; the catalog; taking over what is closed |
 //! | [`place`] | the first owners of new partitions, and who takes what of a dead broker's |
 //! | [`opening`] | what an owner finds of a partition (architecture, "Opening") |
+//! | [`copying`] | its own WALs and who keeps copies of them; copies of others' on this disk |
 //! | [`suspect`] | noticing that another is gone, and making sure |
 //! | [`undertake`] | its recovery (R4-R9), and one's own drain, which is the same done to oneself |
 //! | [`lease`] | being listed as alive |
@@ -14,6 +15,7 @@
 //! Safety rests on claims, stops, `end`, marks, and comparisons of whole records; on no clock, and on nobody's suspicion. Whatever fails here is tried
 //! again; an owner goes on with what it has opened meanwhile.
 
+mod copying;
 mod join;
 mod keep;
 mod lease;
@@ -36,6 +38,7 @@ use floe_types::{BrokerId, Incarnation};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use undertake::Attempt;
 use view::Followed;
@@ -53,6 +56,7 @@ pub(crate) struct Member {
     /// What recoveries are done with.
     start: Start,
     peers: Arc<dyn Peers>,
+    rack: String,
     registration: Registration,
     followed: Followed,
     /// Recoveries by this broker, so that it does nothing twice; no more than there are lives.
@@ -74,6 +78,10 @@ impl Member {
 
     fn options(&self) -> &EngineOptions {
         &self.shared.options
+    }
+
+    pub(crate) fn recovered_bytes(&self) -> u64 {
+        self.start.recovered_bytes.load(Relaxed)
     }
 
     fn has_ended(&self) -> bool {

@@ -6,12 +6,14 @@
 use super::join::{LOOK, former_lives};
 use super::{Member, place};
 use crate::OpenError;
+use crate::copies::{Candidate, CopiedWal, Copies, CopySet};
 use async_trait::async_trait;
 use floe_env::Task;
 use floe_formats::etcd::{BrokerEntry, Life};
 use floe_metadata::cluster::ClusterView;
 use floe_types::{BrokerId, ClusterId, DiskId, Incarnation};
-use std::collections::BTreeMap;
+use floe_wal::{WalError, WalOptions};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,33 @@ pub trait Peers: Debug + Send + Sync + 'static {
 
     /// Whether that very incarnation answers a direct call, and its disk moves. Bounded in time.
     async fn answers(&self, broker: BrokerId, entry: &BrokerEntry) -> bool;
+
+    /// What etcd says now: where each disk is.
+    fn follow(&self, view: &ClusterView);
+
+    /// The disks of the cluster, as recovery asks them (R5).
+    fn copies(&self) -> &dyn Copies;
+
+    /// Those of these disks that have just answered (R2). Bounded in time.
+    async fn answering(&self, disks: Vec<DiskId>) -> BTreeSet<DiskId>;
+
+    /// Who of the living is to keep copies of `own`'s WAL (R3); none where there is nobody.
+    fn choose(&self, own: &Candidate, live: &[Candidate], in_use: Option<&CopySet>) -> Option<CopySet>;
+
+    /// Begins the WAL of a generation whose claim stands, and its copies.
+    ///
+    /// # Errors
+    /// As [`floe_wal::Replicas::create_own`].
+    async fn begin_wal(&self, options: WalOptions, set: &CopySet) -> Result<Arc<dyn CopiedWal>, WalError>;
+
+    /// Incarnations of which this disk has copies.
+    fn kept(&self) -> Vec<Incarnation>;
+
+    /// Deletes the copies of an incarnation that has its `end`.
+    ///
+    /// # Errors
+    /// The disk's: try again.
+    async fn remove(&self, incarnation: Incarnation) -> Result<(), WalError>;
 }
 
 /// What this broker knows of the others besides what etcd says at the moment.

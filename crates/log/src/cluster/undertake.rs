@@ -2,6 +2,7 @@
 
 use super::{Member, PAUSE};
 use crate::drain::{Drain, close_chain, stop_appending};
+use crate::recover::OfCluster;
 use crate::start::Predecessor;
 use crate::{Ended, OpenError};
 use floe_env::{Mutant, mutated};
@@ -97,7 +98,8 @@ impl Member {
         };
         let records: BTreeMap<PartitionId, OwnerEntry> = relied.owned_by(incarnation).map(|owned| (owned.partition, owned.owner)).collect();
         let partitions = records.len();
-        self.start.recover(&Predecessor { incarnation }, self.me(), Some(&records)).await?;
+        let of = OfCluster { records: &records, copies: self.peers.copies() };
+        self.start.recover(&Predecessor { incarnation }, self.me(), Some(of)).await?;
         self.cluster.mark_closed(incarnation).await?;
         tracing::info!(incarnation = incarnation.0, partitions, "recovered: what it led can be taken over");
         Ok(())

@@ -66,10 +66,14 @@ impl Member {
 
 /// Follows etcd for as long as the incarnation lives. While it does not answer, everybody goes on with what was seen last.
 pub(super) async fn follow(member: Arc<Member>, mut watch: Watch) {
-    member.followed.install(watch.view().clone());
+    let install = |view: &ClusterView| {
+        member.peers.follow(view);
+        member.followed.install(view.clone());
+    };
+    install(watch.view());
     while !member.has_ended() {
         match watch.next().await {
-            Ok(_) => member.followed.install(watch.view().clone()),
+            Ok(_) => install(watch.view()),
             Err(error) if error.kind() == ErrorKind::Retry => {
                 tracing::warn!(%error, "etcd does not answer; what is led is led on");
                 member.env().sleep(PAUSE).await;

@@ -142,6 +142,12 @@ impl<'a> Sealed<'a> {
         Ok(Self { copies, incarnations: (incarnation, by), asked })
     }
 
+    /// Nothing has to be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     /// Begins to read. `covered` is what the last certain slot of the row says, once that is stopped; none if there never was a certain slot.
     #[must_use]
     pub fn read(self, covered: Option<WalPosition>) -> Gather<'a> {

@@ -2,19 +2,62 @@
 //! certain slot (which commits whatever the level).
 
 use super::{Partition, State};
+use crate::wals::WalPlace;
 use floe_formats::{Segment, SegmentRef};
-use floe_types::Lsn;
+use floe_types::{Generation, Lsn};
 use floe_wal::Durable;
+use std::sync::{Arc, Weak};
 
-impl Durable for Partition {
+/// What one generation's WAL tells of a partition.
+#[derive(Debug)]
+pub(super) struct Sink {
+    partition: Weak<Partition>,
+    generation: Generation,
+}
+
+impl Durable for Sink {
     fn durable(&self, upto: Lsn) {
-        let mut state = self.state.lock();
-        state.wal_durable = state.wal_durable.max(upto);
-        state.advance();
+        if let Some(partition) = self.partition.upgrade() {
+            partition.durable(self.generation, upto);
+        }
+    }
+}
+
+/// How far the WALs of the generations that are not wholly flushed are durable, to the level that each gives; the newest is the last.
+#[derive(Debug, Default)]
+pub(super) struct Marks(Vec<(Generation, Lsn)>);
+
+impl Marks {
+    fn holds(&self, place: &WalPlace) -> bool {
+        self.0.iter().any(|(generation, upto)| *generation == place.generation && place.end <= *upto)
     }
 }
 
 impl Partition {
+    /// Whom the WAL of a generation is to tell of this partition.
+    pub(super) fn sink(self: &Arc<Self>, state: &mut State, generation: Generation) -> Arc<dyn Durable> {
+        match &state.sink {
+            Some((of, sink)) if *of == generation => sink.clone(),
+            _ => {
+                let sink = Arc::new(Sink { partition: Arc::downgrade(self), generation });
+                state.sink = Some((generation, sink.clone()));
+                sink
+            }
+        }
+    }
+
+    fn durable(&self, generation: Generation, upto: Lsn) {
+        let mut state = self.state.lock();
+        match state.durable.0.iter_mut().find(|(of, _)| *of == generation) {
+            Some((_, mark)) => *mark = (*mark).max(upto),
+            None => {
+                state.durable.0.retain(|(of, _)| self.shared.wals.get(*of).is_some());
+                state.durable.0.push((generation, upto));
+            }
+        }
+        state.advance();
+    }
+
     /// A slot that holds a segment of this partition has become certain.
     pub(crate) fn slot_certain(&self, segment: &Segment, stored: SegmentRef) {
         let (batches, object_bytes) = {
@@ -45,7 +88,7 @@ impl State {
         let before = self.committed;
         while let Some(batch) = self.tail.first_uncommitted() {
             let certain = batch.end_offset <= self.line.end;
-            let fsynced = batch.wal.is_some_and(|(_, end)| end <= self.wal_durable);
+            let fsynced = batch.wal.is_some_and(|place| self.durable.holds(&place));
             if !certain && !fsynced {
                 break;
             }

@@ -2,9 +2,10 @@
 
 use super::tail::Evicted;
 use super::{Partition, producers};
+use crate::wals::WalPlace;
 use bytes::Bytes;
-use floe_formats::{PartitionEvent, ProducerUpdate};
-use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
+use floe_formats::{PartitionEvent, ProducerUpdate, WalPosition};
+use floe_types::{LeaderEpoch, Offset, PartitionId};
 use std::collections::BTreeMap;
 
 /// One batch on its way into a pack.
@@ -16,7 +17,7 @@ pub(crate) struct PlannedBatch {
     pub(crate) records: u32,
     /// None: memory let it go, the WAL has it.
     pub(crate) bytes: Option<Bytes>,
-    pub(crate) wal: Option<(Lsn, Lsn)>,
+    pub(crate) wal: Option<WalPlace>,
 }
 
 /// A segment on its way into a pack.
@@ -82,19 +83,19 @@ impl Partition {
     }
 
     /// The oldest WAL position of a batch that waits for a slot. A partition where none waits leaves the dirty list.
-    pub(crate) fn first_unplanned(&self) -> Option<Lsn> {
+    pub(crate) fn first_unplanned(&self) -> Option<WalPosition> {
         let state = self.state.lock();
         if !state.dirty {
             self.shared.dirty.remove(self.id);
             return None;
         }
-        state.tail.at_or_after(state.planned).find_map(|batch| batch.wal.map(|(start, _)| start))
+        state.tail.at_or_after(state.planned).find_map(|batch| batch.wal.map(|place| place.position()))
     }
 
     /// Frees the memory of one batch if it has another place.
     pub(crate) fn evict(&self, base_offset: Offset) -> Evicted {
         let mut state = self.state.lock();
-        let wal_durable = state.wal_durable;
-        state.tail.evict(base_offset, wal_durable)
+        // Copies elsewhere are no place to read from.
+        state.tail.evict(base_offset, |place| self.shared.wals.is_durable(place))
     }
 }

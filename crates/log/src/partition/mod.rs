@@ -34,10 +34,11 @@ use crate::history::manifest::History;
 use crate::history::retention::Known;
 use crate::shared::Shared;
 use crate::{AppendError, Durability, Ended};
+use commit::{Marks, Sink};
 use compact::Allowance;
 use events::Waiters;
 use floe_formats::PartitionIndex;
-use floe_types::{LeaderEpoch, Lsn, Offset, PartitionId};
+use floe_types::{Generation, LeaderEpoch, Offset, PartitionId};
 use log_start::Raising;
 use parking_lot::Mutex;
 use producers::Producers;
@@ -90,7 +91,9 @@ struct State {
     /// Everything below is in a pack that has been given a slot.
     planned: Offset,
     end: Offset,
-    wal_durable: Lsn,
+    durable: Marks,
+    /// Whom the newest WAL tells of this partition.
+    sink: Option<(Generation, Arc<Sink>)>,
     producers: Producers,
     waiters: Waiters,
     raising: Raising,
@@ -139,7 +142,8 @@ impl Partition {
             committed: end,
             planned: end,
             end,
-            wal_durable: Lsn(0),
+            durable: Marks::default(),
+            sink: None,
             producers: Producers::from_updates(line.producers.values()),
             waiters: Waiters::default(),
             raising: Raising::default(),

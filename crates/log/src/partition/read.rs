@@ -4,10 +4,11 @@
 use super::history::Place;
 use super::{Closed, Partition, State};
 use crate::ReadError;
+use crate::wals::WalPlace;
 use bytes::Bytes;
 use floe_formats::{ManifestPage, PageRef, SegmentRef};
 use floe_objstore::Store;
-use floe_types::{Lsn, Offset};
+use floe_types::Offset;
 use floe_wal::WalError;
 
 /// Segments that a read of history looks ahead to: small ones, flushed every second, are many.
@@ -46,7 +47,7 @@ pub struct ReadResult {
 enum Source {
     Nothing,
     Memory(Vec<Bytes>),
-    Wal(Lsn, Lsn),
+    Wal(WalPlace),
     /// The segment that holds it, and some that follow.
     Pack(Vec<SegmentRef>),
     /// In a segment that a page names.
@@ -93,7 +94,7 @@ impl Partition {
             let batches = match self.source(offset, &mut result, (room, force), opened.as_deref()) {
                 Ok(Source::Nothing) => return Ok(result),
                 Ok(Source::Memory(batches)) => batches,
-                Ok(Source::Wal(start, end)) => match self.read_wal(start, end).await {
+                Ok(Source::Wal(place)) => match self.read_wal(place).await {
                     Ok(batch) => vec![batch],
                     // Flushed while it was read: the pack that holds it was known before the WAL let go of it.
                     Err(ReadError::Wal(WalError::Trimmed { .. })) if moves < MOVES => {
@@ -174,10 +175,11 @@ impl Partition {
         }
     }
 
-    async fn read_wal(&self, start: Lsn, end: Lsn) -> Result<Bytes, ReadError> {
-        match self.shared.wal() {
-            Some(wal) => Ok(wal.read(start, end).await?),
-            None => Err(ReadError::NotOwner),
+    async fn read_wal(&self, WalPlace { generation, start, end }: WalPlace) -> Result<Bytes, ReadError> {
+        match self.shared.wals.get(generation) {
+            Some(own) => Ok(own.wal.read(start, end).await?),
+            // All of that generation is in slots.
+            None => Err(ReadError::Wal(WalError::Trimmed { at: start, trimmed: end })),
         }
     }
 }
@@ -201,7 +203,7 @@ impl State {
                 }
                 return match (self.placed_from(batch.base_offset, 1, opened), batch.wal) {
                     (Place::Segments(segments), _) => Source::Pack(segments),
-                    (_, Some((start, end))) => Source::Wal(start, end),
+                    (_, Some(place)) => Source::Wal(place),
                     (Place::Page(page), None) => Source::Page(page),
                     (Place::Nowhere, None) => Source::Nothing,
                 };

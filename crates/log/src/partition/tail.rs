@@ -1,9 +1,10 @@
 //! The batches of one partition that memory still knows: everything that is not yet in certain slots, and, while the
 //! budget lasts, what was flushed lately, for readers of the tail.
 
+use crate::wals::WalPlace;
 use bytes::Bytes;
 use floe_formats::ProducerUpdate;
-use floe_types::{Lsn, Offset};
+use floe_types::Offset;
 use std::collections::VecDeque;
 
 /// One appended batch.
@@ -17,7 +18,7 @@ pub(crate) struct TailBatch {
     /// None once evicted: then it is read from the WAL, or from its pack.
     pub(crate) bytes: Option<Bytes>,
     /// Where its WAL entry lies; None for an `object` record.
-    pub(crate) wal: Option<(Lsn, Lsn)>,
+    pub(crate) wal: Option<WalPlace>,
     /// Only until it is planned into a pack.
     pub(crate) producer: Option<Box<ProducerUpdate>>,
 }
@@ -127,13 +128,13 @@ impl Tail {
     }
 
     /// Drops the bytes of the batch at `base_offset` if another place has them: a certain slot, or the fsynced WAL.
-    pub(super) fn evict(&mut self, base_offset: Offset, wal_durable: Lsn) -> Evicted {
+    pub(super) fn evict(&mut self, base_offset: Offset, is_durable: impl FnOnce(&WalPlace) -> bool) -> Evicted {
         let at = self.batches.partition_point(|batch| batch.base_offset < base_offset);
         let certain_below = self.batches.len() - self.uncertain;
         let Some(batch) = self.batches.get_mut(at).filter(|batch| batch.base_offset == base_offset && batch.bytes.is_some()) else {
             return Evicted::Gone;
         };
-        let elsewhere = at < certain_below || batch.wal.is_some_and(|(_, end)| end <= wal_durable);
+        let elsewhere = at < certain_below || batch.wal.is_some_and(|place| is_durable(&place));
         if !elsewhere {
             return Evicted::Needed;
         }

@@ -3,7 +3,7 @@
 //!
 //! A pack counts when `end` names it, which is created after all of them. If recovery fails midway they are orphans.
 
-use super::Lines;
+use super::{Lines, Records};
 use crate::OpenError;
 use crate::partition::update_of;
 use crate::start::Start;
@@ -27,8 +27,6 @@ struct Kept {
     epoch: LeaderEpoch,
     epoch_start: Offset,
     end: Offset,
-    /// Something was missing: nothing behind it was ever acknowledged (R7).
-    hole: bool,
     /// Not yet sent.
     batches: Vec<BatchSlice>,
 }
@@ -49,6 +47,8 @@ pub(super) struct RecoveryPacks<'a> {
     incarnations: (Incarnation, Incarnation),
     /// As the row makes them.
     lines: &'a Lines,
+    /// Of a broker of a cluster: what it owned in the end, and under which epoch. What it led before under another lies in slots (R13).
+    records: Option<&'a Records>,
     view: &'a View,
     kept: BTreeMap<PartitionId, Kept>,
     bytes: u64,
@@ -57,12 +57,18 @@ pub(super) struct RecoveryPacks<'a> {
 }
 
 impl<'a> RecoveryPacks<'a> {
-    pub(super) fn new(start: &'a Start, incarnations: (Incarnation, Incarnation), lines: &'a Lines, view: &'a View) -> Self {
+    pub(super) fn new(
+        start: &'a Start,
+        incarnations: (Incarnation, Incarnation),
+        (lines, records): (&'a Lines, Option<&'a Records>),
+        view: &'a View,
+    ) -> Self {
         let (kept, uploads, stored) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        Self { start, incarnations, lines, view, kept, bytes: 0, uploads, stored }
+        Self { start, incarnations, lines, records, view, kept, bytes: 0, uploads, stored }
     }
 
-    /// Keeps what lies at or above each partition's end, up to its first hole. Entries come in the order of their LSNs.
+    /// Keeps what lies at or above each partition's end, up to its first hole. Entries come in the order of their LSNs, and of their generations; where there
+    /// are copies, once for each copy.
     pub(super) fn keep(&mut self, entries: Vec<ReplayedEntry>) {
         for entry in entries.into_iter().filter(|entry| !self.view.is_deleted(entry.header.partition.topic)) {
             self.keep_one(entry);
@@ -71,22 +77,21 @@ impl<'a> RecoveryPacks<'a> {
 
     fn keep_one(&mut self, entry: ReplayedEntry) {
         let header = entry.header;
+        let is_its = |records: &Records| records.get(&header.partition).is_some_and(|owner| owner.epoch == header.epoch);
+        if !self.records.is_none_or(is_its) {
+            return;
+        }
         let Ok(batch) = floe_records::BatchHeader::parse(&entry.batch) else { return };
         let kept = self.kept.entry(header.partition).or_insert_with(|| Kept {
             epoch: header.epoch,
             epoch_start: header.epoch_start,
             end: self.lines.get(&header.partition).map_or(0, |line| line.end),
-            hole: false,
             batches: Vec::new(),
         });
-        if header.base_offset < kept.end || kept.hole {
+        // Below: slots, or another copy, have it. Above: something is missing, and nothing behind it was ever acknowledged; a copy of the same generation
+        // that counts has it no more than this one.
+        if header.base_offset < kept.end || (header.base_offset > kept.end && !mutated(Mutant::HoleKept)) {
             return;
-        }
-        if header.base_offset > kept.end {
-            kept.hole = !mutated(Mutant::HoleKept);
-            if kept.hole {
-                return;
-            }
         }
         kept.end = batch.end_offset();
         self.bytes += entry.batch.len() as u64;
@@ -147,6 +152,7 @@ impl<'a> RecoveryPacks<'a> {
                 segments.push((meta, batches));
             }
         }
+        self.start.recovered_bytes.fetch_add(self.bytes, Relaxed);
         self.bytes = 0;
         let number = self.start.recovery_packs.fetch_add(1, Relaxed);
         let stored = PackRef::Recovery { incarnation, by, number };

@@ -1,15 +1,18 @@
 //! Brokers of a cluster in simulation, from a seed: engines, object store, etcd, disks, the way between brokers, clocks.
 //!
 //! A run takes several hundred random steps - appends by idempotent producers, reads, kills, power losses, freezes, drains, cuts between brokers and to etcd, an etcd
-//! and a store that are away, topics that come and go. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
+//! and a store that are away, a disk that is lost, topics of each durability that come and go and change it. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
 //! when everything is whole again, every partition is led and every producer is answered. The same seed gives the same trace. Left out: Kafka's protocol, sockets.
 
+mod copies;
 mod damage;
 mod net;
+mod pipes;
 mod steps;
 mod world;
 
 pub use crate::simulation::Outcome;
+pub use copies::records_are_acknowledged_while_the_store_is_away;
 pub use damage::an_end_is_damaged_for_a_while;
 
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What happens, at random.
 
 use super::world::World;
-use floe_log::NewTopic;
+use floe_env::sim::SimDisk;
+use floe_log::{DURABILITY, Durability, NewTopic};
 use floe_metadata::cluster::memory::Faults;
 use floe_types::PartitionId;
 use futures::StreamExt;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long the world gets to be whole again in the end.
@@ -21,6 +21,7 @@ impl World {
         for _ in 0..operations {
             self.step().await?;
             self.hear().await;
+            self.notice();
             self.thaw();
             self.reap()?;
         }
@@ -40,7 +41,8 @@ impl World {
             50..=69 => self.pass(400).await,
             70..=77 => self.look().await?,
             78..=80 => self.create_topic().await,
-            81..=86 => self.start_one(),
+            81 => self.switch_durability().await,
+            82..=86 => self.start_one(),
             87..=88 => self.end_one(),
             89..=90 => self.freeze_one(),
             91..=92 => self.cut_some(),
@@ -49,6 +51,7 @@ impl World {
             95 => self.etcd_away().await,
             96 => self.store_away().await,
             97 => self.drain_one(),
+            98 if self.chance(2) => self.lose_disk(),
             98 => self.delete_topic().await,
             _ => self.pass(5_000).await,
         }
@@ -63,6 +66,23 @@ impl World {
     pub(super) async fn hear(&mut self) {
         while let Some(Some(answer)) = futures::FutureExt::now_or_never(self.answers.next()) {
             self.answered(answer);
+        }
+    }
+
+    /// What brokers say of their copies, for the coverage.
+    fn notice(&mut self) {
+        for (at, engine) in self.serving() {
+            let status = engine.status();
+            let now = (status.generation, status.recovered_bytes);
+            let Some(process) = self.nodes[at].process.as_mut() else { continue };
+            let before = std::mem::replace(&mut process.noticed, now);
+            if now.0 > before.0 {
+                self.coverage
+                    .step(["generation: without copies", "generation: two copies", "generation: three copies"][status.standbys.min(2)]);
+            }
+            if now.1 > before.1 {
+                self.coverage.step("recovery: records from copies");
+            }
         }
     }
 
@@ -101,7 +121,8 @@ impl World {
         let engine = serving[self.pick(serving.len())].1.clone();
         self.topics += 1;
         let partitions = 1 + i32::try_from(self.env.random_below(4)).unwrap_or(0);
-        let new = NewTopic { name: format!("topic-{}", self.topics), partitions, configs: BTreeMap::new() };
+        let configs = self.some_durability().map(|durability| (DURABILITY.to_owned(), durability)).into_iter().collect();
+        let new = NewTopic { name: format!("topic-{}", self.topics), partitions, configs };
         // A lost answer: it may be there all the same, and nobody writes to it.
         if let Ok(Ok(topic)) = self.env.timeout(Duration::from_secs(20), engine.create_topic(new)).await {
             self.coverage.step("topic: created");
@@ -109,6 +130,35 @@ impl World {
                 self.produce_to(PartitionId { topic: topic.id, index }, engine.allocate_producer_id());
             }
         }
+    }
+
+    /// None: the brokers' own.
+    fn some_durability(&self) -> Option<String> {
+        [None, Some(Durability::Object), Some(Durability::Replicated)][self.pick(3)].map(|durability| durability.to_string())
+    }
+
+    /// What is appended from now on counts when the new word is given; what was, keeps its own.
+    async fn switch_durability(&mut self) {
+        let serving = self.serving();
+        let Some(id) = self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied().filter(|_| !serving.is_empty()) else {
+            return;
+        };
+        let engine = serving[self.pick(serving.len())].1.clone();
+        let change = engine.set_topic_config(id.topic, DURABILITY, self.some_durability());
+        let _answer = self.env.timeout(Duration::from_secs(20), change).await;
+        self.coverage.step("topic: durability switched");
+    }
+
+    /// A machine is gone with its disk; another takes its place, once.
+    fn lose_disk(&mut self) {
+        if self.lost_disk {
+            return;
+        }
+        self.lost_disk = true;
+        let at = self.pick(self.nodes.len());
+        self.end(at, false);
+        self.nodes[at].disk = SimDisk::new(&self.env);
+        self.coverage.step("disk: lost");
     }
 
     async fn delete_topic(&mut self) {

@@ -1,11 +1,12 @@
 //! Machines, brokers on them, what they share, and the clients.
 
 use super::net::Net;
+use super::pipes::Pipes;
 use crate::sim_store::{SimFaults, SimStore};
 use crate::simulation::{Coverage, History, Producer, Word, mild, options};
 use floe_env::Env;
 use floe_env::sim::SimDisk;
-use floe_log::{AppendError, Engine, EngineOptions, Membership, OpenError, Partition, ReadRequest};
+use floe_log::{AppendError, Durability, Engine, EngineOptions, Membership, OpenError, Partition, ReadRequest};
 use floe_metadata::cluster::memory::{MemoryClient, MemoryEtcd};
 use floe_metadata::cluster::{Cluster, ClusterOptions};
 use floe_objstore::{Store, StoreOptions};
@@ -31,6 +32,8 @@ pub(super) struct Process {
     started: Arc<Mutex<Option<Result<Engine, OpenError>>>>,
     pub(super) thaws: Option<Duration>,
     pub(super) drains: bool,
+    /// Its generation, and bytes that it has recovered from copies.
+    pub(super) noticed: (u64, u64),
 }
 
 impl Process {
@@ -81,6 +84,8 @@ pub(super) struct World {
     pub(super) history: History,
     pub(super) coverage: Coverage,
     pub(super) topics: u64,
+    /// A disk was lost, or damaged: no more than one at a time can be borne.
+    pub(super) lost_disk: bool,
     options: EngineOptions,
     next_value: u64,
     hash: u64,
@@ -94,11 +99,12 @@ impl World {
         let etcd = MemoryEtcd::new(env.clone());
         let count = 3 + env.random_below(3);
         let nodes = (0..count).map(|_| Node { disk: SimDisk::new(&env), process: None }).collect();
-        let options = EngineOptions { durability: floe_log::Durability::Object, ..options(&env) };
+        let durability = if env.random_below(4) == 0 { Durability::Object } else { Durability::Replicated };
+        let options = EngineOptions { durability, replace_standby_after: Duration::from_secs(3), ..options(&env) };
         Self {
             store,
             etcd,
-            net: Net::default(),
+            net: Net::new(&env),
             nodes,
             clients: Vec::new(),
             partitions: BTreeSet::new(),
@@ -106,11 +112,17 @@ impl World {
             history: History::default(),
             coverage: Coverage::default(),
             topics: 0,
+            lost_disk: false,
             options,
             next_value: 1,
             hash: 0xcbf2_9ce4_8422_2325,
             env,
         }
+    }
+
+    /// Of topics that name none.
+    pub(super) fn set_durability(&mut self, durability: Durability) {
+        self.options.durability = durability;
     }
 
     pub(super) fn trace(&self) -> u64 {
@@ -146,11 +158,11 @@ impl World {
         let etcd = MemoryClient::new(self.etcd.clone(), env.clone());
         let membership = Membership {
             cluster: Cluster::new(env.clone(), Arc::new(etcd.clone()), ClusterOptions::default()),
-            links: self.net.links(env.clone(), at),
+            links: self.net.links(env.clone(), at, Arc::new(self.nodes[at].disk.clone())),
             rack: String::new(),
             host: "localhost".to_owned(),
             port: 9092,
-            peer: format!("machine-{at}"),
+            peer: Pipes::address(at),
         };
         let options = EngineOptions { broker: BrokerId(i32::try_from(at).unwrap_or(0)), ..self.options.clone() };
         let store = Store::new(env.clone(), self.store.backend(), StoreOptions::default());
@@ -161,7 +173,7 @@ impl World {
             *result.lock() = Some(joined);
         };
         env.spawn("start", start).detach_to_group();
-        self.nodes[at].process = Some(Process { env, etcd, started, thaws: None, drains: false });
+        self.nodes[at].process = Some(Process { env, etcd, started, thaws: None, drains: false, noticed: (0, 0) });
         self.coverage.step("broker: started");
     }
 

@@ -10,5 +10,13 @@ found! {
     a_forgotten_base_is_found: BaseForgotten,
     records_read_before_the_mark_are_found: RecordReadBeforeSealing,
     slots_that_others_rely_on_deleted_are_found: OthersSlotsDeleted,
-    a_drain_that_leaves_out_what_it_was_given_is_found: DrainEndsUnopened
+    a_drain_that_leaves_out_what_it_was_given_is_found: DrainEndsUnopened,
+    r2_a_wal_that_goes_on_behind_its_end_is_found: AppendedBehindEnd,
+    r5_copies_of_the_newest_generation_alone_are_found: NewestGenerationAlone,
+    r5_one_seal_is_found: OneSealIsEnough,
+    r7_a_hole_that_is_kept_is_found: HoleKept,
+    r11_trimming_before_slots_are_certain_is_found: TrimBeforeCertain,
+    r11_footers_that_leave_older_generations_out_are_found: FootersNameNewest,
+    t03_sent_is_not_stored_is_found: StandbyCountsSent,
+    t48_one_copy_as_a_quorum_is_found: OneIsAQuorum
 }

@@ -63,7 +63,7 @@ fn a_cluster_loses_and_doubles_nothing_whichever_broker_ends_and_however() {
     let setups = setups(folder.path(), &etcd);
     let mut brokers: Vec<Broker> = setups.iter().map(|setup| setup.start().unwrap()).collect();
     let bootstrap = setups.iter().map(Setup::bootstrap).collect::<Vec<_>>().join(",");
-    let topics = [Topic::new("object", 6, "object")];
+    let topics = [Topic::new("object", 6, "object"), Topic::new("replicated", 6, "replicated")];
     create_topics(&bootstrap, &topics).unwrap();
     let load = Load::start(&bootstrap, &topics, 0..2).unwrap();
     let follower = Follower::start(&bootstrap, &topics).unwrap();
@@ -136,7 +136,7 @@ fn a_cluster_on_this_machine_is_one_command_and_ends_as_a_whole() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let bootstrap = line.strip_prefix("floe ready: bootstrap ").and_then(|rest| rest.split(", ").next()).expect(&line).to_owned();
-    let topics = [Topic::new("object", 3, "object")];
+    let topics = [Topic::new("object", 3, "object"), Topic::new("replicated", 3, "replicated")];
     create_topics(&bootstrap, &topics).unwrap();
     let load = Load::start(&bootstrap, &topics, 0..1).unwrap();
     assert!(load.wait(100, ACK_LIMIT));
