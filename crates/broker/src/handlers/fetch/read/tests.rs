@@ -42,9 +42,9 @@ async fn history_waits_for_its_own_budget_and_the_tail_does_not() {
     append(&broker, &new[0], 1_000).await;
     let everything = broker.replays.acquire(usize::MAX).await;
     let replay = plan(&broker, "old", &[(0, 0), (1, 0)], 1 << 20, 8 << 20);
-    let mut replaying = Box::pin(pass(&broker, &replay));
+    let mut replaying = Box::pin(pass(&broker, &replay, usize::MAX));
     assert!(replaying.as_mut().now_or_never().is_none(), "no room for history");
-    let tail = pass(&broker, &plan(&broker, "new", &[(0, 0)], 1 << 20, 8 << 20)).await;
+    let tail = pass(&broker, &plan(&broker, "new", &[(0, 0)], 1 << 20, 8 << 20), usize::MAX).await;
     assert!(tail.bytes > 1_000);
     assert_eq!(broker.answers.in_use(), tail.bytes, "charged for what was read");
     drop((tail, everything));
@@ -89,7 +89,7 @@ async fn what_is_not_committed_is_not_an_error_and_not_there() {
     let header = BatchHeader::parse(&bytes).expect("well formed");
     partitions[0].append(&bytes, &header).expect("appended");
     for (offset, code) in [(0, 0), (1, 0), (2, 1)] {
-        let pass = pass(&broker, &plan(&broker, "t", &[(0, offset)], 1_000, 1_000)).await;
+        let pass = pass(&broker, &plan(&broker, "t", &[(0, offset)], 1_000, 1_000), usize::MAX).await;
         let answer = &pass.answers[0];
         assert_eq!((answer.error_code, answer.high_watermark, answer.records.len()), (code, 0, 0), "at {offset}");
     }
