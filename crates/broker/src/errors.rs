@@ -118,6 +118,7 @@ pub(crate) fn of_topic(error: &TopicError) -> ErrorCode {
         TopicError::Collides { .. } => ErrorCode::InvalidTopicException,
         TopicError::NotFound(_) => ErrorCode::UnknownTopicOrPartition,
         TopicError::Invalid(_) => ErrorCode::InvalidRequest,
+        TopicError::Config(_) => ErrorCode::InvalidConfig,
         TopicError::Metadata(e) => of_change(e.kind()),
         TopicError::Wal(e) => of_change(e.kind()),
         TopicError::Store(e) => of_change(e.kind()),

@@ -226,6 +226,9 @@ pub enum TopicError {
     Collides { name: String, with: String },
     #[error("there is no topic {0}")]
     NotFound(String),
+    /// A setting's value cannot be.
+    #[error("{0}")]
+    Config(String),
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
@@ -243,7 +246,7 @@ impl TopicError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Exists(_) | Self::Collides { .. } | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Exists(_) | Self::Collides { .. } | Self::Invalid(_) | Self::Config(_) => ErrorKind::Invalid,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Metadata(e) => e.kind(),
             Self::Wal(e) => e.kind(),

@@ -121,7 +121,7 @@ impl Engine {
     /// No such topic, a durability that does not exist, or a store that does not answer.
     pub async fn set_topic_config(&self, id: TopicId, key: &str, value: Option<String>) -> Result<(), TopicError> {
         if let (DURABILITY, Some(text)) = (key, &value) {
-            Durability::read(text, self.options().in_cluster).map_err(TopicError::Invalid)?;
+            Durability::read(text, self.options().in_cluster).map_err(TopicError::Config)?;
         }
         self.change_catalog(|view| match view.by_id(id) {
             None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
@@ -305,6 +305,6 @@ fn check(new: &Topic, in_cluster: bool) -> Result<(), TopicError> {
         return Err(TopicError::Invalid(format!("{} partitions; a topic has 1 to {MAX_PARTITIONS}", new.partitions)));
     }
     let durability = new.configs.get(DURABILITY).map(|text| Durability::read(text, in_cluster));
-    durability.transpose().map_err(TopicError::Invalid)?;
+    durability.transpose().map_err(TopicError::Config)?;
     Ok(())
 }

@@ -42,6 +42,7 @@ async fn history_from_the_store_comes_back_in_one_answer_within_its_limits() {
     let broker = world.start(BrokerConfig::default(), Durability::Object).await;
     let mut client = broker.client().await;
     let mut request = fetch_request("t", &[(0, 0), (1, 5), (2, 20)], 0);
+    request.min_bytes = i32::MAX;
     let response = client.call::<FetchRequest>(12, &request).await;
     let counts: Vec<_> = response.responses[0].partitions.iter().map(|p| (p.error_code, values(&p.records).len())).collect();
     assert_eq!(counts, [(0, 20), (0, 15), (0, 0)]);

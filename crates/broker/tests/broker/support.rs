@@ -188,7 +188,10 @@ impl Client {
 
     /// Fetches partition 0 without waiting.
     pub(crate) async fn fetch(&mut self, topic: &str, offset: i64) -> PartitionData {
-        let response = self.call(12, &fetch_request(topic, &[(0, offset)], 0)).await;
+        // All that there is, however many packs hold it.
+        let mut request = fetch_request(topic, &[(0, offset)], 0);
+        request.min_bytes = i32::MAX;
+        let response = self.call(12, &request).await;
         response.responses[0].partitions[0].clone()
     }
 }
