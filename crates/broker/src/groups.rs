@@ -234,7 +234,7 @@ impl Shared {
         }
         // Slots of a topic that was deleted, and those that failed, make place.
         slots.retain(|known, slot| known.topic == id.topic && !slot.is_gone());
-        let partition = self.engine.partition(id).ok_or(GroupError::NotCoordinator)?;
+        let partition = self.engine.partition(id).filter(|partition| partition.is_led()).ok_or(GroupError::NotCoordinator)?;
         let slot = Arc::new(Slot::new(self.surroundings.clone(), partition));
         slots.insert(id, slot.clone());
         self.surroundings.env.spawn("group-coordinator", slot.clone().run()).detach_to_group();

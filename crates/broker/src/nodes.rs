@@ -15,7 +15,40 @@ pub(crate) struct Leader {
     pub(crate) epoch: i32,
 }
 
+/// That a partition should be led by a certain broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) preferred: i32,
+    pub(crate) is_alive: bool,
+    /// Who leads it, if anybody who is alive does.
+    pub(crate) leader: Option<i32>,
+}
+
+impl Wish {
+    /// Whether its owner is about to move it.
+    pub(crate) fn is_under_way(self) -> bool {
+        self.is_alive && self.leader != Some(self.preferred)
+    }
+}
+
+fn wish_of(view: &ClusterView, id: PartitionId, preferred: BrokerId) -> Wish {
+    let leader = view.leader(id).map(|(leader, _)| leader.0);
+    Wish { preferred: preferred.0, is_alive: view.brokers().contains_key(&preferred), leader }
+}
+
 impl Broker {
+    /// Who should lead a partition, if somebody has said so.
+    pub(crate) fn wish(&self, id: PartitionId) -> Option<Wish> {
+        let view = self.engine.cluster_view()?;
+        Some(wish_of(&view, id, *view.preferred().get(&id)?))
+    }
+
+    /// All that somebody has said of who should lead what.
+    pub(crate) fn wishes(&self) -> Vec<(PartitionId, Wish)> {
+        let of_view = |view: Arc<ClusterView>| view.preferred().iter().map(|(id, broker)| (*id, wish_of(&view, *id, *broker))).collect();
+        self.engine.cluster_view().map(of_view).unwrap_or_default()
+    }
+
     /// This broker as who asks reaches it.
     pub(crate) fn endpoint(&self, peer: &Peer) -> NodeEndpoint {
         let Advertised { host, port } = &peer.door.advertised;
@@ -24,11 +57,11 @@ impl Broker {
         NodeEndpoint { node_id: self.id(), host: host.as_str().into(), port: i32::from(*port), rack }
     }
 
-    /// All brokers that are listed as alive, this one as who asks reaches it.
+    /// All brokers that may serve, this one as who asks reaches it.
     pub(crate) fn endpoints(&self, peer: &Peer) -> Vec<NodeEndpoint> {
         let mut endpoints = vec![self.endpoint(peer)];
         if let Some(view) = self.engine.cluster_view() {
-            endpoints.extend(view.brokers().iter().filter(|(id, _)| id.0 != self.id()).map(|(id, entry)| endpoint(*id, entry)));
+            endpoints.extend(view.reachable().into_iter().filter(|(id, _)| id.0 != self.id()).map(|(id, entry)| endpoint(id, entry)));
             endpoints.sort_by_key(|endpoint| endpoint.node_id);
         }
         endpoints
@@ -40,7 +73,7 @@ impl Broker {
             return Some(self.endpoint(peer));
         }
         let view = self.engine.cluster_view()?;
-        view.brokers().get(&BrokerId(id)).map(|entry| endpoint(BrokerId(id), entry))
+        view.reachable().get(&BrokerId(id)).map(|entry| endpoint(BrokerId(id), entry))
     }
 
     /// Ids of all brokers that are listed as alive.

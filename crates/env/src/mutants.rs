@@ -59,6 +59,16 @@ pub enum Mutant {
     RecordReadBeforeSealing,
     /// A drain leaves out of its `end` what was given to the broker meanwhile (R8, R13).
     DrainEndsUnopened,
+    /// A partition is handed over before a manifest says all that it has (R13).
+    MovesUntold,
+    /// A partition is handed over while it takes records (R13).
+    MovesWhileAppending,
+    /// The owner appends again when the answer of a hand-over was lost (R13, T55).
+    AppendsAfterLostAnswer,
+    /// A partition is opened once more by a view from before it was given away (R13, T18).
+    OpensByOldView,
+    /// A partition is given to an incarnation that is not open any more (R13, T66).
+    GivenToTheClosed,
     /// A broker deletes slots of closed chains by what it leads itself, whoever leads the rest (R19).
     OthersSlotsDeleted,
     /// An owner goes on in a generation's WAL behind the end that the next claim names (R2).
@@ -74,7 +84,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -100,6 +110,11 @@ impl Mutant {
         Self::BaseForgotten,
         Self::RecordReadBeforeSealing,
         Self::DrainEndsUnopened,
+        Self::MovesUntold,
+        Self::MovesWhileAppending,
+        Self::AppendsAfterLostAnswer,
+        Self::OpensByOldView,
+        Self::GivenToTheClosed,
         Self::OthersSlotsDeleted,
         Self::AppendedBehindEnd,
         Self::NewestGenerationAlone,

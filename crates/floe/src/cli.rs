@@ -1,6 +1,8 @@
 //! The command line: one subcommand, one file.
 
-use crate::commands::{bench, check, completions, consume, dev, du, export, gc, group, inspect, produce, topic, verify};
+use crate::commands::{
+    bench, broker, check, cluster, completions, consume, dev, du, export, gc, group, inspect, partition, produce, topic, verify,
+};
 use crate::{activator, serve};
 use clap::{Parser, Subcommand};
 
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     Gc(gc::Arguments),
     /// Look at object stores
     Store(check::Arguments),
+    /// Show a cluster of brokers
+    Cluster(cluster::Arguments),
+    /// List, describe and drain the brokers of a cluster
+    Broker(broker::Arguments),
+    /// Move partitions of a cluster between brokers
+    Partition(partition::Arguments),
     /// Run a cluster on this machine, for a try
     Dev(dev::Arguments),
 }

@@ -1,7 +1,9 @@
 //! The tools: one file per command, all in one style. They talk to brokers through Kafka's protocol and to stores directly.
 
 pub(crate) mod bench;
+pub(crate) mod broker;
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod consume;
 pub(crate) mod dev;
@@ -10,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod group;
 pub(crate) mod inspect;
+pub(crate) mod partition;
 pub(crate) mod produce;
 pub(crate) mod topic;
 pub(crate) mod verify;

@@ -69,6 +69,8 @@ pub(crate) struct ClusterConfig {
     /// None: a single broker.
     pub(crate) etcd: Option<Vec<String>>,
     pub(crate) prefix: String,
+    /// The broker's id is the cluster's to give.
+    pub(crate) auto_id: bool,
     pub(crate) peer_listen: String,
     /// None: the address that was bound.
     pub(crate) peer_advertise: Option<String>,
@@ -93,6 +95,7 @@ impl Default for Config {
             cluster: ClusterConfig {
                 etcd: None,
                 prefix: "/floe".into(),
+                auto_id: false,
                 peer_listen: "127.0.0.1:0".into(),
                 peer_advertise: None,
                 rack: None,
@@ -174,6 +177,7 @@ impl Config {
                 Some(Durability::Replicated) => {
                     Err(Refused("floe.durability: replicated needs a cluster; a single broker knows local and object".into()))
                 }
+                _ if cluster.auto_id => Err(Refused("broker.id: auto is for a broker of a cluster (etcd.endpoints)".into())),
                 _ => Ok(()),
             };
         }

@@ -117,6 +117,7 @@ impl From<OpenError> for Failure {
             OpenError::OtherCluster { .. }
             | OpenError::ClusterStore
             | OpenError::SingleStore
+            | OpenError::NotDrained(_)
             | OpenError::OtherEtcd { .. }
             | OpenError::EtcdForgot { .. }
             | OpenError::LocalElsewhere { .. }

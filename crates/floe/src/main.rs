@@ -16,7 +16,9 @@ mod store;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use commands::{bench, check, completions, consume, dev, du, export, gc, group, inspect, produce, topic, verify};
+use commands::{
+    bench, broker, check, cluster, completions, consume, dev, du, export, gc, group, inspect, partition, produce, topic, verify,
+};
 use exit::{Exit, Failure};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,6 +69,9 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Export(arguments) => Box::pin(export::run(arguments)).await,
         Command::Gc(arguments) => Box::pin(gc::run(arguments)).await,
         Command::Store(arguments) => Box::pin(check::run(arguments)).await,
+        Command::Cluster(arguments) => Box::pin(cluster::run(arguments)).await,
+        Command::Broker(arguments) => Box::pin(broker::run(arguments)).await,
+        Command::Partition(arguments) => Box::pin(partition::run(arguments)).await,
         Command::Dev(arguments) => Box::pin(dev::run(arguments)).await,
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Address of /metrics, /healthz, /readyz, /status [default: 127.0.0.1:9644]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// What Kafka clients see as the node id [default: 0]
+    /// What Kafka clients see as the node id; auto, in a cluster: one that nobody has, kept with the data directory [default: 0]
     #[arg(long, value_name = "N")]
     broker_id: Option<String>,
     /// Endpoints of etcd, http://HOST:PORT, separated by commas: be one broker of a cluster [default: a single broker]
@@ -236,6 +236,8 @@ enum Cause {
     Engine(Ended),
     Listener,
     Idle,
+    /// By `floe broker drain`.
+    Asked,
 }
 
 /// Whoever bound it: what others can reach needs the word `--insecure`.
@@ -277,6 +279,7 @@ impl Serving {
             signal = signals.next() => Cause::Signal(signal),
             ended = self.engine.ended() => Cause::Engine(ended),
             () = self.listener_ended() => Cause::Listener,
+            () = self.engine.asked_to_drain() => Cause::Asked,
             () = idle::wait(&self.env, &self.metrics, &self.engine, config) => Cause::Idle,
         };
         let env = self.env.clone();
@@ -313,6 +316,7 @@ impl Serving {
             Cause::Engine(ended) => tracing::error!(%ended, "nothing more is acknowledged"),
             Cause::Listener => tracing::error!("the Kafka listener has ended"),
             Cause::Idle => tracing::info!("idle: draining"),
+            Cause::Asked => tracing::info!("draining, as etcd says"),
         }
         self.kafka_ends.trigger();
         let listener = self.server.join().await;

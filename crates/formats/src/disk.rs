@@ -1,8 +1,14 @@
 //! Small files of the local disk: who the disk is, which incarnations it has sealed, what it has acknowledged of others' WALs.
 //! Same envelope as objects.
 
-use crate::{doc::persisted, header::Kind, object::Object};
-use floe_types::{ClusterId, DiskId, Generation, Incarnation, Lsn};
+use crate::{
+    FormatError, body,
+    doc::persisted,
+    header::{Kind, OBJECT_HEADER_LEN},
+    object::Object,
+};
+use floe_types::{BrokerId, ClusterId, DiskId, Generation, Incarnation, Lsn};
+use serde::Deserialize;
 
 persisted! {
     /// Who a data directory is, for ever (R2).
@@ -12,7 +18,16 @@ persisted! {
         pub disk: DiskId,
         /// The cluster that it belongs to; none before it first met a store.
         pub cluster: Option<ClusterId>,
+        /// The broker id that it got when it was left to the cluster (`broker.id = auto`); none: it was never.
+        pub broker: Option<BrokerId>,
     }
+}
+
+/// Version 1: ids were given by hand.
+#[derive(Deserialize)]
+struct DiskIdentity1 {
+    disk: DiskId,
+    cluster: Option<ClusterId>,
 }
 
 persisted! {
@@ -43,7 +58,12 @@ persisted! {
 
 impl Object for DiskIdentity {
     const KIND: Kind = Kind::DiskIdentity;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn read_earlier(_only_version_1: u16, bytes: &[u8]) -> Result<Self, FormatError> {
+        let DiskIdentity1 { disk, cluster } = body::read(Self::KIND.name(), bytes, OBJECT_HEADER_LEN as u64)?;
+        Ok(Self { disk, cluster, broker: None })
+    }
 }
 
 impl Object for Seal {

@@ -84,6 +84,24 @@ persisted! {
 }
 
 persisted! {
+    /// `preferred/<topic>/<p>`: who should lead a partition, while it is alive. A wish: its owner moves it there, and nobody moves it away.
+    #[derive(Copy)]
+    pub struct PreferredEntry {
+        /// The broker, in whichever life.
+        pub broker: BrokerId,
+    }
+}
+
+persisted! {
+    /// `drain/<i>`: an incarnation should drain and end. A wish, which it follows by itself.
+    #[derive(Copy)]
+    pub struct DrainEntry {
+        /// When that was asked for, in unix milliseconds. For people only.
+        pub asked_ms: i64,
+    }
+}
+
+persisted! {
     /// `catalog`: the newest version of the catalog that is announced. Only ever grows.
     #[derive(Copy)]
     pub struct CatalogEntry {
@@ -135,6 +153,8 @@ values! {
     IncarnationEntry "etcd incarnation entry";
     Life "etcd life entry";
     OwnerEntry "etcd owner entry";
+    PreferredEntry "etcd preferred entry";
+    DrainEntry "etcd drain entry";
     CatalogEntry "etcd catalog entry";
     CounterEntry "etcd counter entry";
     CleanerEntry "etcd cleaner entry";
@@ -199,6 +219,8 @@ mod tests {
             hex(encode_value(&IncarnationEntry { broker: BrokerId(3), disk, started_ms: 1000 })),
             hex(encode_value(&Life::Sealing)),
             hex(encode_value(&owner)),
+            hex(encode_value(&PreferredEntry { broker: BrokerId(3) })),
+            hex(encode_value(&DrainEntry { asked_ms: 1000 })),
             hex(encode_value(&CatalogEntry { version: 9 })),
             hex(encode_value(&CounterEntry { greatest: Incarnation(300) })),
             hex(encode_value(&CleanerEntry { by: Incarnation(300) })),
@@ -207,12 +229,14 @@ mod tests {
         assert_eq!(found, GOLDEN);
     }
 
-    const GOLDEN: [&str; 9] = [
+    const GOLDEN: [&str; 11] = [
         "0100000000000000000000000000000001b5fc6277",
         "01ac020123456789abcdef001122334455667701610168844706683a39303933db325bc2",
         "01060123456789abcdef0011223344556677d00f6972f113",
         "0101a66ca810",
         "01ac020a01076c7103e7",
+        "01064d0862c4",
+        "01d00f5cc027a0",
         "01096934719a",
         "01ac026cfac873",
         "01ac026cfac873",

@@ -4,6 +4,7 @@
 //! | key | what | newest first |
 //! |---|---|---|
 //! | `cluster` | [`crate::Cluster`] | |
+//! | `adopted` | [`crate::Cluster`] | |
 //! | `catalog/~v` | [`crate::CatalogVersion`] | yes |
 //! | `mark/~n` | [`crate::Mark`] | yes |
 //! | `chain/~i/claim/~g` | [`crate::Claim`] | both |
@@ -21,10 +22,14 @@ use floe_types::{Generation, Incarnation, LeaderEpoch, PartitionId, SlotNumber, 
 /// The one key of its kind: names the cluster.
 pub const CLUSTER: &str = "cluster";
 
+/// Says that a single broker's store has become a cluster's.
+pub const ADOPTED: &str = "adopted";
+
 /// What a key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Cluster,
+    Adopted,
     Catalog { version: u64 },
     Mark { number: u64 },
     Claim { incarnation: Incarnation, generation: Generation },
@@ -56,6 +61,12 @@ fn down(n: u64) -> String {
 #[must_use]
 pub fn cluster() -> String {
     CLUSTER.to_owned()
+}
+
+/// `adopted`
+#[must_use]
+pub fn adopted() -> String {
+    ADOPTED.to_owned()
 }
 
 /// `catalog/`
@@ -210,6 +221,7 @@ impl Key {
     pub fn to_key(&self) -> String {
         match *self {
             Self::Cluster => cluster(),
+            Self::Adopted => adopted(),
             Self::Catalog { version } => catalog(version),
             Self::Mark { number } => mark(number),
             Self::Claim { incarnation, generation } => claim(incarnation, generation),
@@ -228,6 +240,7 @@ fn parse_parts(key: &str) -> Option<Key> {
     let parts: Vec<&str> = key.splitn(6, '/').collect();
     match parts.as_slice() {
         [CLUSTER] => Some(Key::Cluster),
+        [ADOPTED] => Some(Key::Adopted),
         ["catalog", version] => Some(Key::Catalog { version: parse_down(version)? }),
         ["mark", number] => Some(Key::Mark { number: parse_down(number)? }),
         ["chain", chain, rest @ ..] => parse_chain_part(Incarnation(parse_down(chain)?), rest),

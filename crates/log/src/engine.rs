@@ -6,8 +6,8 @@ use crate::shared::Shared;
 use crate::{Ended, EngineOptions, Partition};
 use floe_env::{Disk, DiskLock, Task};
 use floe_metadata::Catalog;
-use floe_metadata::cluster::ClusterView;
-use floe_types::{ClusterId, DiskId, Incarnation, PartitionId};
+use floe_metadata::cluster::{ClusterError, ClusterView};
+use floe_types::{BrokerId, ClusterId, DiskId, Incarnation, PartitionId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -88,6 +88,25 @@ impl Engine {
     #[must_use]
     pub fn cluster_views(&self) -> u64 {
         self.owned.member.as_ref().map_or(0, |(member, _)| member.views())
+    }
+
+    /// Returns when somebody has asked etcd for this incarnation to drain; never for a single broker.
+    pub async fn asked_to_drain(&self) {
+        match &self.owned.member {
+            Some((member, _)) => member.asked_to_drain().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Says which brokers should lead partitions; none: anybody. Their owners move them there as soon as they can.
+    ///
+    /// # Errors
+    /// etcd's; `Invalid` for a single broker.
+    pub async fn prefer_leaders(&self, wishes: &[(PartitionId, Option<BrokerId>)]) -> Result<(), ClusterError> {
+        match &self.owned.member {
+            Some((member, _)) => member.prefer(wishes).await,
+            None => Err(ClusterError::Invalid("a single broker leads everything".into())),
+        }
     }
 
     #[must_use]

@@ -124,6 +124,11 @@ pub enum OpenError {
     ClusterStore,
     #[error("the store belongs to a single broker; start without --etcd, or with another store or prefix")]
     SingleStore,
+    #[error(
+        "incarnation {0} has not ended: a broker runs on this store, or has died on it. Start it once more without --etcd, on its data directory, and drain it \
+         (SIGTERM): then everything it has is in the store"
+    )]
+    NotDrained(Incarnation),
     #[error("etcd, under this prefix, belongs to cluster {etcd}, the store to cluster {store}")]
     OtherEtcd { etcd: String, store: String },
     #[error("the store has the records of cluster {store}, and etcd, under this prefix, knows nothing of it: is it the right etcd?")]
@@ -198,6 +203,7 @@ impl OpenError {
             | Self::OtherCluster { .. }
             | Self::ClusterStore
             | Self::SingleStore
+            | Self::NotDrained(_)
             | Self::OtherEtcd { .. }
             | Self::EtcdForgot { .. }
             | Self::LocalElsewhere { .. } => ErrorKind::Invalid,

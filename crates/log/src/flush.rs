@@ -153,6 +153,9 @@ impl Flusher {
         if since.object || (since.any && self.shared.is_hurried()) {
             sooner(now + options.object_flush_age);
         }
+        if since.hurried {
+            sooner(now);
+        }
         if self.shared.dirty.unplanned_bytes.load(Relaxed) >= options.flush_bytes {
             sooner(now);
         }

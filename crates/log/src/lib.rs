@@ -10,6 +10,7 @@
 mod chain;
 mod cluster;
 pub mod copies;
+mod critical;
 mod damage;
 mod drain;
 mod ended;
@@ -34,7 +35,7 @@ mod topics;
 pub mod verify;
 mod wals;
 
-pub use cluster::{Links, Membership, PeerIdentity, Peers};
+pub use cluster::{Adopted, Links, Membership, PeerIdentity, Peers, adopt};
 pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;

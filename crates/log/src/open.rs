@@ -2,6 +2,7 @@
 //! created before the predecessor's `end` stands.
 
 use crate::cluster::Member;
+use crate::critical;
 use crate::engine::{Engine, Owned};
 use crate::flush::Flusher;
 use crate::history;
@@ -93,15 +94,14 @@ pub(crate) struct Opened {
 /// Begins to flush, to settle, and to delete.
 pub(crate) fn run(opened: Opened) -> Engine {
     let Opened { shared, disk, identity, cluster, catalog, lock, member } = opened;
-    let env = &shared.env;
     let (drains, receiver) = mpsc::channel(1);
     let (merges, slots) = mpsc::channel(1);
-    let flusher = env.spawn("flush", Flusher::new(shared.clone(), receiver, slots).run());
-    let retention = env.spawn("retention", history::retention::run(shared.clone(), catalog.clone()));
-    let settler = env.spawn("settle", history::settle::run(shared.clone(), merges));
-    let compactor = env.spawn("compact", history::compact::run(shared.clone(), catalog.clone()));
-    let sweeper = env.spawn("sweep", history::sweep::run(shared.clone()));
-    let cleaner = env.spawn("clean", Cleaner::new(shared.clone(), catalog.clone()).run());
+    let flusher = critical::spawn(&shared, "flush", Flusher::new(shared.clone(), receiver, slots).run());
+    let retention = critical::spawn(&shared, "retention", history::retention::run(shared.clone(), catalog.clone()));
+    let settler = critical::spawn(&shared, "settle", history::settle::run(shared.clone(), merges));
+    let compactor = critical::spawn(&shared, "compact", history::compact::run(shared.clone(), catalog.clone()));
+    let sweeper = critical::spawn(&shared, "sweep", history::sweep::run(shared.clone()));
+    let cleaner = critical::spawn(&shared, "clean", Cleaner::new(shared.clone(), catalog.clone()).run());
     Engine::new(Owned {
         shared,
         disk,
@@ -180,7 +180,12 @@ impl Start {
                 (None, Some(ended)) => Some(self.patiently(async || self.read_end(ended).await).await?),
                 (None, None) => None,
             };
-            self.patiently(async || self.take_catalog(&chains, incarnation).await).await?;
+            let taking = self.patiently(async || self.take_catalog(&chains, incarnation).await);
+            let (taken, adopted) = futures::join!(taking, self.patiently(async || start::is_adopted(&self.store).await));
+            taken?;
+            if adopted? {
+                return Err(OpenError::ClusterStore);
+            }
             let lines = last.map(|end| end.index.partitions).unwrap_or_default();
             return Ok((incarnation, lines.into_iter().map(|line| (line.partition, line)).collect()));
         }

@@ -173,6 +173,16 @@ impl Shared {
         })
     }
 
+    /// Takes one partition out, if it is that very one.
+    pub(crate) fn remove_partition(&self, partition: &Arc<Partition>) {
+        self.change_partitions(|partitions| {
+            let id = partition.id();
+            if partitions.get(&id).is_some_and(|there| Arc::ptr_eq(there, partition)) {
+                partitions.remove(&id);
+            }
+        });
+    }
+
     /// The engine is gone: nobody reaches its partitions any more but by handles of their own.
     pub(crate) fn let_go(&self) {
         self.dirty.partitions.lock().clear();
@@ -261,6 +271,8 @@ pub(crate) struct Dirty {
 pub(crate) struct Since {
     pub(crate) any: bool,
     pub(crate) object: bool,
+    /// Somebody waits for all of it.
+    pub(crate) hurried: bool,
 }
 
 impl Dirty {
@@ -277,6 +289,12 @@ impl Dirty {
         if news {
             self.news.notify_one();
         }
+    }
+
+    /// What waits is sent without waiting for more.
+    pub(crate) fn hurry(&self) {
+        self.since.lock().hurried = true;
+        self.news.notify_one();
     }
 
     /// So much more waits; the flusher is woken when that reaches `enough`.

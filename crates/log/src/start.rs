@@ -79,7 +79,7 @@ pub(crate) async fn take_disk(env: &Env, disk: &Arc<dyn Disk>) -> Result<(floe_e
     let identity = match disk.read(IDENTITY).await {
         Ok(bytes) => floe_formats::decode(&bytes).map_err(|source| OpenError::Format { key: IDENTITY.into(), source })?.1,
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let identity = DiskIdentity { disk: DiskId(env.random_u128()), cluster: None };
+            let identity = DiskIdentity { disk: DiskId(env.random_u128()), cluster: None, broker: None };
             write_identity(env, disk, &identity).await?;
             identity
         }
@@ -88,7 +88,7 @@ pub(crate) async fn take_disk(env: &Env, disk: &Arc<dyn Disk>) -> Result<(floe_e
     Ok((lock, identity))
 }
 
-async fn write_identity(env: &Env, disk: &Arc<dyn Disk>, identity: &DiskIdentity) -> Result<(), OpenError> {
+pub(crate) async fn write_identity(env: &Env, disk: &Arc<dyn Disk>, identity: &DiskIdentity) -> Result<(), OpenError> {
     let writer = Writer { write_id: WriteId(env.random_u128()), incarnation: Incarnation(0), revision: 0 };
     Ok(disk.write_durably(IDENTITY, floe_formats::encode(&writer, identity)).await?)
 }
@@ -133,12 +133,22 @@ pub(crate) async fn join_cluster(
     Ok(cluster.cluster)
 }
 
-async fn read_cluster(store: &Store) -> Result<Option<Cluster>, OpenError> {
-    match store.get(&keys::cluster()).await {
-        Ok(bytes) => {
-            let (_, cluster) = floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&keys::cluster(), source))?;
-            Ok(Some(cluster))
-        }
+/// The store's cluster; one that was adopted is of several brokers, whatever it was.
+pub(crate) async fn read_cluster(store: &Store) -> Result<Option<Cluster>, OpenError> {
+    let (began, adopted) = futures::join!(read_object(store, keys::cluster()), read_object(store, keys::adopted()));
+    let began = began?;
+    Ok(if began.is_none() { None } else { adopted?.or(began) })
+}
+
+/// Whether a single broker's store has become a cluster's. A broker that has claimed a number before it looks, and one that adopts before it looks for claims: one of them sees
+/// the other.
+pub(crate) async fn is_adopted(store: &Store) -> Result<bool, OpenError> {
+    Ok(read_object(store, keys::adopted()).await?.is_some())
+}
+
+async fn read_object(store: &Store, key: String) -> Result<Option<Cluster>, OpenError> {
+    match store.get(&key).await {
+        Ok(bytes) => Ok(Some(floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&key, source))?.1)),
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(e) => Err(e.into()),
     }

@@ -183,7 +183,7 @@ impl Keys {
                 self.partitions.entry(partition).or_default().packs.push((PackRef::Own { partition, epoch, ulid }, size));
             }
             Ok(Key::Page { partition, epoch, ulid }) => self.partitions.entry(partition).or_default().pages.push((epoch, ulid, size)),
-            Ok(Key::Cluster | Key::Catalog { .. } | Key::Mark { .. }) | Err(_) => {}
+            Ok(Key::Cluster | Key::Adopted | Key::Catalog { .. } | Key::Mark { .. }) | Err(_) => {}
         }
     }
 }

@@ -291,7 +291,7 @@ fn look_at_pack(report: &mut Report, found: &mut Found, parsed: Key, findings: P
 fn look_at_whole(report: &mut Report, found: &mut Found, key: &str, parsed: Key, bytes: &Bytes) {
     let Found { chains, versions, placed } = found;
     match parsed {
-        Key::Cluster => drop(read::<Cluster>(report, key, bytes)),
+        Key::Cluster | Key::Adopted => drop(read::<Cluster>(report, key, bytes)),
         Key::Catalog { version } => {
             if read::<CatalogVersion>(report, key, bytes).is_some_and(|body| body.version == version) {
                 versions.insert(version);

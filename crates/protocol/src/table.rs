@@ -59,7 +59,7 @@ macro_rules! with_apis {
             ElectLeaders = 43, advertised 0..=2, served 0, flexible 2, ElectLeadersRequest => ElectLeadersResponse, shape ELECT_LEADERS, "";
             IncrementalAlterConfigs = 44, advertised 0..=1, served 0, flexible 1, IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, shape INCREMENTAL_ALTER_CONFIGS, "";
             AlterPartitionReassignments = 45, advertised 0..=1, served 0, flexible 0, AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse, shape ALTER_PARTITION_REASSIGNMENTS,
-                "There is one broker: an assignment to any other is refused, one to it is what is there already.";
+                "A partition has one replica, its leader: an assignment to one broker moves it there, and keeps it there while that one is alive; several are refused.";
             ListPartitionReassignments = 46, advertised 0..=0, served 0, flexible 0, ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse, shape LIST_PARTITION_REASSIGNMENTS, "";
             OffsetDelete = 47, advertised 0..=0, served 0, flexible 32767, OffsetDeleteRequest => OffsetDeleteResponse, shape OFFSET_DELETE, "";
             DescribeClientQuotas = 48, advertised 0..=1, served 0, flexible 1, DescribeClientQuotasRequest => DescribeClientQuotasResponse, shape DESCRIBE_CLIENT_QUOTAS, "";

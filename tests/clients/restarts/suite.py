@@ -53,11 +53,25 @@ class Floe:
     def __init__(self, folder):
         self.folder, self.address = folder, f"127.0.0.1:{stores.free_port()}"
 
+    copies = 1
+
     def start(self):
         self.process, _ = run.start_broker(self.folder, OPTIONS, listen=self.address)
 
+    def restart(self, _round):
+        kill(self.process)
+        self.start()
+
+    def stop(self):
+        kill(self.process)
+
     def log(self):
         return "\n".join((self.folder / "broker.log").read_text().splitlines()[-30:])
+
+
+def kill(process):
+    process.kill()
+    process.wait()
 
 
 class Kafka:
@@ -97,6 +111,15 @@ class Kafka:
                     return
             time.sleep(0.1)
         raise AssertionError("Kafka does not listen")
+
+    copies = 1
+
+    def restart(self, _round):
+        kill(self.process)
+        self.start()
+
+    def stop(self):
+        kill(self.process)
 
     def log(self):
         return (self.folder / "broker.log").read_text()[-3000:]
@@ -183,7 +206,7 @@ CREATE = """
 import sys
 from confluent_kafka.admin import AdminClient, NewTopic
 admin = AdminClient({"bootstrap.servers": sys.argv[1]})
-admin.create_topics([NewTopic(sys.argv[2], int(sys.argv[3]), 1)])[sys.argv[2]].result(60)
+admin.create_topics([NewTopic(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))])[sys.argv[2]].result(60)
 """
 
 
@@ -207,19 +230,17 @@ def check(worker_, stored):
 
 
 def one(family, command, kind, rounds):
-    """Kills a broker `rounds` times under a family. What its applications were told."""
+    """Restarts a broker `rounds` times under a family. What its applications were told."""
     folder = Path(tempfile.mkdtemp(prefix=f"floe-restarts-{family}-"))
     broker, topic = kind(folder), f"restarts-{family}"
-    broker.start()
     worker_, passed = None, False
     try:
-        with_python(CREATE, broker.address, topic, worker.PARTITIONS)
+        broker.start()
+        with_python(CREATE, broker.address, topic, worker.PARTITIONS, broker.copies)
         worker_ = Worker(command, broker.address, topic)
-        for _ in range(rounds):
+        for round_ in range(rounds):
             worker_.goes_on()
-            broker.process.kill()
-            broker.process.wait()
-            broker.start()
+            broker.restart(round_)
         worker_.goes_on()
         worker_.finish()
         check(worker_, with_python(READ_ALL, broker.address, topic, worker.PARTITIONS))
@@ -229,20 +250,19 @@ def one(family, command, kind, rounds):
         print(f"--- {broker.name}'s log\n{broker.log()}", flush=True)
         raise
     finally:
-        for process in [broker.process, worker_ and worker_.process]:
-            if process:
-                process.kill()
-                process.wait()
+        broker.stop()
+        if worker_:
+            kill(worker_.process)
         # Not before: a running broker writes there.
         if passed:
             shutil.rmtree(folder)
 
 
-def family_on_all(family, command, full):
+def family_on_all(family, command, full, kinds=None):
     """Whether it is as it should be."""
-    began = time.monotonic()
+    began, kinds = time.monotonic(), kinds or [Floe, Kafka]
     try:
-        told = {kind.name: one(family, command, kind, ROUNDS[full]) for kind in ([Floe, Kafka] if full else [Floe])}
+        told = {kind.name: one(family, command, kind, ROUNDS[full]) for kind in kinds[: 2 if full else 1]}
     except Exception as problem:
         print(f"FAILED {family}: {type(problem).__name__}: {problem}", flush=True)
         return False
@@ -260,8 +280,8 @@ def family_on_all(family, command, full):
     return good
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(about=__doc__, kinds=None):
+    arguments = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--full", action="store_true", default=bool(os.environ.get("FLOE_TEST_FULL")))
     arguments.add_argument("families", nargs="*", metavar="FAMILY")
     given = arguments.parse_args()
@@ -271,7 +291,7 @@ def main():
             if given.families and family not in given.families:
                 continue
             try:
-                running.append(pool.submit(family_on_all, family, command(), given.full))
+                running.append(pool.submit(family_on_all, family, command(), given.full, kinds))
             except run.Skip as reason:
                 print(f"SKIP   {family}: {reason}", flush=True)
                 skipped += 1

@@ -21,6 +21,8 @@ pub struct Setup {
     pub data: PathBuf,
     /// The folder in the data directory, if none.
     pub store: Option<String>,
+    /// Where its clients reach it.
+    pub host: String,
     /// Chosen once, so that a restarted broker is found by its clients.
     pub port: u16,
     pub admin: u16,
@@ -38,6 +40,7 @@ impl Setup {
         Self {
             data: folder.join(name),
             store: None,
+            host: "127.0.0.1".to_owned(),
             port: free_port(),
             admin: free_port(),
             options: Vec::new(),
@@ -54,7 +57,7 @@ impl Setup {
     }
 
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     /// The store's URL.
@@ -129,6 +132,11 @@ impl Broker {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether its process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
     /// Bytes of memory that it holds now.

@@ -3,7 +3,7 @@
 use crate::broker::free_port;
 use crate::wait;
 use anyhow::{Context, bail};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Dropped: killed.
 #[derive(Debug)]
 pub struct Etcd {
+    command: Command,
     child: Child,
+    address: String,
     pub url: String,
 }
 
@@ -34,26 +36,55 @@ impl Etcd {
     /// # Errors
     /// It does not start in time.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
-        let (client, peer) = (free_port(), free_port());
-        let (url, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-        let mut command = Command::new("etcd");
+        Self::start_at(folder, ("127.0.0.1", &[]))
+    }
+
+    /// The same on another host: its address, and what is put before the command line.
+    ///
+    /// # Errors
+    /// It does not start in time.
+    pub fn start_at(folder: &Path, (host, wrapper): (&str, &[String])) -> anyhow::Result<Self> {
+        let (address, peer) = (format!("{host}:{}", free_port()), free_port());
+        let (url, peer) = (format!("http://{address}"), format!("http://127.0.0.1:{peer}"));
+        let line: Vec<String> = wrapper.iter().cloned().chain(["etcd".to_owned()]).collect();
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
         command.arg("--data-dir").arg(folder.join("etcd"));
         command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("etcd")?;
-        let etcd = Self { child, url };
-        if wait::until(LIMIT, || TcpStream::connect((Ipv4Addr::LOCALHOST, client)).ok()).is_none() {
+        let etcd = Self { command, child, address, url };
+        etcd.serves()?;
+        Ok(etcd)
+    }
+
+    fn serves(&self) -> anyhow::Result<()> {
+        if wait::until(LIMIT, || TcpStream::connect(&self.address).ok()).is_none() {
             bail!("etcd takes no connections");
         }
-        Ok(etcd)
+        Ok(())
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        // Both fail only where it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// It is back, with what it had.
+    ///
+    /// # Errors
+    /// It does not start in time.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.child = self.command.spawn().context("etcd")?;
+        self.serves()
     }
 }
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }

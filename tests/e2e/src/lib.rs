@@ -11,6 +11,7 @@ pub mod broker;
 pub mod etcd;
 pub mod history;
 pub mod load;
+pub mod net;
 pub mod seaweed;
 pub mod trace;
 pub mod volume;

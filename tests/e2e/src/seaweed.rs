@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Seaweed {
     command: Command,
     child: Child,
+    host: String,
     s3: u16,
 }
 
@@ -43,6 +44,14 @@ impl Seaweed {
     /// # Errors
     /// It does not start.
     pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
+        Self::start_at(program, folder, ("127.0.0.1", &[]))
+    }
+
+    /// The same on another host: its address, and what is put before the command line.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_at(program: &Path, folder: &Path, (host, wrapper): (&str, &[String])) -> anyhow::Result<Self> {
         let data = folder.join("seaweed");
         std::fs::create_dir_all(&data)?;
         let config = folder.join("s3.json");
@@ -52,8 +61,10 @@ impl Seaweed {
         std::fs::write(&config, format!(r#"{{"identities":[{{{identity},{actions}}}]}}"#))?;
         let [master, volume, filer, s3] = [(); 4].map(|()| free_port());
         let log = File::create(folder.join("seaweed.log"))?;
-        let mut command = Command::new(program);
-        command.env("WEED_MASTER_VOLUME_GROWTH_COPY_1", "1").args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
+        let line: Vec<String> = wrapper.iter().cloned().chain([program.display().to_string()]).collect();
+        let mut command = Command::new(&line[0]);
+        command.env("WEED_MASTER_VOLUME_GROWTH_COPY_1", "1").args(&line[1..]).args(["-logtostderr=true", "server"]);
+        command.args([format!("-ip={host}"), format!("-ip.bind={host}")]);
         command.arg(format!("-dir={}", data.display())).arg(format!("-s3.config={}", config.display())).args(["-filer", "-s3"]);
         for (name, port) in [("master", master), ("volume", volume), ("filer", filer), ("s3", s3)] {
             command.arg(format!("-{name}.port={port}"));
@@ -61,10 +72,10 @@ impl Seaweed {
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.electionTimeout=1s"]);
         command.args(["-master.heartbeatInterval=100ms", "-volume.preStopSeconds=1", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("weed")?;
-        let server = Self { command, child, s3 };
+        let server = Self { command, child, host: host.to_owned(), s3 };
         server.healthy()?;
         // A bucket is a folder of the filer.
-        let made = wait::until(LIMIT, || http(filer, "POST", &format!("/buckets/{BUCKET}/")).ok().filter(|code| code / 100 == 2));
+        let made = wait::until(LIMIT, || http((host, filer), "POST", &format!("/buckets/{BUCKET}/")).ok().filter(|code| code / 100 == 2));
         ensure!(made.is_some(), "SeaweedFS made no bucket");
         Ok(server)
     }
@@ -91,7 +102,7 @@ impl Seaweed {
     }
 
     fn healthy(&self) -> anyhow::Result<()> {
-        let healthy = wait::until(LIMIT, || http(self.s3, "GET", "/healthz").ok().filter(|code| *code == 200));
+        let healthy = wait::until(LIMIT, || http((&self.host, self.s3), "GET", "/healthz").ok().filter(|code| *code == 200));
         ensure!(healthy.is_some(), "SeaweedFS did not start");
         Ok(())
     }
@@ -101,7 +112,7 @@ impl Seaweed {
     pub fn store(&self, setup: Setup, prefix: &str) -> Setup {
         let [key, secret] = KEYS;
         let setup = Setup { store: Some(format!("s3://{BUCKET}/{prefix}")), ..setup };
-        let setup = setup.option(&format!("s3.endpoint=http://127.0.0.1:{}", self.s3)).option("s3.region=us-east-1");
+        let setup = setup.option(&format!("s3.endpoint=http://{}:{}", self.host, self.s3)).option("s3.region=us-east-1");
         setup.option(&format!("s3.access.key.id={key}")).option(&format!("s3.secret.access.key={secret}"))
     }
 }
@@ -113,10 +124,10 @@ impl Drop for Seaweed {
 }
 
 /// The status of a request without a body.
-fn http(port: u16, method: &str, path: &str) -> anyhow::Result<u16> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+fn http((host, port): (&str, u16), method: &str, path: &str) -> anyhow::Result<u16> {
+    let mut stream = TcpStream::connect((host, port))?;
     stream.set_read_timeout(Some(LIMIT))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let head = String::from_utf8_lossy(&answer);

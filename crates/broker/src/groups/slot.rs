@@ -125,6 +125,7 @@ impl Slot {
         let loaded = tokio::select! {
             biased;
             () = self.surroundings.shutdown.wait() => return self.leave(),
+            () = self.partition.no_longer_led() => return self.leave(),
             loaded = loading => loaded,
         };
         drop(permit);
@@ -139,6 +140,8 @@ impl Slot {
             biased;
             () = self.surroundings.shutdown.wait() => {}
             _gone = self.phase.wait_for(|phase| *phase == Phase::Gone) => {}
+            // Whoever asks goes to the broker that leads the partition next.
+            () = self.partition.no_longer_led() => self.leave(),
             () = self.keep_time() => {}
             () = self.keep_short() => {}
         }

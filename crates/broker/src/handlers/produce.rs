@@ -171,7 +171,9 @@ fn name_leaders(broker: &Broker, peer: &Peer, responses: &mut [TopicProduceRespo
         let Some(id) = id else { continue };
         let elsewhere = |partition: &&mut PartitionProduceResponse| partition.error_code == ErrorCode::NotLeaderOrFollower.code();
         for partition in topic.partition_responses.iter_mut().filter(elsewhere) {
-            if let Some(leader) = broker.leader(PartitionId { topic: id, index: partition.index }) {
+            let leader = broker.leader(PartitionId { topic: id, index: partition.index });
+            // While it is given away nobody knows yet to whom.
+            if let Some(leader) = leader.filter(|leader| leader.id != broker.id()) {
                 partition.current_leader = message!(LeaderIdAndEpoch { leader_id: leader.id, leader_epoch: leader.epoch });
                 named.insert(leader.id);
             }

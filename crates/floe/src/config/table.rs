@@ -2,6 +2,7 @@
 
 use super::Config;
 use floe_broker::config::BROKER_SETTINGS;
+use floe_log::EngineOptions;
 use floe_types::{BrokerId, ByteSize, Millis};
 use std::str::FromStr;
 use std::time::Duration;
@@ -135,6 +136,10 @@ fn prefix(value: &str) -> Result<String, String> {
     if value.starts_with('/') { Ok(value.to_owned()) } else { Err(format!("{value:?} does not begin with /, or is nothing else")) }
 }
 
+fn broker_id(value: &str) -> Result<(BrokerId, bool), String> {
+    if value.trim() == "auto" { Ok((EngineOptions::default().broker, true)) } else { number(value).map(|id| (BrokerId(id), false)) }
+}
+
 fn text(value: &str) -> Result<Option<String>, String> {
     if value.is_empty() { Err("must not be empty".into()) } else { Ok(Some(value.to_owned())) }
 }
@@ -166,8 +171,9 @@ own! {
         c => Some(c.server.admin.clone()), v => c.server.admin, super::host_and_port(v).map(|_| v.to_owned());
     "insecure", "Allow listeners that others can reach, without encryption and authentication.",
         c => Some(c.server.insecure.to_string()), v => c.server.insecure, boolean(v);
-    "broker.id", "What Kafka clients see as the node id.",
-        c => Some(c.engine.broker.to_string()), v => c.engine.broker, number(v).map(BrokerId);
+    "broker.id", "What Kafka clients see as the node id. auto, in a cluster: the one that the data directory has, or the first that nobody has.",
+        c => Some(if c.server.cluster.auto_id { "auto".to_owned() } else { c.engine.broker.to_string() }),
+        v => (c.engine.broker, c.server.cluster.auto_id), broker_id(v);
     "etcd.endpoints", "Endpoints of etcd, http://HOST:PORT, separated by commas: this broker is one of a cluster. Default: none, a single broker.",
         c => c.server.cluster.etcd.as_ref().map(|all| all.join(",")), v => c.server.cluster.etcd, endpoints(v).map(Some);
     "etcd.prefix", "What the cluster's keys in etcd begin with.",

@@ -61,6 +61,7 @@ pub(super) fn membership(env: &Env, config: &ServerConfig, advertised: &Advertis
     Ok(Membership {
         cluster: Cluster::new(env.clone(), Arc::new(backend), options),
         links: links.links.clone(),
+        auto_id: cluster.auto_id,
         rack: cluster.rack.clone().unwrap_or_default(),
         host: advertised.host.clone(),
         port: advertised.port,

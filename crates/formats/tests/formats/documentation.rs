@@ -6,14 +6,17 @@ use floe_formats::{
     WalFileHeader,
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
-    etcd::{BrokerEntry, CatalogEntry, CleanerEntry, ClusterEntry, CounterEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry},
+    etcd::{
+        BrokerEntry, CatalogEntry, CleanerEntry, ClusterEntry, CounterEntry, DrainEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry,
+        PreferredEntry,
+    },
 };
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 24] = [
+const ROOTS: [&TypeDoc; 26] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -34,6 +37,8 @@ const ROOTS: [&TypeDoc; 24] = [
     IncarnationEntry::DOC,
     Life::DOC,
     OwnerEntry::DOC,
+    PreferredEntry::DOC,
+    DrainEntry::DOC,
     CatalogEntry::DOC,
     CounterEntry::DOC,
     CleanerEntry::DOC,

@@ -17,6 +17,7 @@ fn number() -> impl Strategy<Value = u64> {
 fn any_key() -> impl Strategy<Value = Key> {
     prop_oneof![
         Just(Key::Cluster),
+        Just(Key::Adopted),
         number().prop_map(|version| Key::Catalog { version }),
         number().prop_map(|number| Key::Mark { number }),
         (incarnation(), any::<u32>()).prop_map(|(incarnation, g)| Key::Claim { incarnation, generation: Generation(g) }),
@@ -43,6 +44,7 @@ fn keys_look_as_documented() {
     let partition = PartitionId { topic: TopicId(0x0192_0000_0000_7000_8000_0000_0000_0001), index: 3 };
     let spelled = [
         (keys::cluster(), "cluster"),
+        (keys::adopted(), "adopted"),
         (keys::catalog(1), "catalog/fffffffffffffffe"),
         (keys::mark(1), "mark/fffffffffffffffe"),
         (keys::claim(Incarnation(7), Generation(2)), "chain/fffffffffffffff8/claim/fffffffffffffffd"),

@@ -84,7 +84,8 @@ pub(crate) fn all() -> Vec<Sample> {
         earlier("manifest-v2", manifest()),
         object("manifest-v3", paged_manifest()),
         object("manifest-page-v1", page()),
-        object("disk-identity-v1", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)) }),
+        earlier("disk-identity-v1", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)), broker: None }),
+        object("disk-identity-v2", DiskIdentity { disk: DiskId(0xd1), cluster: Some(ClusterId(0xc1)), broker: Some(BrokerId(3)) }),
         object("seal-v1", Seal { incarnation: Incarnation(7), by: Incarnation(8) }),
         object(
             "replica-v1",

@@ -86,7 +86,11 @@ pub(crate) fn replica() -> impl Strategy<Value = Replica> {
 }
 
 pub(crate) fn disk_identity() -> impl Strategy<Value = DiskIdentity> {
-    (disk(), option::of(any::<u128>())).prop_map(|(disk, cluster)| DiskIdentity { disk, cluster: cluster.map(ClusterId) })
+    (disk(), option::of(any::<u128>()), option::of(any::<i32>())).prop_map(|(disk, cluster, broker)| DiskIdentity {
+        disk,
+        cluster: cluster.map(ClusterId),
+        broker: broker.map(BrokerId),
+    })
 }
 
 pub(crate) fn pack_ref() -> impl Strategy<Value = PackRef> {

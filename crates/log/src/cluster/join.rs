@@ -1,7 +1,8 @@
 //! A broker's start in a cluster. Nothing is written before what can be refused has been refused.
 
 use super::view::Followed;
-use super::{Links, Member, PeerIdentity, copying, keep, lease, suspect, view};
+use super::{Links, Member, PeerIdentity, Peers, copying, keep, lease, moves, suspect, view};
+use crate::critical;
 use crate::engine::Engine;
 use crate::open::{Opened, run};
 use crate::shared::Shared;
@@ -11,21 +12,27 @@ use floe_env::{Disk, Env, Task};
 use floe_formats::etcd::{BrokerEntry, IncarnationEntry, Life};
 use floe_formats::{DiskIdentity, Mode, keys};
 use floe_metadata::Catalog;
-use floe_metadata::cluster::{Cluster, ClusterError, Lineage, StoreMarks};
+use floe_metadata::cluster::{Cluster, ClusterError, Lineage, Registration, StoreMarks};
 use floe_objstore::{Class, Store};
-use floe_types::{ClusterId, Incarnation};
+use floe_types::{BrokerId, ClusterId, Incarnation};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Times others may take the number that this broker wanted before the start gives up.
 const CLAIM_ATTEMPTS: u32 = 64;
+/// Times others may take the id that this broker wanted.
+const ID_ATTEMPTS: u32 = 16;
+/// The first id that is given.
+const FIRST_ID: BrokerId = BrokerId(1);
 
 /// What a broker tells its cluster, and what it reaches it by.
 #[derive(Debug, Clone)]
 pub struct Membership {
     pub cluster: Cluster,
     pub links: Arc<dyn Links>,
+    /// The id that the data directory got, or the first that nobody has, instead of the one in the engine's options.
+    pub auto_id: bool,
     /// Empty: not told.
     pub rack: String,
     /// Where Kafka clients reach this broker.
@@ -53,7 +60,7 @@ impl Engine {
         found(&membership.cluster, &recovery, id).await?;
         let catalog = Arc::new(Catalog::open(env.clone(), recovery.clone()).await?.shared());
         let options = EngineOptions { in_cluster: true, ..options };
-        let start = Start {
+        let mut start = Start {
             env,
             store: recovery,
             disk,
@@ -63,11 +70,7 @@ impl Engine {
             recovery_packs: AtomicU32::new(0),
             recovered_bytes: AtomicU64::new(0),
         };
-        let incarnation = start.begin(&membership.cluster).await?;
-        let life = PeerIdentity { cluster: id, broker: start.options.broker, disk: identity.disk, incarnation };
-        let peers = membership.links.begin(life).await?;
-        let entry = membership.entry(incarnation, identity);
-        let registration = membership.cluster.register(start.options.broker, entry).await?;
+        let Listed { incarnation, peers, registration } = start.be_listed(id, &membership, identity).await?;
         let watch = membership.cluster.watch().await?;
         let catalog = Arc::new(start.catalog.with_store(store.for_class(Class::Tail)));
         let disk = start.disk.clone();
@@ -84,9 +87,49 @@ impl Engine {
             registration,
             followed: Followed::new(watch.view().clone()),
             recovering: parking_lot::Mutex::default(),
+            led: parking_lot::Mutex::default(),
         });
         let tasks = member.tasks(watch);
         Ok(run(Opened { shared, disk, identity, cluster: id, catalog, lock, member: Some((member, tasks)) }))
+    }
+}
+
+/// A life that others know of.
+struct Listed {
+    incarnation: Incarnation,
+    peers: Arc<dyn Peers>,
+    registration: Registration,
+}
+
+impl Start {
+    /// Claims a number, answers others, and is listed as alive; where the id is the cluster's to give, under one that nobody has.
+    async fn be_listed(&mut self, cluster: ClusterId, membership: &Membership, identity: DiskIdentity) -> Result<Listed, OpenError> {
+        let is_free = membership.auto_id && identity.broker.is_none();
+        for attempt in 1.. {
+            if membership.auto_id {
+                self.options.broker = match identity.broker {
+                    Some(kept) => kept,
+                    None => membership.cluster.free_broker_id(FIRST_ID).await?,
+                };
+            }
+            let broker = self.options.broker;
+            let incarnation = self.begin(&membership.cluster).await?;
+            let peers = membership.links.begin(PeerIdentity { cluster, broker, disk: identity.disk, incarnation }).await?;
+            match membership.cluster.register(broker, membership.entry(incarnation, identity)).await {
+                Ok(registration) => {
+                    if is_free {
+                        // Theirs from now on, for as long as the data directory lasts.
+                        let identity = DiskIdentity { cluster: Some(cluster), broker: Some(broker), ..identity };
+                        start::write_identity(&self.env, &self.disk, &identity).await?;
+                    }
+                    return Ok(Listed { incarnation, peers, registration });
+                }
+                // Another was faster to the same id. That life of this disk is over: it is ended as former ones are.
+                Err(ClusterError::BrokerIdTaken { .. }) if is_free && attempt < ID_ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(OpenError::Ended(crate::Ended::Fenced { by: None, found: "other brokers take every id first".into() }))
     }
 }
 
@@ -105,13 +148,14 @@ impl Membership {
 
 impl Member {
     fn tasks(self: &Arc<Self>, watch: floe_metadata::cluster::Watch) -> Vec<Task<()>> {
-        let (env, ttl) = (self.env(), self.cluster.lease_ttl());
+        let (shared, ttl) = (&self.shared, self.cluster.lease_ttl());
         vec![
-            env.spawn("follow etcd", view::follow(self.clone(), watch)),
-            env.spawn("keep what is led", keep::run(self.clone())),
-            env.spawn("keep the lease", lease::keep(self.clone(), ttl)),
-            env.spawn("watch others", suspect::run(self.clone())),
-            env.spawn("keep copies", copying::run(self.clone())),
+            critical::spawn(shared, "follow etcd", view::follow(self.clone(), watch)),
+            critical::spawn(shared, "keep what is led", keep::run(self.clone())),
+            critical::spawn(shared, "move partitions", moves::run(self.clone())),
+            critical::spawn(shared, "keep the lease", lease::keep(self.clone(), ttl)),
+            critical::spawn(shared, "watch others", suspect::run(self.clone())),
+            critical::spawn(shared, "keep copies", copying::run(self.clone())),
         ]
     }
 }

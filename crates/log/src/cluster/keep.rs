@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::topics::{durability_of, follow};
 use floe_formats::etcd::{Life, OwnerEntry};
 use floe_metadata::cluster::{ClusterError, ClusterView, Owned};
-use floe_types::{ErrorKind, Incarnation, PartitionId, TopicId};
+use floe_types::{ErrorKind, Incarnation, LeaderEpoch, PartitionId, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,9 @@ impl Member {
         if view.catalog() > catalog.version || view.owners().keys().any(is_unknown) {
             self.catalog.refresh().await?;
         }
-        let version = self.catalog.view().version;
+        let now = self.catalog.view();
+        let version = now.version;
+        self.led.lock().retain(|id, _| !now.is_deleted(id.topic));
         if self.shared.followed.lock().version < version {
             follow(&self.shared, &self.catalog, BTreeSet::new());
         }
@@ -117,6 +119,9 @@ impl Member {
         if is_first && view.has_unnamed_closed() {
             self.cluster.forget_unnamed().await?;
         }
+        let catalog = self.catalog.view();
+        let idle: Vec<_> = view.preferred().keys().filter(|id| is_first && catalog.is_deleted(id.topic)).map(|id| (*id, None)).collect();
+        self.cluster.prefer(&idle).await?;
         Ok(())
     }
 
@@ -197,11 +202,17 @@ impl Member {
         again.map_or(Ok(()), |failed| Err(failed.into_error(self.me())))
     }
 
-    /// Records that name this incarnation, of partitions that exist and are not open.
+    /// Records that name this incarnation, of partitions that exist and are not open under their epoch.
     fn not_open<'a>(&'a self, view: &'a ClusterView) -> impl Iterator<Item = Owned> + 'a {
         let catalog = self.catalog.view();
         let exists = move |id: PartitionId| catalog.by_id(id.topic).is_some_and(|topic| id.index < topic.partitions);
-        view.owned_by(self.me()).filter(move |owned| exists(owned.partition) && self.shared.partition(owned.partition).is_none())
+        let is_new = move |owned: &Owned| !self.has_led(owned.partition, owned.owner.epoch);
+        view.owned_by(self.me())
+            .filter(move |owned| exists(owned.partition) && is_new(owned) && !self.is_open(owned.partition, owned.owner.epoch))
+    }
+
+    fn is_open(&self, id: PartitionId, epoch: LeaderEpoch) -> bool {
+        self.shared.partition(id).is_some_and(|there| there.leader_epoch() >= epoch)
     }
 
     /// Opens, of those that are `wanted`, what a view that may be relied upon names this incarnation for; what cannot be read of some costs the others nothing. Those that
@@ -224,13 +235,25 @@ impl Member {
                         continue;
                     }
                 };
-                if self.shared.partition(*id).is_some() {
+                if self.is_open(*id, owner.epoch) || self.has_led(*id, owner.epoch) {
                     continue;
+                }
+                // It was asked to be given away, and taken back: nobody here has been told yet, and may never be.
+                if let Some(before) = self.shared.partition(*id) {
+                    debug_assert!(
+                        !before.is_led(),
+                        "{id} is led under epoch {}, and its record says {}",
+                        before.leader_epoch(),
+                        owner.epoch
+                    );
+                    before.close_left();
+                    self.shared.remove_partition(&before);
                 }
                 let partition = Partition::open(self.shared.clone(), line, owner.epoch, durability_of(topic, self.options()));
                 if followed.draining {
                     partition.stop_appending();
                 }
+                self.led.lock().insert(*id, owner.epoch);
                 self.shared.add_partition(partition);
                 opened += 1;
             }

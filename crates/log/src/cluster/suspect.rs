@@ -118,6 +118,12 @@ impl Known {
         for (id, entry) in view.brokers() {
             self.entries.insert(entry.incarnation, (*id, entry.clone()));
         }
+        // Those that were listed before this broker has started: where they were.
+        for incarnation in view.lives().keys().filter(|incarnation| **incarnation != member.me()) {
+            if let Some((id, entry)) = view.last_listed(*incarnation) {
+                self.entries.entry(*incarnation).or_insert_with(|| (id, entry.clone()));
+            }
+        }
         let is_over = |incarnation: &Incarnation| view.lives().get(incarnation).is_none_or(|life| *life == Life::Closed);
         self.entries.retain(|incarnation, _| !is_over(incarnation));
         self.since.retain(|incarnation, _| !is_over(incarnation));

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Pause after what only an operator can mend.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
+/// A look without news.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// The newest view that was seen.
 #[derive(Debug)]
 pub(crate) struct Followed {
@@ -56,6 +59,16 @@ impl Member {
     /// The newest view that was seen; it may be over.
     pub(crate) fn view(&self) -> Arc<ClusterView> {
         self.followed.get()
+    }
+
+    /// Waits until etcd says that this incarnation should drain.
+    pub(crate) async fn asked_to_drain(&self) {
+        while !self.view().should_drain(self.me()) {
+            let count = self.followed.count();
+            if !self.view().should_drain(self.me()) {
+                self.followed.news(self, count, IDLE).await;
+            }
+        }
     }
 
     /// Grows with every view.

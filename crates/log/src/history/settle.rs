@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 
 /// Bits of a ulid that are random; the time is above them.
 const ULID_RANDOM_BITS: u32 = 80;
+/// Manifests that are published for one hand-over: what others of this incarnation publish meanwhile is built upon.
+const TOLD_ATTEMPTS: u32 = 4;
 
 /// What is to be merged.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, slots: mpsc::Sender<Merge>) {
             () = shared.history.settle_is_wanted() => {}
             () = shared.env.sleep(shared.options.settle_check) => {}
         }
-        for partition in shared.partitions() {
+        for partition in shared.partitions().into_iter().filter(|partition| partition.is_led()) {
             // What it leaves is taken at the next check.
             match settle_due(&shared, &partition).await {
                 Ok(()) => {}
@@ -86,8 +88,41 @@ async fn look_at_oldest(shared: &Shared, partition: &Partition) -> Result<(), Re
     Ok(())
 }
 
+/// Puts what a partition has in slots into own packs, all of it.
+///
+/// # Errors
+/// As [`tell_all`].
+pub(crate) async fn settle_all(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
+    partition.want_all_settled();
+    settle_due(shared, partition).await
+}
+
+/// The same for one that takes nothing more; and publishes a manifest of this epoch that says so, whether or not there was anything to settle (R13). False if something
+/// stands in the way that stays.
+///
+/// # Errors
+/// The store's, or damage of what was to be settled.
+pub(crate) async fn tell_all(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<bool, ReadError> {
+    for _ in 0..TOLD_ATTEMPTS {
+        settle_all(shared, partition).await?;
+        if partition.is_told() {
+            return Ok(true);
+        }
+        if partition.has_unsettled() {
+            break;
+        }
+        if !partition.knows_newest() {
+            partition.read_history().await?;
+        }
+        let Published::Counts { dropped } = publish(shared, partition, None).await? else { break };
+        sweep::after_publishing(shared, partition, &dropped).await?;
+    }
+    Ok(partition.is_told())
+}
+
 /// Settles one partition as far as it is due.
 async fn settle_due(shared: &Arc<Shared>, partition: &Arc<Partition>) -> Result<(), ReadError> {
+    let _alone = partition.alone_to_settle().await;
     loop {
         look_at_oldest(shared, partition).await?;
         let Some(job) = partition.settle_job() else { break };

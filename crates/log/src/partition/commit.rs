@@ -76,6 +76,7 @@ impl Partition {
             let (certain, log_start) = (state.line.end, state.line.log_start);
             state.waiters.log_start(log_start);
             state.advance();
+            state.waiters.certain();
             state.tail.flushed(certain)
         };
         self.shared.flushed(batches, object_bytes);

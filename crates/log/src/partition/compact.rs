@@ -51,6 +51,11 @@ impl Allowance {
         Some(PartitionEvent::Compaction { before })
     }
 
+    /// Whether something was asked for that is not certain yet.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.wanted.is_some() || self.sent > self.certain
+    }
+
     /// A slot of this row with this segment is certain. What an owner before this one was allowed counts no more.
     pub(super) fn certain(&mut self, segment: &Segment, epoch: LeaderEpoch) {
         for event in segment.events.iter().filter(|_| segment.epoch == epoch) {

@@ -22,6 +22,8 @@ pub(super) struct Waiters {
     crowd: usize,
     /// Those who wait for a log start to be committed.
     starts: Vec<(Offset, oneshot::Sender<CommitAnswer>)>,
+    /// Those who wait until something more is in certain slots.
+    certain: Vec<oneshot::Sender<()>>,
     readers: Vec<Arc<Notify>>,
 }
 
@@ -43,6 +45,20 @@ impl Waiters {
         self.starts.retain(|(_, waiting)| !waiting.is_closed());
         self.starts.push((start, sender));
         receiver
+    }
+
+    /// Told, or dropped, at the next slot that is certain, or when the partition closes.
+    pub(super) fn await_certain(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.certain.retain(|waiting| !waiting.is_closed());
+        self.certain.push(sender);
+        receiver
+    }
+
+    pub(super) fn certain(&mut self) {
+        for sender in self.certain.drain(..) {
+            let _gone = sender.send(());
+        }
     }
 
     /// The log starts here, or later.
@@ -67,10 +83,11 @@ impl Waiters {
         for (_, sender) in self.commits.drain(..).chain(self.starts.drain(..)) {
             let _gone = sender.send(Err(error.clone()));
         }
+        self.certain();
         self.wake_readers();
     }
 
-    fn wake_readers(&mut self) {
+    pub(super) fn wake_readers(&mut self) {
         for reader in &self.readers {
             reader.notify_one();
         }

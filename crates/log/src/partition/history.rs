@@ -170,6 +170,9 @@ impl Partition {
     fn check_not_fenced(&self, found: Option<&Manifest>) -> Result<(), ReadError> {
         let foreign = |found: &Manifest| found.epoch > self.epoch || (found.epoch == self.epoch && found.by != self.shared.incarnation);
         if let Some(found) = found.filter(|found| foreign(found)) {
+            if self.may_be_anothers() {
+                return Err(ReadError::NotOwner);
+            }
             let ended = Ended::Fenced {
                 by: Some(found.by),
                 found: format!("manifest {} of {} is of epoch {}", found.version, self.id, found.epoch),

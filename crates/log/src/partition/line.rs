@@ -68,6 +68,11 @@ impl Line {
     /// ends breaks the line: nothing behind it can be trusted. It stays listed all the same, so that every later
     /// reader of an index finds the contradiction again.
     pub(crate) fn apply(&mut self, segment: &Segment, stored: SegmentRef) {
+        // Events from before a manifest that the line begins with: what they say only grows.
+        if self.broken.is_none() && segment.base_offset == segment.end_offset && segment.base_offset < self.end {
+            segment.events.iter().for_each(|event| self.apply_event(event));
+            return self.drop_below_log_start();
+        }
         let is_merge = segment.base_offset < segment.end_offset && segment.base_offset < self.end;
         if is_merge && self.broken.is_none() {
             return self.apply_merge(stored);

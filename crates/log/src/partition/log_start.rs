@@ -25,6 +25,11 @@ impl Raising {
     pub(super) fn is_waiting(&self) -> bool {
         self.wanted.is_some()
     }
+
+    /// Whether something was asked for that is not certain yet.
+    pub(super) fn is_under_way(&self, log_start: Offset) -> bool {
+        self.wanted.is_some() || self.sent > log_start
+    }
 }
 
 impl Partition {
@@ -102,7 +107,7 @@ impl Closed {
     pub(super) fn error(&self) -> AppendError {
         match self {
             Self::Ended(ended) => AppendError::Ended(ended.clone()),
-            Self::Deleted => AppendError::NotOwner,
+            Self::Deleted | Self::Left => AppendError::NotOwner,
             Self::Broken(why) => AppendError::Broken(why.clone()),
         }
     }

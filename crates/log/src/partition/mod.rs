@@ -10,6 +10,7 @@ mod compact;
 mod events;
 mod flush;
 mod history;
+mod leave;
 mod line;
 mod log_start;
 mod producers;
@@ -73,6 +74,8 @@ pub struct PartitionSizes {
 enum Closed {
     Ended(Ended),
     Deleted,
+    /// Another broker's, or this one's under a later epoch (R13).
+    Left,
     /// Its stored state contradicts itself: this partition stops, the others go on (T23).
     Broken(String),
 }
@@ -111,6 +114,8 @@ struct State {
     epoch_told: bool,
     /// The broker drains: reads and commits go on, appends do not.
     draining: bool,
+    /// It is being given to another broker: nothing is appended.
+    leaving: bool,
     closed: Option<Closed>,
 }
 
@@ -124,6 +129,8 @@ pub struct Partition {
     state: Mutex<State>,
     /// Held by whoever publishes a manifest: two of one incarnation would only outdate each other.
     publishing: tokio::sync::Mutex<()>,
+    /// Held by whoever settles it: two would merge the same.
+    settling: tokio::sync::Mutex<()>,
 }
 
 impl Partition {
@@ -156,6 +163,7 @@ impl Partition {
             dirty: false,
             epoch_told: false,
             draining: false,
+            leaving: false,
             closed: broken.map(Closed::Broken),
             line,
         };
@@ -166,6 +174,7 @@ impl Partition {
             shared,
             state: Mutex::new(state),
             publishing: Default::default(),
+            settling: Default::default(),
         })
     }
 
@@ -267,7 +276,11 @@ impl Partition {
 
 impl State {
     fn check_appendable(&self) -> Result<(), AppendError> {
-        if self.draining { Err(AppendError::Ended(Ended::Drained)) } else { self.check_open() }
+        match (self.draining, self.leaving) {
+            (true, _) => Err(AppendError::Ended(Ended::Drained)),
+            (false, true) => Err(AppendError::NotOwner),
+            (false, false) => self.check_open(),
+        }
     }
 
     fn check_open(&self) -> Result<(), AppendError> {

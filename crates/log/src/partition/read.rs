@@ -189,7 +189,7 @@ impl State {
         match &self.closed {
             None => Ok(()),
             Some(Closed::Ended(ended)) => Err(ReadError::Ended(ended.clone())),
-            Some(Closed::Deleted) => Err(ReadError::NotOwner),
+            Some(Closed::Deleted | Closed::Left) => Err(ReadError::NotOwner),
             Some(Closed::Broken(why)) => Err(ReadError::Broken(why.clone())),
         }
     }

@@ -25,6 +25,11 @@ impl Partition {
         self.publishing.lock().await
     }
 
+    /// Waits until nobody else of this incarnation settles this partition.
+    pub(crate) async fn alone_to_settle(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.settling.lock().await
+    }
+
     /// Whether what owners before this one have left has been swept.
     pub(crate) fn is_swept(&self) -> bool {
         self.state.lock().swept

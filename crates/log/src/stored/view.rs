@@ -26,6 +26,7 @@ pub(super) async fn check_cluster(store: &Store) -> Result<(), StoredError> {
     match read::<Cluster>(store, &keys::cluster()).await? {
         None => Err(StoredError::NoStore("this place".to_owned())),
         Some(cluster) if cluster.mode != Mode::Single => Err(StoredError::OfCluster),
+        Some(_) if read::<Cluster>(store, &keys::adopted()).await?.is_some() => Err(StoredError::OfCluster),
         Some(_) => Ok(()),
     }
 }

@@ -55,6 +55,7 @@ pub async fn conforms(env: &Env, world: &dyn World) {
     suite.one_of_many_takes_each_partition_over().await;
     suite.a_partition_changes_only_from_what_stands().await;
     suite.nothing_is_given_to_who_is_not_open().await;
+    suite.wishes_are_told_and_taken_back().await;
     suite.t55_a_late_hand_over_fails_once_the_partition_was_taken_back().await;
     suite.lost_answers_are_known_again().await;
     suite.thousands_of_partitions_change_within_the_limits().await;

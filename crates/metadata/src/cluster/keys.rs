@@ -7,6 +7,9 @@
 //! | `incarnations/<i>` | [`floe_formats::etcd::IncarnationEntry`] |
 //! | `lives/<i>` | [`floe_formats::etcd::Life`], apart from the above so that a transaction can compare it whole |
 //! | `partitions/<topic>/<p>` | [`floe_formats::etcd::OwnerEntry`] |
+//! | `listed/<i>` | the same as the broker's, as it was listed last; without a lease |
+//! | `preferred/<topic>/<p>` | [`floe_formats::etcd::PreferredEntry`] |
+//! | `drain/<i>` | [`floe_formats::etcd::DrainEntry`] |
 //! | `cleaning/<i>` | [`floe_formats::etcd::CleanerEntry`], leased |
 //! | `catalog`, `counter`, `mark` | one each |
 
@@ -26,6 +29,9 @@ pub(crate) enum Key {
     Incarnation(Incarnation),
     Life(Incarnation),
     Partition(PartitionId),
+    Preferred(PartitionId),
+    Listed(Incarnation),
+    Drain(Incarnation),
     Cleaning(Incarnation),
     Catalog,
     Counter,
@@ -55,6 +61,9 @@ impl Keys {
             Key::Incarnation(i) => format!("{prefix}incarnations/{:020}", i.0),
             Key::Life(i) => format!("{prefix}lives/{:020}", i.0),
             Key::Partition(p) => format!("{prefix}partitions/{}/{:010}", p.topic, p.index),
+            Key::Preferred(p) => format!("{prefix}preferred/{}/{:010}", p.topic, p.index),
+            Key::Listed(i) => format!("{prefix}listed/{:020}", i.0),
+            Key::Drain(i) => format!("{prefix}drain/{:020}", i.0),
             Key::Cleaning(i) => format!("{prefix}cleaning/{:020}", i.0),
             Key::Catalog => format!("{prefix}catalog"),
             Key::Counter => format!("{prefix}counter"),
@@ -75,14 +84,20 @@ impl Keys {
             "incarnations" => Key::Incarnation(Incarnation(name.parse().ok()?)),
             "cleaning" => Key::Cleaning(Incarnation(name.parse().ok()?)),
             "lives" => Key::Life(Incarnation(name.parse().ok()?)),
-            "partitions" => {
-                let (topic, index) = name.split_once('/')?;
-                Key::Partition(PartitionId { topic: topic.parse::<TopicId>().ok()?, index: index.parse().ok()? })
-            }
+            "listed" => Key::Listed(Incarnation(name.parse().ok()?)),
+            "drain" => Key::Drain(Incarnation(name.parse().ok()?)),
+            "partitions" => Key::Partition(partition(name)?),
+            "preferred" => Key::Preferred(partition(name)?),
             _ => return None,
         };
         (self.key(parsed) == key).then_some(parsed)
     }
+}
+
+/// `<topic>/<p>`.
+fn partition(name: &str) -> Option<PartitionId> {
+    let (topic, index) = name.split_once('/')?;
+    Some(PartitionId { topic: topic.parse::<TopicId>().ok()?, index: index.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -92,7 +107,7 @@ mod tests {
     #[test]
     fn keys_read_back_and_list_in_the_order_of_their_numbers() {
         let keys = Keys::new("/floe/test/");
-        let partition = |index| Key::Partition(PartitionId { topic: TopicId(7), index });
+        let id = |index| PartitionId { topic: TopicId(7), index };
         let all = [
             Key::Broker(BrokerId(9)),
             Key::Broker(BrokerId(10)),
@@ -100,13 +115,17 @@ mod tests {
             Key::Cleaning(Incarnation(5)),
             Key::Cluster,
             Key::Counter,
+            Key::Drain(Incarnation(5)),
             Key::Incarnation(Incarnation(2)),
             Key::Incarnation(Incarnation(u64::MAX)),
+            Key::Listed(Incarnation(5)),
             Key::Life(Incarnation(99)),
             Key::Life(Incarnation(100)),
             Key::Mark,
-            partition(9),
-            partition(10),
+            Key::Partition(id(9)),
+            Key::Partition(id(10)),
+            Key::Preferred(id(9)),
+            Key::Preferred(id(10)),
         ];
         let text: Vec<String> = all.iter().map(|key| keys.key(*key)).collect();
         assert!(text.is_sorted(), "{text:?}");

@@ -5,7 +5,7 @@ use super::backend::{Compare, Txn, Write};
 use super::handle::{Cluster, decode, is};
 use super::keys::Key;
 use super::options::MAX_RACES;
-use floe_formats::etcd::{CounterEntry, IncarnationEntry, Life, OwnerEntry, encode_value};
+use floe_formats::etcd::{CounterEntry, DrainEntry, IncarnationEntry, Life, OwnerEntry, encode_value};
 use floe_types::Incarnation;
 
 impl Cluster {
@@ -114,6 +114,19 @@ impl Cluster {
         found.ok_or(ClusterError::NotInState { incarnation, wanted: from, found: None })
     }
 
+    /// Asks an incarnation that is open to drain: a wish, which it follows by itself. False: it is not open.
+    ///
+    /// A lost answer: call again.
+    ///
+    /// # Errors
+    /// See [`Cluster::found`].
+    pub async fn ask_to_drain(&self, incarnation: Incarnation) -> Result<bool, ClusterError> {
+        let (life, key) = (self.key(Key::Life(incarnation)), self.key(Key::Drain(incarnation)));
+        let entry = DrainEntry { asked_ms: self.env().now_ms() };
+        let txn = Txn { compares: vec![is(life, &Life::Open)], writes: vec![put(&key, &entry)], reads: Vec::new() };
+        Ok(self.commit("asking a broker to drain", &txn).await?.won)
+    }
+
     /// Deletes what is known of a closed incarnation that no partition names, as owner or as base. Answers whether it is gone.
     ///
     /// Once closed and unnamed it stays unnamed (only its owner's successor names it as base, and nothing is given to the closed), so a late
@@ -135,7 +148,9 @@ impl Cluster {
         let (whose, life) = (self.key(Key::Incarnation(incarnation)), self.key(Key::Life(incarnation)));
         let txn = Txn {
             compares: vec![is(life.clone(), &Life::Closed)],
-            writes: vec![Write::Delete { key: whose }, Write::Delete { key: life.clone() }],
+            writes: [whose, life.clone(), self.key(Key::Listed(incarnation)), self.key(Key::Drain(incarnation))]
+                .map(|key| Write::Delete { key })
+                .to_vec(),
             reads: vec![life],
         };
         let done = self.commit("forgetting an incarnation", &txn).await?;

@@ -6,8 +6,9 @@ use super::keys::Key;
 use super::lives::put;
 use super::options::{CONDITIONS, MAX_RACES};
 use super::{ClusterError, backend::MAX_OPERATIONS};
-use floe_formats::etcd::{Life, OwnerEntry};
-use floe_types::{Incarnation, PartitionId};
+use floe_env::{Mutant, mutated};
+use floe_formats::etcd::{CatalogEntry, CounterEntry, IncarnationEntry, Life, OwnerEntry, PreferredEntry};
+use floe_types::{BrokerId, ClusterId, Incarnation, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A partition, and its record as it was read.
@@ -58,7 +59,9 @@ impl Cluster {
                 .filter(|(_, to)| *to == target)
                 .map(|(owned, _)| self.owned_by(by, *owned, target, None))
                 .collect::<Result<_, _>>()?;
-            let done = self.swap(what, &[(target, Life::Open)], &swaps).await?;
+            let open = [(target, Life::Open)];
+            let conditions: &[Condition] = if mutated(Mutant::GivenToTheClosed) { &[] } else { &open };
+            let done = self.swap(what, conditions, &swaps).await?;
             outcomes.extend(swaps.iter().map(|swap| swap.partition).zip(done));
         }
         Ok(moves.iter().filter_map(|(owned, _)| outcomes.get(&owned.partition).copied()).collect())
@@ -101,6 +104,55 @@ impl Cluster {
             outcomes.extend(swaps.iter().map(|swap| swap.partition).zip(done));
         }
         Ok(owners.iter().filter_map(|owned| outcomes.get(&owned.partition).copied()).collect())
+    }
+
+    /// Begins a cluster with what a single broker has left: its last life, closed, with records of all that it led; the cluster's name comes last, and until then nothing counts. May
+    /// be done again when it was cut short.
+    ///
+    /// # Errors
+    /// `Invalid`: the cluster has its name already. And [`Cluster::found`]'s.
+    pub async fn adopt(
+        &self,
+        cluster: ClusterId,
+        last: Option<&(Incarnation, IncarnationEntry)>,
+        owned: &[Owned],
+        catalog: u64,
+    ) -> Result<(), ClusterError> {
+        let mut writes = Vec::with_capacity(owned.len() + 4);
+        if let Some((incarnation, entry)) = last {
+            writes.push(put(&self.key(Key::Incarnation(*incarnation)), entry));
+            writes.push(put(&self.key(Key::Life(*incarnation)), &Life::Closed));
+            writes.push(put(&self.key(Key::Counter), &CounterEntry { greatest: *incarnation }));
+        }
+        writes.push(put(&self.key(Key::Catalog), &CatalogEntry { version: catalog }));
+        writes.extend(owned.iter().map(|owned| put(&self.key(Key::Partition(owned.partition)), &owned.owner)));
+        let name = self.key(Key::Cluster);
+        for batch in writes.chunks(self.options().batch.clamp(1, MAX_OPERATIONS)) {
+            let txn = Txn { compares: vec![Compare::Absent { key: name.clone() }], writes: batch.to_vec(), reads: Vec::new() };
+            if !self.commit("adopting a single broker's partitions", &txn).await?.won {
+                return Err(ClusterError::Invalid("this prefix of etcd has a cluster already".into()));
+            }
+        }
+        self.found(cluster).await.map(|_| ())
+    }
+
+    /// Says who should lead partitions; none: anybody. The last word counts; a lost answer: call again.
+    ///
+    /// # Errors
+    /// See [`Cluster::found`].
+    pub async fn prefer(&self, wishes: &[(PartitionId, Option<BrokerId>)]) -> Result<(), ClusterError> {
+        let write = |(partition, broker): &(PartitionId, Option<BrokerId>)| {
+            let key = self.key(Key::Preferred(*partition));
+            match broker {
+                Some(broker) => put(&key, &PreferredEntry { broker: *broker }),
+                None => Write::Delete { key },
+            }
+        };
+        for batch in wishes.chunks(self.options().batch.clamp(1, MAX_OPERATIONS)) {
+            let txn = Txn { writes: batch.iter().map(write).collect(), ..Txn::default() };
+            self.commit("saying who should lead", &txn).await?;
+        }
+        Ok(())
     }
 
     /// Deletes the records of partitions whose topics the catalog lists as deleted; answers how many are gone. A lost answer: call again.

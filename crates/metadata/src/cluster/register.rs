@@ -3,6 +3,7 @@
 use super::backend::{Compare, KeyValue, LeaseId, Txn, Write};
 use super::handle::{Cluster, decode, is, is_as};
 use super::keys::Key;
+use super::lives::put;
 use super::options::{MAX_RACES, NO_REVISION};
 use super::{BackendError, ClusterError};
 use floe_formats::etcd::{BrokerEntry, CleanerEntry, Life, encode_value};
@@ -116,6 +117,8 @@ impl Cluster {
     async fn list_as_alive(&self, broker: BrokerId, entry: &BrokerEntry) -> Result<LeaseId, ClusterError> {
         let what = "listing the broker as alive";
         let (key, life) = (self.key(Key::Broker(broker)), self.key(Key::Life(entry.incarnation)));
+        // Stays when the lease ends: who suspects it then can ask it.
+        let last = self.key(Key::Listed(entry.incarnation));
         let ttl = self.options().lease_ttl;
         let mut lease = self.call("a lease", || async { self.backend().grant(ttl).await.map(|lease| (NO_REVISION, lease)) }).await?;
         let mut stands = self.get(what, &key).await?;
@@ -123,7 +126,7 @@ impl Cluster {
             may_replace(broker, entry, stands.as_ref())?;
             let txn = Txn {
                 compares: vec![is(life.clone(), &Life::Open), is_as(&key, stands.as_ref())],
-                writes: vec![Write::Put { key: key.clone(), value: encode_value(entry), lease: Some(lease) }],
+                writes: vec![Write::Put { key: key.clone(), value: encode_value(entry), lease: Some(lease) }, put(&last, entry)],
                 reads: vec![life.clone(), key.clone()],
             };
             let attempt = || async {

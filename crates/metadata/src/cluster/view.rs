@@ -5,7 +5,7 @@ use super::backend::{Event, KeyValue, Listed, Revision};
 use super::handle::{Cluster, decode};
 use super::keys::{Key, Keys};
 use super::owners::Owned;
-use floe_formats::etcd::{BrokerEntry, CatalogEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry};
+use floe_formats::etcd::{BrokerEntry, CatalogEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry, PreferredEntry};
 use floe_types::{BrokerId, Incarnation, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,9 @@ pub struct ClusterView {
     incarnations: BTreeMap<Incarnation, IncarnationEntry>,
     lives: BTreeMap<Incarnation, Life>,
     owners: BTreeMap<PartitionId, OwnerEntry>,
+    preferred: BTreeMap<PartitionId, BrokerId>,
+    listed: BTreeMap<Incarnation, BrokerEntry>,
+    drains: BTreeSet<Incarnation>,
     catalog: u64,
     mark: Option<MarkEntry>,
 }
@@ -32,6 +35,10 @@ pub enum Change {
     Life(Incarnation, Option<Life>),
     /// A partition's owner; none: deleted.
     Owner(PartitionId, Option<OwnerEntry>),
+    /// Who should lead a partition; none: anybody.
+    Preferred(PartitionId, Option<BrokerId>),
+    /// An incarnation should drain.
+    Drain(Incarnation),
     /// The announced version of the catalog.
     Catalog(u64),
     /// The mark ([`super::Lineage`]).
@@ -80,6 +87,24 @@ impl ClusterView {
         self.owners.iter().filter(is_its).map(|(partition, owner)| Owned { partition: *partition, owner: *owner })
     }
 
+    /// Who should lead which partitions.
+    #[must_use]
+    pub fn preferred(&self) -> &BTreeMap<PartitionId, BrokerId> {
+        &self.preferred
+    }
+
+    /// An incarnation that is not forgotten, as it was listed last: it may be listed no more.
+    #[must_use]
+    pub fn last_listed(&self, incarnation: Incarnation) -> Option<(BrokerId, &BrokerEntry)> {
+        Some((self.incarnations.get(&incarnation)?.broker, self.listed.get(&incarnation)?))
+    }
+
+    /// Whether an incarnation was asked to drain.
+    #[must_use]
+    pub fn should_drain(&self, incarnation: Incarnation) -> bool {
+        self.drains.contains(&incarnation)
+    }
+
     /// The announced version of the catalog; 0: none.
     #[must_use]
     pub fn catalog(&self) -> u64 {
@@ -92,12 +117,29 @@ impl ClusterView {
         self.mark
     }
 
-    /// The broker whose incarnation leads a partition, if it is listed as alive in that life: what Metadata answers (R14).
+    /// The broker whose incarnation leads a partition, if nobody recovers it: what Metadata answers (R14).
     #[must_use]
     pub fn leader(&self, partition: PartitionId) -> Option<(BrokerId, &BrokerEntry)> {
         let owner = self.owner(partition)?;
         let broker = self.incarnations.get(&owner.incarnation)?.broker;
-        self.brokers.get(&broker).filter(|entry| entry.incarnation == owner.incarnation).map(|entry| (broker, entry))
+        let entry = match self.brokers.get(&broker) {
+            None if self.lives.get(&owner.incarnation) == Some(&Life::Open) => self.listed.get(&owner.incarnation)?,
+            listed => listed?,
+        };
+        (entry.incarnation == owner.incarnation).then_some((broker, entry))
+    }
+
+    /// Brokers that are listed as alive, and those whose lease has ended while nobody recovers them, as they were listed last: they may serve all the same.
+    #[must_use]
+    pub fn reachable(&self) -> BTreeMap<BrokerId, &BrokerEntry> {
+        let mut reachable: BTreeMap<BrokerId, &BrokerEntry> = BTreeMap::new();
+        for (incarnation, entry) in &self.listed {
+            if let (Some(Life::Open), Some(whose)) = (self.lives.get(incarnation), self.incarnations.get(incarnation)) {
+                reachable.insert(whose.broker, entry);
+            }
+        }
+        reachable.extend(self.brokers.iter().map(|(id, entry)| (*id, entry)));
+        reachable
     }
 
     /// Whether an incarnation of this broker is not closed.
@@ -160,6 +202,15 @@ impl ClusterView {
                 let owner = decode::<OwnerEntry>(found)?;
                 (self.owners.insert(partition, owner) != Some(owner)).then_some(Change::Owner(partition, Some(owner)))
             }
+            Some(Key::Preferred(partition)) => {
+                let broker = decode::<PreferredEntry>(found)?.broker;
+                (self.preferred.insert(partition, broker) != Some(broker)).then_some(Change::Preferred(partition, Some(broker)))
+            }
+            Some(Key::Listed(i)) => {
+                self.listed.insert(i, decode(found)?);
+                None
+            }
+            Some(Key::Drain(i)) => self.drains.insert(i).then_some(Change::Drain(i)),
             Some(Key::Catalog) => {
                 let version = decode::<CatalogEntry>(found)?.version;
                 (std::mem::replace(&mut self.catalog, version) != version).then_some(Change::Catalog(version))
@@ -181,6 +232,15 @@ impl ClusterView {
             }
             Key::Life(i) => self.lives.remove(&i).map(|_| Change::Life(i, None)),
             Key::Partition(partition) => self.owners.remove(&partition).map(|_| Change::Owner(partition, None)),
+            Key::Preferred(partition) => self.preferred.remove(&partition).map(|_| Change::Preferred(partition, None)),
+            Key::Listed(i) => {
+                self.listed.remove(&i);
+                None
+            }
+            Key::Drain(i) => {
+                self.drains.remove(&i);
+                None
+            }
             Key::Mark => self.mark.take().map(|_| Change::Mark(None)),
             Key::Catalog | Key::Cluster | Key::Counter | Key::Cleaning(_) => None,
         }
@@ -194,6 +254,8 @@ impl ClusterView {
         });
         differing(&self.lives, &later.lives, |i, life| changes.push(Change::Life(i, life.copied())));
         differing(&self.owners, &later.owners, |partition, owner| changes.push(Change::Owner(partition, owner.copied())));
+        differing(&self.preferred, &later.preferred, |partition, broker| changes.push(Change::Preferred(partition, broker.copied())));
+        changes.extend(later.drains.difference(&self.drains).map(|i| Change::Drain(*i)));
         if self.catalog != later.catalog {
             changes.push(Change::Catalog(later.catalog));
         }

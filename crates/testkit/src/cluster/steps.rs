@@ -4,13 +4,15 @@ use super::world::World;
 use floe_env::sim::SimDisk;
 use floe_log::{DURABILITY, Durability, NewTopic};
 use floe_metadata::cluster::memory::Faults;
-use floe_types::PartitionId;
+use floe_types::{BrokerId, PartitionId};
 use futures::StreamExt;
 use std::time::Duration;
 
 /// How long the world gets to be whole again in the end.
 const RECOVERED: Duration = Duration::from_secs(600);
 const MOST_TOPICS: u64 = 4;
+/// How long a partition that moves may have nobody to read it from.
+const MOVED: Duration = Duration::from_secs(60);
 
 impl World {
     pub(super) async fn live(&mut self, operations: u64) -> Result<(), String> {
@@ -40,7 +42,8 @@ impl World {
             }
             50..=69 => self.pass(400).await,
             70..=77 => self.look().await?,
-            78..=80 => self.create_topic().await,
+            78..=79 => self.create_topic().await,
+            80 => self.move_one().await,
             81 => self.switch_durability().await,
             82..=86 => self.start_one(),
             87..=88 => self.end_one(),
@@ -53,6 +56,7 @@ impl World {
             97 => self.drain_one(),
             98 if self.chance(2) => self.lose_disk(),
             98 => self.delete_topic().await,
+            _ if self.chance(2) => self.move_one().await,
             _ => self.pass(5_000).await,
         }
         Ok(())
@@ -211,16 +215,18 @@ impl World {
     fn cut_from_etcd(&mut self) {
         let at = self.pick(self.nodes.len());
         let is_cut = self.chance(2);
-        let faults = Faults {
-            delay: Duration::from_millis(self.env.random_below(50)),
-            lost_requests: 20,
-            lost_answers: 20,
-            is_cut,
-            drop_answers: 0,
-        };
+        // What is asked for happens, and nobody is told: for as long as a call may take, and longer.
+        let drop_answers = if !is_cut && self.chance(2) { 60 } else { 0 };
+        let faults =
+            Faults { delay: Duration::from_millis(self.env.random_below(50)), lost_requests: 20, lost_answers: 20, is_cut, drop_answers };
         if let Some(process) = &self.nodes[at].process {
             process.etcd.set_faults(faults);
-            self.coverage.step(if is_cut { "broker: cut from etcd" } else { "broker: a bad way to etcd" });
+            let step = match (is_cut, drop_answers) {
+                (true, _) => "broker: cut from etcd",
+                (false, 0) => "broker: a bad way to etcd",
+                (false, _) => "broker: hears nothing of etcd",
+            };
+            self.coverage.step(step);
         }
     }
 
@@ -251,6 +257,21 @@ impl World {
             };
             process.env.spawn("drain", drain).detach_to_group();
             self.coverage.step("broker: drain begun");
+        }
+    }
+
+    /// Says who should lead some partition: one of the machines, or anybody.
+    async fn move_one(&mut self) {
+        let serving = self.serving();
+        let Some(id) = self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied() else { return };
+        if serving.is_empty() {
+            return;
+        }
+        let to = i32::try_from(self.pick(self.nodes.len() + 1)).ok().filter(|at| usize::try_from(*at) != Ok(self.nodes.len()));
+        let engine = serving[self.pick(serving.len())].1.clone();
+        let asked = self.env.timeout(Duration::from_secs(20), engine.prefer_leaders(&[(id, to.map(BrokerId))])).await;
+        if matches!(asked, Ok(Ok(()))) {
+            self.coverage.step("partition: to be moved");
         }
     }
 
@@ -287,14 +308,37 @@ impl World {
             }
         }
         for id in self.partitions.clone() {
-            let Some((_, partition)) = self.owner(id) else { return Err(format!("{id} has lost its owner again")) };
-            match self.read(&partition, 0).await? {
-                Some(values) => self.history.restarted(id, 0, &values)?,
-                None => return Err(format!("{id} cannot be read although everything is whole")),
-            }
+            let values = self.read_at_owner(id).await?;
+            self.history.restarted(id, 0, &values)?;
             self.coverage.step("partition: whole in the end");
+            if self.is_moved(id) {
+                self.coverage.step("partition: in the end of an owner without a base");
+            }
         }
         Ok(())
+    }
+
+    /// Everything that its owner has of it; one that is being moved, or has just been, is looked for again.
+    async fn read_at_owner(&self, id: PartitionId) -> Result<Vec<Option<u64>>, String> {
+        let give_up = self.env.monotonic() + MOVED;
+        loop {
+            if let Some((_, partition)) = self.owner(id)
+                && let Some(values) = self.read(&partition, 0).await?
+            {
+                return Ok(values);
+            }
+            if self.env.monotonic() > give_up {
+                return Err(format!("{id} cannot be read although everything is whole"));
+            }
+            self.env.sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Whether its owner has it from one that lived, or took it back.
+    fn is_moved(&self, id: PartitionId) -> bool {
+        let serving = self.serving();
+        let view = serving.iter().filter_map(|(_, engine)| engine.cluster_view()).max_by_key(|view| view.revision());
+        view.and_then(|view| view.owner(id)).is_some_and(|owner| owner.epoch > 0 && owner.base.is_none())
     }
 
     /// Whoever was recovered while it stood still has found that out, whether or not it has anything to say.

@@ -159,6 +159,7 @@ impl World {
         let membership = Membership {
             cluster: Cluster::new(env.clone(), Arc::new(etcd.clone()), ClusterOptions::default()),
             links: self.net.links(env.clone(), at, Arc::new(self.nodes[at].disk.clone())),
+            auto_id: false,
             rack: String::new(),
             host: "localhost".to_owned(),
             port: 9092,

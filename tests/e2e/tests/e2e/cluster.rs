@@ -4,7 +4,7 @@ use crate::kill::rounds;
 use crate::{alone, assert_clean};
 use floe_e2e::broker::{Broker, Setup, program};
 use floe_e2e::etcd::{self, Etcd};
-use floe_e2e::history::History;
+use floe_e2e::history::{Finding, History};
 use floe_e2e::load::{Follower, Load, Topic, create_topics, read_everything};
 use floe_e2e::wait;
 use floe_env::Env;
@@ -146,4 +146,167 @@ fn a_cluster_on_this_machine_is_one_command_and_ends_as_a_whole() {
     assert_clean(&history);
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(wait::until(ACK_LIMIT, || child.try_wait().unwrap()).expect("it ends").success());
+}
+
+/// Runs one of the cluster's commands.
+fn command(etcd: &Etcd, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(program().unwrap());
+    command.args(arguments).args(["--etcd", &etcd.url]).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    (output.status.success(), format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+fn good(etcd: &Etcd, arguments: &[&str]) -> String {
+    let (good, said) = command(etcd, arguments);
+    assert!(good, "{arguments:?}: {said}");
+    said
+}
+
+fn leads(etcd: &Etcd) -> Vec<(i64, u64)> {
+    let brokers: serde_json::Value = serde_json::from_str(&good(etcd, &["broker", "list", "--json"])).unwrap();
+    let of = |broker: &serde_json::Value| (broker["broker"].as_i64().unwrap(), broker["leads"].as_u64().unwrap());
+    brokers.as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn t55_partitions_move_between_brokers_that_live_under_load_and_nobody_is_told_of_a_failure() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP moves: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let setups = setups(folder.path(), &etcd);
+    let mut brokers: Vec<Broker> = setups[..2].iter().map(|setup| setup.start().unwrap()).collect();
+    let bootstrap = setups.iter().map(Setup::bootstrap).collect::<Vec<_>>().join(",");
+    let topics = [Topic::new("moved", 6, "object")];
+    create_topics(&bootstrap, &topics).unwrap();
+    // librdkafka as it comes: every send is acknowledged, whatever moves.
+    let load = Load::with(&bootstrap, &topics, 0..2, &[("enable.idempotence", "true")]).unwrap();
+    let follower = Follower::start(&bootstrap, &topics).unwrap();
+    assert!(load.wait(200, ACK_LIMIT), "{}", brokers[0].log());
+    // A third broker gets its share by itself.
+    brokers.push(setups[2].start().unwrap());
+    let even = || {
+        std::thread::sleep(Duration::from_millis(500));
+        let leads = leads(&etcd);
+        (leads.len() == 3 && leads.iter().all(|(_, leads)| *leads >= 2)).then_some(())
+    };
+    assert!(wait::until(ACK_LIMIT, even).is_some(), "{:?}\n{}", leads(&etcd), brokers[0].log());
+    let rounds = rounds(2, 20);
+    for round in 0..rounds {
+        for partition in 0..6 {
+            let (index, to) = (partition.to_string(), (1 + (round + partition) % 3).to_string());
+            good(&etcd, &["partition", "move", "moved", &index, "--to", &to]);
+        }
+        assert!(load.wait(100, ACK_LIMIT), "round {round}: {} acks, and no more\n{}", load.acknowledged(), brokers[0].log());
+    }
+    let status: serde_json::Value = serde_json::from_str(&good(&etcd, &["cluster", "status", "--json"])).unwrap();
+    assert!(status["not_led"].as_array().unwrap().is_empty() && status["moving"].as_array().unwrap().is_empty(), "{status}");
+    assert!(good(&etcd, &["broker", "describe", "2"]).contains("moved"));
+    good(&etcd, &["broker", "drain", "2"]);
+    assert_eq!(brokers.remove(1).exit_code(ACK_LIMIT).unwrap(), 0, "it was asked to drain");
+    assert!(load.wait(100, ACK_LIMIT), "after the drain: {} acks, and no more\n{}", load.acknowledged(), brokers[0].log());
+    let (found, said) = command(&etcd, &["broker", "describe", "2"]);
+    assert!(!found && said.contains("no broker 2"), "{said}");
+    let mut history = History::default();
+    load.finish(&mut history).unwrap();
+    follower.finish(&mut history).unwrap();
+    let read = read_everything(&bootstrap, &topics, &mut history).unwrap();
+    println!("{} moves: {} acknowledged, {read} read at last", rounds * 6, history.acknowledgements());
+    assert!(read >= history.acknowledgements());
+    assert_clean(&history);
+    for broker in brokers {
+        assert_eq!(broker.stop().unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_rolling_restart_of_three_brokers_is_no_error_to_librdkafka_as_it_comes() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP a rolling restart: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let setups = setups(folder.path(), &etcd);
+    let mut brokers: Vec<Broker> = setups.iter().map(|setup| setup.start().unwrap()).collect();
+    let bootstrap = setups.iter().map(Setup::bootstrap).collect::<Vec<_>>().join(",");
+    let topics = [Topic::new("rolled", 6, "object")];
+    create_topics(&bootstrap, &topics).unwrap();
+    let load = Load::with(&bootstrap, &topics, 0..2, &[]).unwrap();
+    let follower = Follower::start(&bootstrap, &topics).unwrap();
+    let rounds = rounds(1, 10);
+    for round in 0..rounds * brokers.len() {
+        assert!(load.wait(200, ACK_LIMIT), "restart {round}: {} acks, and no more\n{}", load.acknowledged(), brokers[0].log());
+        let broker = brokers.remove(0);
+        let setup = broker.setup.clone();
+        assert_eq!(broker.stop().unwrap(), 0);
+        brokers.push(setup.start().unwrap());
+    }
+    assert!(load.wait(200, ACK_LIMIT), "in the end: {} acks, and no more\n{}", load.acknowledged(), brokers[0].log());
+    let mut history = History::default();
+    load.finish(&mut history).unwrap();
+    follower.finish(&mut history).unwrap();
+    let read = read_everything(&bootstrap, &topics, &mut history).unwrap();
+    println!("{} restarts: {} acknowledged, {read} read at last", rounds * 3, history.acknowledgements());
+    assert!(read >= history.acknowledgements());
+    // Not idempotent, as librdkafka comes: nothing is lost, and what was sent again may be there twice.
+    let repeats = |finding: &Finding| matches!(finding, Finding::Duplicate { .. } | Finding::SentOutOfOrder { .. });
+    let lost: Vec<_> = history.check().into_iter().filter(|finding| !repeats(finding)).collect();
+    assert!(lost.is_empty(), "{lost:#?}");
+    for broker in brokers {
+        assert_eq!(broker.stop().unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_single_brokers_store_is_adopted_once_it_has_drained_and_nothing_is_lost() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP adoption: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let mut setups = setups(folder.path(), &etcd);
+    let store = setups[0].store.clone().unwrap();
+    let mut single = Setup::new(folder.path(), "single");
+    single.store = Some(store.clone());
+    let topics = [Topic::new("local", 3, "local"), Topic::new("object", 3, "object")];
+    let mut history = History::default();
+    let broker = single.start().unwrap();
+    create_topics(&single.bootstrap(), &topics).unwrap();
+    let load = Load::start(&single.bootstrap(), &topics, 0..1).unwrap();
+    assert!(load.wait(300, ACK_LIMIT), "{}", broker.log());
+    load.finish(&mut history).unwrap();
+    let adopt = ["cluster", "adopt", "--store", &store];
+    let (done, said) = command(&etcd, &adopt);
+    assert!(!done && said.contains("has not ended"), "{said}");
+    assert_eq!(broker.stop().unwrap(), 0);
+    let adopted = good(&etcd, &adopt);
+    assert!(adopted.contains("6 partitions"), "{adopted}");
+    let refused = single.spawn().unwrap();
+    let (log, code) = (refused.setup.log.clone(), refused.exit_code(ACK_LIMIT).unwrap());
+    let told = std::fs::read_to_string(log).unwrap();
+    assert!(code == 4 && told.contains("start with --etcd"), "exit code {code}: {told}");
+    // Ids are left to the cluster, and kept.
+    setups.iter_mut().for_each(|setup| setup.flags = ["--etcd", &etcd.url, "--broker-id", "auto"].map(str::to_owned).to_vec());
+    let mut brokers: Vec<Broker> = setups.iter().map(|setup| setup.start().unwrap()).collect();
+    let bootstrap = setups.iter().map(Setup::bootstrap).collect::<Vec<_>>().join(",");
+    let load = Load::start(&bootstrap, &topics, 1..2).unwrap();
+    assert!(load.wait(300, ACK_LIMIT), "{}", brokers[0].log());
+    assert_eq!(leads(&etcd).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [1, 2, 3]);
+    let last = brokers.remove(2);
+    let setup = last.setup.clone();
+    assert_eq!(last.stop().unwrap(), 0);
+    brokers.push(setup.start().unwrap());
+    assert_eq!(leads(&etcd).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(load.wait(100, ACK_LIMIT), "{}", brokers[0].log());
+    load.finish(&mut history).unwrap();
+    let read = read_everything(&bootstrap, &topics, &mut history).unwrap();
+    assert!(read >= history.acknowledgements());
+    assert_clean(&history);
+    for broker in brokers {
+        assert_eq!(broker.stop().unwrap(), 0);
+    }
 }

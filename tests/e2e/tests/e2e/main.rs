@@ -9,6 +9,7 @@ mod ends;
 mod full_disk;
 mod groups;
 mod kill;
+mod network;
 mod store_gone;
 mod system_calls;
 mod tour;

@@ -147,6 +147,11 @@ impl Pass {
                     (answer.high_watermark, answer.last_stable_offset, answer.log_start_offset) = (-1, -1, -1);
                 }
                 answer.error_code = code.code();
+                if code == ErrorCode::NotLeaderOrFollower {
+                    // It was given away while this fetch waited (KIP-951).
+                    let leader = broker.leader(wanted.partition.id()).filter(|leader| leader.id != broker.id());
+                    answer.current_leader = leader.map(|leader| (leader.id, leader.epoch));
+                }
                 self.failed = true;
                 0
             }

@@ -2,7 +2,7 @@
 
 use super::{Suite, broker, entry, owned, partition};
 use crate::cluster::backend::{BackendError, Compare, MAX_OPERATIONS, Txn, Write};
-use crate::cluster::{Cluster, ClusterError, ClusterOptions, Lineage, Outcome, Owned};
+use crate::cluster::{Cluster, ClusterError, ClusterOptions, ClusterView, Lineage, Outcome, Owned};
 use bytes::Bytes;
 use floe_formats::etcd::Life;
 use floe_types::{BrokerId, Incarnation};
@@ -89,6 +89,33 @@ impl Suite<'_> {
         self.holds("R9: nothing is taken from the sealing", is_state(&half, 1, Some(Life::Sealing)));
         let view = self.ok("read", pair.one.read().await);
         self.same("all are where they were", view.owned_by(Incarnation(1)).collect::<Vec<_>>(), all);
+    }
+
+    pub(super) async fn wishes_are_told_and_taken_back(&self) {
+        let pair = self.pair();
+        self.open(&pair.one, 1..=2).await;
+        self.seeded(&pair.one, 1, 300).await;
+        let mut watch = self.ok("watch", pair.other.watch().await);
+        let wishes: Vec<_> = (0..300).map(|index| (partition(index), Some(BrokerId(index % 3)))).collect();
+        self.ok("prefer", pair.one.prefer(&wishes).await);
+        self.ok("nobody", pair.other.prefer(&[(partition(0), None)]).await);
+        self.ok("another", pair.other.prefer(&[(partition(1), Some(BrokerId(7)))]).await);
+        self.holds("an open one is asked", self.ok("ask", pair.one.ask_to_drain(Incarnation(2)).await));
+        self.holds("one that is not there is not", !self.ok("ask", pair.one.ask_to_drain(Incarnation(9)).await));
+        while !watch.view().should_drain(Incarnation(2)) {
+            self.ok("watch on", watch.next().await);
+        }
+        let preferred = watch.view().preferred();
+        self.same("the last word counts", (preferred.len(), preferred.get(&partition(1)).copied()), (299, Some(BrokerId(7))));
+        self.same("a view has the same", self.ok("read", pair.one.read().await).preferred(), preferred);
+        self.ok("list", pair.one.register(BrokerId(2), broker(2, 2)).await);
+        let last = |view: &ClusterView| view.last_listed(Incarnation(2)).map(|(id, entry)| (id, entry.peer.clone()));
+        let listed = last(&self.ok("read", pair.other.read().await));
+        self.same("as it was listed last", listed, Some((BrokerId(2), "localhost:9093".to_owned())));
+        self.close(&pair.one, 2).await;
+        self.holds("it is forgotten", self.ok("forget", pair.one.forget_incarnation(Incarnation(2)).await));
+        let view = self.ok("read", pair.one.read().await);
+        self.same("with all that was known of it", (last(&view), view.should_drain(Incarnation(2))), (None, false));
     }
 
     pub(super) async fn t55_a_late_hand_over_fails_once_the_partition_was_taken_back(&self) {

@@ -46,7 +46,12 @@ impl Suite<'_> {
         wanted.push(Change::Owner(all[2].partition, None));
         self.same("every change, in order, once", told, wanted);
         self.same("what it shows is what is there", watch.view().owners(), self.ok("read", pair.one.read().await).owners());
-        self.same("who leads", watch.view().leader(all[0].partition), None);
+        let leader = |view: &ClusterView| view.leader(all[0].partition).map(|(id, _)| id);
+        self.same("whoever is not recovered leads, listed or not", leader(watch.view()), Some(BrokerId(1)));
+        self.same("and may be reached", watch.view().reachable().keys().copied().collect::<Vec<_>>(), vec![BrokerId(1)]);
+        self.ok("mark", pair.one.mark_sealing(Incarnation(1)).await);
+        let view = self.ok("read", pair.one.read().await);
+        self.same("who is recovered does not", (leader(&view), view.reachable().len()), (None, 0));
     }
 
     pub(super) async fn a_watch_goes_on_after_a_restart_and_a_compaction(&self) {
