@@ -8,7 +8,11 @@ use floe_formats::{Claim, ClaimState, End, Index, Object, Stop, keys};
 use floe_objstore::{Created, Payload};
 use floe_types::Generation;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// How long a WAL that nothing needs any more may take to end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A request to drain, answered when it is done.
 #[derive(Debug)]
@@ -48,7 +52,12 @@ async fn close(shared: &Arc<Shared>, chain: &Chain) -> Result<(), Ended> {
     // Nobody begins another generation from here on.
     let mut sent = shared.sent_claim.lock().await;
     if let Some(own) = shared.wals.end_current() {
-        own.wal.close().await.map_err(|error| Ended::Failed { why: error.to_string() })?;
+        // All of it is in certain slots, and nothing reads it any more: a disk that hangs or fails is not waited for.
+        match shared.env.timeout(CLOSE_PATIENCE, own.wal.close()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the WAL was not closed; it is flushed"),
+            Err(error) => tracing::warn!(%error, "the WAL's disk hangs; it is flushed"),
+        }
     }
     if let Some(claim) = sent.take() {
         // Nobody knows whether it stands: make sure that it does, so that the closing one comes behind it.

@@ -7,6 +7,7 @@ use floe_formats::{Claim, ClaimState, Cluster, DiskIdentity, End, Mode, WalKind,
 use floe_metadata::{Catalog, View};
 use floe_objstore::{Created, ObjectInfo, Payload, Store, StoreError, prove_create_only};
 use floe_types::{ClusterId, DiskId, Generation, Incarnation, WriteId};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -15,6 +16,8 @@ const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
 /// Claims listed by one request.
 const PAGE: usize = 1000;
+/// Claims read at the same time.
+const PARALLEL: usize = 16;
 
 /// A chain without an `end`.
 #[derive(Debug)]
@@ -202,12 +205,11 @@ impl Start {
                 break;
             }
         }
-        let mut claims = Vec::with_capacity(listed.len());
-        for object in listed.iter().rev() {
+        let read = |object: ObjectInfo| async move {
             let bytes = self.store.get(&object.key).await?;
-            claims.push(floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&object.key, source))?.1);
-        }
-        Ok(claims)
+            Ok(floe_formats::decode(&bytes).map_err(|source| OpenError::of_object(&object.key, source))?.1)
+        };
+        stream::iter(listed.into_iter().rev().map(read)).buffered(PARALLEL).try_collect().await
     }
 
     /// Refuses, before anything is written, a store whose records may partly lie on another disk (T47).

@@ -81,6 +81,12 @@ impl Wals {
         self.0.read().newest
     }
 
+    /// The newest claim's generation has, or had, no WAL that anything was appended to.
+    pub(crate) fn never_begun(&self, newest: Generation) -> bool {
+        let state = self.0.read();
+        state.newest == newest && !state.all.contains_key(&newest)
+    }
+
     /// The claim of a generation stands.
     pub(crate) fn claimed(&self, generation: Generation) {
         let mut state = self.0.write();

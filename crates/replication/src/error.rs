@@ -71,8 +71,9 @@ impl ReplicationError {
                 Refusal::Full => ErrorKind::Overloaded,
                 Refusal::Missing => ErrorKind::NotFound,
                 Refusal::Damaged | Refusal::Disk => ErrorKind::Corrupt,
-                Refusal::Failed | Refusal::Closed => ErrorKind::Closed,
-                Refusal::DiskError | Refusal::Unexpected { .. } => ErrorKind::Retry,
+                Refusal::Failed => ErrorKind::Closed,
+                // A broker that ends in order keeps its copies, and may come back with them.
+                Refusal::Closed | Refusal::DiskError | Refusal::Unexpected { .. } => ErrorKind::Retry,
                 Refusal::Version | Refusal::Cluster | Refusal::Invalid => ErrorKind::Invalid,
             },
             Self::OtherDisk { .. } | Self::HoldsLess { .. } => ErrorKind::Corrupt,

@@ -12,21 +12,24 @@
 //!
 //! No safety rests on when a set is changed, nor on who is suspected.
 
+mod need;
+
 use super::{Member, place};
 use crate::chain::{Chain, create_for_sure, is_closed, whose};
-use crate::copies::{Candidate, CopiedWal, CopySet, StandbyState};
+use crate::copies::{Candidate, CopiedWal, CopySet};
 use crate::open::wal_options;
 use crate::shared::Shared;
 use crate::topics::durability_of;
 use crate::wals::OwnWal;
-use crate::{Durability, Ended, start};
+use crate::{Durability, Ended, OpenError, start};
 use floe_env::{Mutant, Task, mutated};
 use floe_formats::etcd::Life;
 use floe_formats::{Claim, WalKind, keys};
 use floe_objstore::{Created, Payload};
-use floe_types::{DiskId, ErrorKind, Generation, Incarnation, Lsn};
+use floe_types::{Generation, Incarnation, Lsn};
 use floe_wal::WalError;
-use std::collections::{BTreeMap, BTreeSet};
+use need::{InUse, Need, Remembered};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,36 +37,22 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(250);
 /// Between two looks for copies of the dead.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How long a disk that was damaged, or has failed, is not chosen again.
-const AVOIDED: Duration = Duration::from_secs(60);
-
 /// What is known of the copies, beside what the WAL says itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     in_use: Option<CopySet>,
-    /// Since when standbys have not been attached.
-    away: BTreeMap<DiskId, Duration>,
-    /// Until when.
-    avoided: BTreeMap<DiskId, Duration>,
-    changed: Option<Duration>,
+    /// The key and body of the claim that names it.
+    claim: Option<(String, Payload)>,
+    remembered: Remembered,
     /// How far a quorum has it, and since when it has not got on.
     committed: (Lsn, Duration),
     swept: Option<Duration>,
 }
 
-/// What there is to be done about the set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
-    Nothing,
-    /// A standby is lost, or one more can be had.
-    Better,
-    /// What a disk has told cannot be relied on: recovery may ask it.
-    AtOnce,
-}
-
 /// Works for as long as the incarnation lives.
 pub(super) async fn run(member: Arc<Member>) {
-    let mut known = Known::default();
+    let remembered = Remembered::new(member.options().replace_standby_after);
+    let mut known = Known { in_use: None, claim: None, remembered, committed: (Lsn(0), Duration::ZERO), swept: None };
     while !member.has_ended() {
         let count = member.followed.count();
         if !member.is_draining() {
@@ -84,15 +73,14 @@ impl Known {
         let own = member.shared.wals.current();
         self.hurry(&member.shared, own.as_deref(), now);
         let need = self.need(member, own.as_deref(), now);
-        let pause = if need == Need::AtOnce { LOOK * 4 } else { member.options().replace_standby_after };
-        let is_paced = self.changed.is_some_and(|changed| now.saturating_sub(changed) < pause);
-        if need != Need::Nothing && !is_paced {
-            self.change(member, own.is_some()).await;
-            if need == Need::AtOnce {
-                // What that disk has told is not needed any more once it is in slots.
-                member.shared.dirty.mark(true);
-            }
+        if need == Need::Nothing || self.remembered.is_paced(need, now) {
+            return;
         }
+        if need == Need::AtOnce {
+            // What that disk has told is not needed any more once it is in slots.
+            member.shared.dirty.mark(true);
+        }
+        self.change(member, own.as_deref(), need).await;
     }
 
     /// Notices that no quorum gets on.
@@ -107,52 +95,38 @@ impl Known {
 
     fn need(&mut self, member: &Member, own: Option<&OwnWal>, now: Duration) -> Need {
         let others = member.others().len();
-        let Some(copied) = own.and_then(|own| own.copied.as_ref()) else {
+        let Some((own, copied)) = own.and_then(|own| Some((own, own.copied.as_ref()?))) else {
             return if others > 0 && member.wants_copies() { Need::Better } else { Need::Nothing };
         };
-        let mut need = Need::Nothing;
-        let standbys = copied.standbys();
-        let copies = standbys.len() + 1;
-        for standby in standbys {
-            match standby.state {
-                StandbyState::Away { kind: ErrorKind::Corrupt | ErrorKind::Closed, error } => {
-                    tracing::warn!(disk = %standby.disk, error, "a copy of the WAL is lost");
-                    self.avoided.insert(standby.disk, now + AVOIDED);
-                    need = Need::AtOnce;
-                }
-                StandbyState::Away { .. } => {
-                    let since = *self.away.entry(standby.disk).or_insert(now);
-                    if now.saturating_sub(since) >= member.options().replace_standby_after && need == Need::Nothing {
-                        need = Need::Better;
-                    }
-                }
-                StandbyState::Filling { .. } | StandbyState::Counting { .. } | StandbyState::Forgotten => {
-                    self.away.remove(&standby.disk);
-                }
-            }
-        }
-        if need == Need::Nothing && copies < (others + 1).min(3) { Need::Better } else { need }
+        self.remembered.need(InUse { standbys: &copied.standbys(), end: own.wal.end(), others }, now)
     }
 
     /// Begins another generation, if there is a set to be had that is not the one in use.
-    async fn change(&mut self, member: &Arc<Member>, has_wal: bool) {
+    async fn change(&mut self, member: &Arc<Member>, own: Option<&OwnWal>, need: Need) {
         let now = member.env().monotonic();
-        self.avoided.retain(|_, until| *until > now);
         let mut live = member.others();
-        live.retain(|other| !self.avoided.contains_key(&other.disk));
+        live.retain(|other| !self.remembered.is_avoided(other.disk, now));
         let answering = member.peers.answering(live.iter().map(|other| other.disk).collect()).await;
         live.retain(|other| answering.contains(&other.disk));
-        let own = Candidate { disk: member.start.disk_id, rack: member.rack.clone(), load: 0 };
-        let set = member.peers.choose(&own, &live, self.in_use.as_ref());
-        if has_wal == set.is_some() && set == self.in_use {
+        let here = Candidate { disk: member.start.disk_id, rack: member.rack.clone(), load: 0 };
+        let set = member.peers.choose(&here, &live, self.in_use.as_ref());
+        let copies = |set: Option<&CopySet>| set.map_or(0, |set| set.standbys.len());
+        let is_smaller = copies(set.as_ref()) < copies(self.in_use.as_ref());
+        if (own.is_some() == set.is_some() && set == self.in_use) || (need == Need::Roomier && is_smaller) {
             return;
         }
-        self.changed = Some(now);
+        self.remembered.changed(now);
+        // Until the next claim stands, what is replicated waits for it. The last one, sent once more, tells whether the store would take it.
+        if need < Need::AtOnce
+            && own.is_some()
+            && let Some((key, body)) = &self.claim
+            && let Err(error) = member.shared.store.create(key, body).await
+        {
+            tracing::warn!(%error, "another set of copies would be better; the store takes no claims now");
+            return;
+        }
         match member.begin_generation(set.as_ref()).await {
-            Ok(()) => {
-                self.away.clear();
-                self.in_use = set;
-            }
+            Ok(claim) => (self.in_use, self.claim) = (set, claim),
             Err(error) => {
                 tracing::warn!(%error, "another set of copies cannot be had yet");
                 self.in_use = None;
@@ -176,19 +150,20 @@ impl Member {
         others.map(|(_, entry)| Candidate { disk: entry.disk, rack: entry.rack.clone(), load: 0 }).collect()
     }
 
-    /// Ends the WAL that there is, claims the next generation - with these copies, which have just answered, or without a WAL -, and goes on in it.
-    async fn begin_generation(&self, set: Option<&CopySet>) -> Result<(), crate::OpenError> {
+    /// Ends the WAL that there is, claims the next generation - with these copies, which have just answered, or without a WAL -, and goes on in it. The claim;
+    /// none if this incarnation ends.
+    async fn begin_generation(&self, set: Option<&CopySet>) -> Result<Option<(String, Payload)>, OpenError> {
         let shared = &self.shared;
         // Held until the claim stands: whoever drains, closes the claims behind it.
         let _one_at_a_time = shared.sent_claim.lock().await;
         if self.has_ended() || self.is_draining() {
-            return Ok(());
+            return Ok(None);
         }
         // A store that does not answer, or a row that is being closed, is found before anything ends.
         let newest = self.start.store.list(&keys::claims_prefix(shared.incarnation), None, 1).await?;
         let generation = shared.wals.newest();
         if newest.first().is_none_or(|object| object.key != keys::claim(shared.incarnation, generation)) {
-            return Err(crate::OpenError::Ended(Ended::Fenced { by: None, found: "its claims are closed".into() }));
+            return Err(OpenError::Ended(Ended::Fenced { by: None, found: "its claims are closed".into() }));
         }
         let previous_end = match shared.wals.current() {
             Some(own) if mutated(Mutant::AppendedBehindEnd) => Some(own.wal.end()),
@@ -196,7 +171,8 @@ impl Member {
                 Some(own) => Some(own.wal.close().await?),
                 None => None,
             },
-            None => None,
+            // Nothing was ever in it, if it was never begun: nobody has to be asked.
+            None => shared.wals.never_begun(generation).then_some(Lsn(0)),
         };
         let generation = Generation(generation.0 + 1);
         let key = keys::claim(shared.incarnation, generation);
@@ -205,19 +181,19 @@ impl Member {
             let found = if is_closed(shared, &key).await { (None, "its claims are closed".into()) } else { whose(shared, &key).await };
             let ended = Ended::Fenced { by: found.0, found: found.1 };
             shared.end(ended.clone());
-            return Err(crate::OpenError::Ended(ended));
+            return Err(OpenError::Ended(ended));
         }
         shared.wals.claimed(generation);
         let Some(set) = set else {
             tracing::info!(generation = generation.0, "nobody else answers: what is replicated waits for its slot");
-            return Ok(());
+            return Ok(Some((key, body)));
         };
         let copied = match self.peers.begin_wal(wal_options(shared, generation), set).await {
             Ok(copied) => copied,
             Err(error @ WalError::Sealed { .. }) => {
                 let ended = Ended::Fenced { by: None, found: error.to_string() };
                 shared.end(ended.clone());
-                return Err(crate::OpenError::Ended(ended));
+                return Err(OpenError::Ended(ended));
             }
             Err(error) => return Err(error.into()),
         };
@@ -225,7 +201,7 @@ impl Member {
         let watch = Arc::new(watch(shared, &copied));
         let (wal, disk) = (copied.wal().clone(), self.start.disk.clone());
         shared.wals.begin(OwnWal { generation, wal, disk, copied: Some(copied), _watch: Some(watch) });
-        Ok(())
+        Ok(Some((key, body)))
     }
 
     fn claim(&self, generation: Generation, set: Option<&CopySet>, previous_end: Option<Lsn>) -> Claim {

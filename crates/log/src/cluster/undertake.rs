@@ -1,6 +1,6 @@
 //! Ending an incarnation, another's or one's own, so that its partitions can be owned by others (R4-R9).
 
-use super::{Member, PAUSE};
+use super::{Member, PAUSE, place};
 use crate::drain::{Drain, close_chain, stop_appending};
 use crate::recover::OfCluster;
 use crate::start::Predecessor;
@@ -26,6 +26,16 @@ pub(super) enum Attempt {
 
 /// Attempts at one recovery before others are looked after again; who finds it undone goes on.
 const ATTEMPTS: u32 = 20;
+/// The longest pause between two attempts while etcd or the store does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// And while copies cannot be asked: an attempt that fails leaves what it has read and stored until the incarnation has ended (R12).
+const LONGEST_WITHOUT_COPIES: Duration = Duration::from_secs(30);
+
+/// Twice as long each time.
+fn pause_after(attempt: u32, error: &OpenError) -> Duration {
+    let longest = if matches!(error, OpenError::TooFew(_)) { LONGEST_WITHOUT_COPIES } else { LONGEST_PAUSE };
+    PAUSE.saturating_mul(1 << attempt.min(16)).min(longest)
+}
 
 impl Member {
     /// Recovers an incarnation unless it answers.
@@ -47,7 +57,7 @@ impl Member {
             return;
         }
         let mut outcome = None;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             if self.is_over(incarnation) {
                 break;
             }
@@ -55,7 +65,7 @@ impl Member {
                 Ok(()) => break,
                 Err(error) if error.kind() == ErrorKind::Retry => {
                     tracing::warn!(incarnation = incarnation.0, %error, "a recovery is not done yet; trying again");
-                    self.env().sleep(PAUSE).await;
+                    self.wait_for_brokers(pause_after(attempt, &error)).await;
                 }
                 Err(error) => {
                     tracing::error!(incarnation = incarnation.0, %error, "its partitions stay without a leader");
@@ -68,6 +78,19 @@ impl Member {
         match outcome {
             Some(put_off) => drop(recovering.insert(incarnation, put_off)),
             None => drop(recovering.remove(&incarnation)),
+        }
+    }
+
+    /// Waits, but no longer than until brokers come or go: they may bring the copies that are lacking.
+    async fn wait_for_brokers(&self, limit: Duration) {
+        self.env().sleep(PAUSE).await;
+        let (until, before) = (self.env().monotonic() + limit.saturating_sub(PAUSE), place::alive(&self.view()));
+        loop {
+            let (count, now) = (self.followed.count(), self.env().monotonic());
+            if now >= until || place::alive(&self.view()) != before {
+                return;
+            }
+            self.followed.news(self, count, until - now).await;
         }
     }
 
