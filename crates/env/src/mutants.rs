@@ -67,6 +67,8 @@ pub enum Mutant {
     AppendsAfterLostAnswer,
     /// A partition is opened once more by a view from before it was given away (R13, T18).
     OpensByOldView,
+    /// What a partition that was left has not flushed is forgotten also of who leads it here again (R7, R11).
+    LeftTakesPlace,
     /// A partition is given to an incarnation that is not open any more (R13, T66).
     GivenToTheClosed,
     /// A broker deletes slots of closed chains by what it leads itself, whoever leads the rest (R19).
@@ -84,7 +86,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -114,6 +116,7 @@ impl Mutant {
         Self::MovesWhileAppending,
         Self::AppendsAfterLostAnswer,
         Self::OpensByOldView,
+        Self::LeftTakesPlace,
         Self::GivenToTheClosed,
         Self::OthersSlotsDeleted,
         Self::AppendedBehindEnd,

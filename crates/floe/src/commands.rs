@@ -20,7 +20,6 @@ pub(crate) mod verify;
 use crate::config::{self, Config, Layers, Refused};
 use crate::exit::{Exit, Failure};
 use clap::Args;
-use floe_objstore::Store;
 use floe_types::Millis;
 use std::path::PathBuf;
 
@@ -57,15 +56,4 @@ impl StoreSettings {
         crate::logging::start(&config.server.log_level, config.server.log_format)?;
         Ok(config)
     }
-}
-
-/// These tools know the layout of a single broker's store; of a cluster's, where each partition has an owner of its own, they would say what is not so.
-async fn refuse_cluster(store: &Store) -> Result<(), Failure> {
-    if floe_log::stored::is_of_cluster(store).await? {
-        return Err(Failure::new(
-            Exit::Refused,
-            "the store belongs to a cluster of brokers: this command is for a single broker's store so far",
-        ));
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@
 //! In every partition, always: `log_start <= committed <= end`, and everything below `certain` is in packs that
 //! certain slots or an `end` hold. Is not: Kafka's protocol, which knows requests, versions and error codes.
 
+mod by_epoch;
 mod chain;
 mod cluster;
 pub mod copies;

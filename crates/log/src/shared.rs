@@ -2,6 +2,7 @@
 //! how the incarnation ended.
 
 use crate::ended::{End, Ended};
+use crate::history::clean::CleaningShare;
 use crate::history::pages::Pages;
 use crate::history::stats::HistoryCounts;
 use crate::history::stopped::Stopped;
@@ -11,7 +12,7 @@ use crate::tail_memory::TailMemory;
 use crate::wals::Wals;
 use crate::{AppendError, EngineOptions};
 use floe_cache::DiskCache;
-use floe_env::Env;
+use floe_env::{Env, Mutant, mutated};
 use floe_objstore::{Class, Payload, Store};
 use floe_types::{Generation, Incarnation, PartitionId, TopicId};
 use parking_lot::{Mutex, RwLock};
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) pages: Pages,
     pub(crate) history: HistoryCounts,
     pub(crate) stopped: Stopped,
+    pub(crate) cleaning: Mutex<CleaningShare>,
     /// Held by whoever opens or closes partitions.
     pub(crate) followed: Mutex<Followed>,
     /// Held by whoever changes the generation.
@@ -126,6 +128,7 @@ impl Shared {
             packs,
             history: HistoryCounts::default(),
             stopped: Stopped::default(),
+            cleaning: Mutex::default(),
             followed: Mutex::default(),
             sent_claim: tokio::sync::Mutex::new(None),
             partitions: RwLock::new(BTreeMap::new()),
@@ -321,7 +324,12 @@ impl Dirty {
         self.partitions.lock().values().cloned().collect()
     }
 
-    pub(crate) fn remove(&self, id: PartitionId) {
-        self.partitions.lock().remove(&id);
+    /// One that was left may be led again meanwhile, under another epoch: its place is not taken from that one.
+    pub(crate) fn remove(&self, partition: &Partition) {
+        let mut partitions = self.partitions.lock();
+        let is_it = partitions.get(&partition.id()).is_some_and(|there| std::ptr::eq(Arc::as_ptr(there), partition));
+        if is_it || mutated(Mutant::LeftTakesPlace) {
+            partitions.remove(&partition.id());
+        }
     }
 }

@@ -14,9 +14,9 @@ use crate::pack_reader::PackReader;
 use crate::{Damage, OpenError, ReadError};
 use bytes::Bytes;
 use floe_env::Env;
-use floe_formats::{Manifest, SegmentRef, Topic};
+use floe_formats::{Manifest, Mode, SegmentRef, Topic};
 use floe_metadata::View;
-use floe_objstore::{Class, Store, StoreError};
+use floe_objstore::{Class, Store};
 use floe_types::{ErrorKind, Offset, PartitionId, TopicId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -38,9 +38,6 @@ pub enum StoredError {
     /// Its topic was deleted; a topic that has its name now is another.
     #[error("the topic {0} was deleted")]
     Deleted(TopicId),
-    /// Owners of partitions are in etcd, which is not asked here.
-    #[error("the store belongs to a cluster of brokers, which cannot be read without them yet")]
-    OfCluster,
     #[error("{0} holds no store of Floe")]
     NoStore(String),
     #[error(transparent)]
@@ -49,25 +46,12 @@ pub enum StoredError {
     Read(#[from] ReadError),
 }
 
-/// Whether a store belongs to a cluster of brokers; nothing there, or nothing that can be read, does not.
-///
-/// # Errors
-/// The store does not answer.
-pub async fn is_of_cluster(store: &Store) -> Result<bool, StoreError> {
-    match view::check_cluster(store).await {
-        Err(StoredError::OfCluster) => Ok(true),
-        Err(StoredError::Open(OpenError::Store(error))) => Err(error),
-        _ => Ok(false),
-    }
-}
-
 impl StoredError {
     /// What to do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Deleted(_) | Self::NoStore(_) => ErrorKind::NotFound,
-            Self::OfCluster => ErrorKind::Invalid,
             Self::Open(error) => error.kind(),
             Self::Read(error) => error.kind(),
         }
@@ -82,6 +66,7 @@ pub struct StoredLog(Arc<Inner>);
 struct Inner {
     env: Env,
     store: Store,
+    mode: Mode,
     packs: PackReader,
     pages: Pages,
     known: Mutex<Known>,
@@ -125,14 +110,14 @@ impl StoredLog {
     /// Looks at a store. `cache_bytes`: memory for blocks, most of it ahead of who reads.
     ///
     /// # Errors
-    /// There is none, it is a cluster's, it does not answer, or what says where records lie is damaged.
+    /// There is none, it does not answer, or what says where records lie is damaged.
     pub async fn open(env: Env, store: &Store, cache_bytes: u64) -> Result<Self, StoredError> {
         let store = store.for_class(Class::Replay);
-        view::check_cluster(&store).await?;
+        let mode = view::mode(&store).await?;
         let packs = PackReader::new(env.clone(), &store, cache_bytes, None);
-        let (view, lines) = view::look(&env, &store).await?;
+        let (view, lines) = view::look(&env, &store, mode).await?;
         let (known, pages) = (Mutex::new(Known { looks: 1, view, lines }), Pages::new(cache_bytes));
-        Ok(Self(Arc::new(Inner { env, store, packs, pages, known, looking: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner { env, store, mode, packs, pages, known, looking: tokio::sync::Mutex::default() })))
     }
 
     /// The topic that has this name now.
@@ -147,7 +132,7 @@ impl StoredLog {
         if self.0.known.lock().looks > looks {
             return Ok(());
         }
-        let (view, lines) = view::look(&self.0.env, &self.0.store).await?;
+        let (view, lines) = view::look(&self.0.env, &self.0.store, self.0.mode).await?;
         let mut known = self.0.known.lock();
         *known = Known { looks: known.looks + 1, view, lines };
         Ok(())

@@ -2,10 +2,13 @@
 //! key, reads footers and the newest indexes and manifests, and changes nothing. What comes and goes meanwhile may be
 //! missing, or counted although it is gone.
 
+use crate::by_epoch::ByEpoch;
 use crate::pack_reader::AHEAD_RUN;
 use bytes::Bytes;
 use floe_formats::keys::{self, Key};
-use floe_formats::{End, Index, Manifest, ManifestPage, Object, PackFooter, PackRef, PackTail, PageRef, Ulid, decode_footer, decode_tail};
+use floe_formats::{
+    Cluster, End, Index, Manifest, ManifestPage, Mode, Object, PackFooter, PackRef, PackTail, PageRef, Ulid, decode_footer, decode_tail,
+};
 use floe_metadata::{MetadataError, View};
 use floe_objstore::{Store, StoreError};
 use floe_types::{ErrorKind, Incarnation, LeaderEpoch, PartitionId, SlotNumber, TopicId};
@@ -212,19 +215,25 @@ async fn read<T: Object>(store: &Store, key: &str) -> Result<Option<T>, SurveyEr
     }
 }
 
-/// The packs that the newest index, or end, names: what its chain has in slots behind that is not looked at.
+/// The packs that the newest index, or end, names - in a cluster, where several chains live, any of them that an owner may rely on: what a chain has in slots behind that is not
+/// looked at.
 async fn named_by_the_newest(store: &Store, all: &Keys) -> Result<BTreeSet<PackRef>, SurveyError> {
+    let is_of_cluster = read::<Cluster>(store, &keys::cluster()).await?.is_some_and(|cluster| cluster.mode == Mode::Cluster);
+    let is_of_cluster = is_of_cluster || read::<Cluster>(store, &keys::adopted()).await?.is_some();
+    let mut by_epoch = ByEpoch::default();
     for (incarnation, chain) in all.chains.iter().rev() {
         let index = match (chain.ended, chain.indexes.first()) {
             (true, _) => read::<End>(store, &keys::end(*incarnation)).await?.map(|end| end.index),
             (false, Some((number, _))) => read::<Index>(store, &keys::index(*incarnation, *number)).await?,
             (false, None) => None,
         };
-        if let Some(index) = index {
-            return Ok(index.partitions.iter().flat_map(|line| &line.segments).map(|segment| segment.pack).collect());
+        let Some(index) = index else { continue };
+        by_epoch.index(&index.partitions);
+        if !is_of_cluster {
+            break;
         }
     }
-    Ok(BTreeSet::new())
+    Ok(by_epoch.finish().values().flat_map(|line| &line.segments).map(|segment| segment.pack).collect())
 }
 
 async fn unneeded_of_chain(

@@ -1,4 +1,5 @@
-//! The cluster in simulation: many seeds, quick; any number by `FLOE_CLUSTER_SEEDS`, from `FLOE_CLUSTER_FIRST` on.
+//! The cluster in simulation: many seeds, quick; any number by `FLOE_CLUSTER_SEEDS`, from `FLOE_CLUSTER_FIRST` on. With `FLOE_CLUSTER_LOG=debug` it says what the brokers log:
+//! for one seed.
 
 use floe_testkit::cluster::{OPERATIONS, an_end_is_damaged_for_a_while, records_are_acknowledged_while_the_store_is_away, run};
 use floe_testkit::simulation::Coverage;
@@ -12,6 +13,9 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_happens_to_brokers() {
     let (first, seeds) = (setting("FLOE_CLUSTER_FIRST", 1), setting("FLOE_CLUSTER_SEEDS", SEEDS));
+    if let Ok(level) = std::env::var("FLOE_CLUSTER_LOG") {
+        tracing_subscriber::fmt().with_env_filter(level).without_time().init();
+    }
     let mut coverage = Coverage::default();
     let mut broken = Vec::new();
     for seed in first..first + seeds {

@@ -42,7 +42,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let (env, config) = (Env::real(), arguments.settings.load()?);
     let backend = crate::store::open(&env, &arguments.store, &config, false).await?;
     let store = Store::new(env, backend, StoreOptions::default());
-    super::refuse_cluster(&store).await?;
     let prices = &config.server.prices;
     let survey = look(&store, prices).await?;
     if arguments.json {

@@ -33,7 +33,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let (env, config) = (Env::real(), arguments.settings.load()?);
     let backend = crate::store::open(&env, &arguments.store, &config, false).await?;
     let store = Store::new(env, backend, StoreOptions::default());
-    super::refuse_cluster(&store).await?;
     let survey = super::du::look(&store, &config.server.prices).await?;
     let bytes: u64 = survey.unneeded.iter().map(|object| object.bytes).sum();
     if arguments.json {

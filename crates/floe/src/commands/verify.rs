@@ -30,7 +30,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let (env, config) = (Env::real(), arguments.settings.load()?);
     let backend = crate::store::open(&env, &arguments.store, &config, false).await?;
     let store = Store::new(env, backend, StoreOptions::default());
-    super::refuse_cluster(&store).await?;
     // Drawn on stderr, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let depth = if arguments.deep { Depth::Records } else { Depth::Footers };

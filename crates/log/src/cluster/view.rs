@@ -1,9 +1,11 @@
 //! What etcd says, kept up to date by one watch, for all who ask.
 
-use super::{Member, PAUSE};
+use super::{Member, PAUSE, place};
+use crate::history::clean::CleaningShare;
 use floe_env::Watched;
+use floe_formats::etcd::Life;
 use floe_metadata::cluster::{ClusterError, ClusterView, Watch};
-use floe_types::ErrorKind;
+use floe_types::{ErrorKind, Incarnation};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,12 +77,26 @@ impl Member {
     pub(crate) fn views(&self) -> u64 {
         self.followed.count()
     }
+
+    /// Each of those that live cleans as many of the closed chains. Two that think of themselves as the same one do the same work, and no harm (decision 2).
+    fn share_cleaning(&self, view: &ClusterView) {
+        let alive: Vec<Incarnation> = place::alive(view).into_values().collect();
+        let place = alive.iter().position(|incarnation| *incarnation == self.me()).unwrap_or(0);
+        let living = view.lives().iter().filter(|(_, life)| **life != Life::Closed).map(|(incarnation, _)| *incarnation).collect();
+        let share = CleaningShare { every: alive.len().max(1) as u64, from: place as u64, living };
+        let mut before = self.shared.cleaning.lock();
+        if *before != share {
+            *before = share;
+            self.shared.history.want_clean();
+        }
+    }
 }
 
 /// Follows etcd for as long as the incarnation lives. While it does not answer, everybody goes on with what was seen last.
 pub(super) async fn follow(member: Arc<Member>, mut watch: Watch) {
     let install = |view: &ClusterView| {
         member.peers.follow(view);
+        member.share_cleaning(view);
         member.followed.install(view.clone());
     };
     install(watch.view());

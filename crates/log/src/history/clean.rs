@@ -1,26 +1,32 @@
 //! Giving back what this incarnation has not written itself: closed chains and deleted topics.
 //!
 //! A single broker's chains are closed by their `end` before the next one serves, and the newest incarnation by claim is
-//! who cleans them. A slot of a closed chain goes as one of the own row does: front first, after an index of that chain
-//! that names the new front, and only when every partition that it lists is served from elsewhere (R19, T53). Recovery
+//! who cleans them. In a cluster closed chains are shared out among the brokers that live; two that clean the same do no
+//! harm. A slot of a closed chain goes as one of the own row does: front first, after an index of that chain
+//! that names the new front, and only when every partition that it lists is served from elsewhere (R19, T53): of what
+//! others lead, the newest manifest tells, and nothing else. Recovery
 //! packs that `end` does not name go at once, named ones as slots do (R20). Of topics, only those that the catalog lists
 //! as deleted are swept (R21). Claims, stops, ends, and the newest index stay for ever (R18).
 //!
-//! It works when there is news - a start, a deleted topic, an index that names less than the one before - and is idle
-//! otherwise.
+//! It works when there is news - a start, a deleted topic, an index that names less than the one before, in a cluster a
+//! life that was closed - and is idle otherwise; but for chains of which others' partitions keep something, which are
+//! looked at ever more rarely.
 
+use super::manifest::read_newest;
 use super::stats::Indexed;
 use crate::ReadError;
 use crate::chain::Chain;
 use crate::shared::Shared;
 use floe_env::{Mutant, mutated};
 use floe_formats::keys::{self, Key};
-use floe_formats::{End, Index, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
+use floe_formats::{End, Index, Manifest, Object, PackFooter, PackRef, PackTail, decode_footer, decode_tail};
 use floe_metadata::Catalog;
 use floe_objstore::{Created, ObjectInfo, Payload, StoreError};
-use floe_types::{ErrorKind, Incarnation, SlotNumber};
-use std::collections::BTreeSet;
+use floe_types::{ErrorKind, Incarnation, Offset, PartitionId, SlotNumber};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Keys listed by one request.
 const PAGE: usize = 1000;
@@ -28,6 +34,11 @@ const PAGE: usize = 1000;
 const TAIL: u64 = 64 << 10;
 /// A stop is smaller, a pack larger.
 const LARGEST_STOP: u64 = 128;
+/// Until others' partitions are looked at again: twice as long each time that nothing could go.
+const AGAIN: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(600);
+/// Manifests of others' partitions that are kept during a pass.
+const MANIFESTS: usize = 4096;
 
 /// Why a pass was cut short.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +68,30 @@ pub(crate) struct Cleaner {
     catalog: Arc<Catalog>,
     /// Closed chains of which nothing is left that may ever go.
     clean: BTreeSet<Incarnation>,
+    /// The newest manifests of others' partitions, as this pass has read them.
+    manifests: BTreeMap<PartitionId, Option<Arc<Manifest>>>,
+}
+
+/// Which closed chains are this broker's to clean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CleaningShare {
+    /// Every so-manieth of the closed chains, from this one on.
+    pub(crate) every: u64,
+    pub(crate) from: u64,
+    /// Chains that have no `end` yet.
+    pub(crate) living: BTreeSet<Incarnation>,
+}
+
+impl Default for CleaningShare {
+    fn default() -> Self {
+        Self { every: 1, from: 0, living: BTreeSet::new() }
+    }
+}
+
+impl CleaningShare {
+    fn has(&self, incarnation: Incarnation) -> bool {
+        !self.living.contains(&incarnation) && incarnation.0 % self.every.max(1) == self.from
+    }
 }
 
 impl std::fmt::Debug for Cleaner {
@@ -67,57 +102,75 @@ impl std::fmt::Debug for Cleaner {
 
 impl Cleaner {
     pub(crate) fn new(shared: Arc<Shared>, catalog: Arc<Catalog>) -> Self {
-        Self { shared, catalog, clean: BTreeSet::new() }
+        Self { shared, catalog, clean: BTreeSet::new(), manifests: BTreeMap::new() }
     }
 
     /// Works through what there is whenever there is news, for as long as the incarnation lives.
     pub(crate) async fn run(mut self) {
+        let mut again = AGAIN;
         loop {
+            let (mut is_left, before) = (false, self.shared.history.deleted_objects());
             while self.shared.ended.get().is_none() {
                 match self.pass().await {
-                    Ok(()) => break,
+                    Ok(left) => {
+                        is_left = left;
+                        break;
+                    }
                     Err(error) => {
                         tracing::debug!(%error, "not cleaned; trying again");
                         self.shared.env.sleep(self.shared.options.settle_check).await;
                     }
                 }
             }
-            self.shared.history.clean_is_wanted().await;
+            self.manifests.clear();
+            let has_moved = self.shared.history.deleted_objects() > before;
+            again = if has_moved { AGAIN } else { (again * 2).min(LONGEST) };
+            let news = self.shared.history.clean_is_wanted();
+            if is_left && self.shared.options.in_cluster {
+                // Whoever leads what is left does not tell when it has settled that.
+                let _news = self.shared.env.timeout(again, news).await;
+            } else {
+                news.await;
+            }
         }
     }
 
-    async fn pass(&mut self) -> Result<(), CleanError> {
+    /// One look at everything; whether closed chains of this broker's share have something left.
+    async fn pass(&mut self) -> Result<bool, CleanError> {
         self.sweep_topics().await?;
         let shared = self.shared.clone();
-        // Of partitions that others lead nobody here knows that they are served from elsewhere (R19).
-        if shared.options.in_cluster && !mutated(Mutant::OthersSlotsDeleted) {
-            return Ok(());
-        }
         let folders = shared.merging.list_folders(&keys::chains_prefix()).await?;
-        let earlier = folders.iter().filter_map(|name| keys::parse_chain_folder(name).ok()).filter(|i| *i < shared.incarnation);
-        let unclean: BTreeSet<Incarnation> = earlier.filter(|i| !self.clean.contains(i)).collect();
+        let others = folders.iter().filter_map(|name| keys::parse_chain_folder(name).ok());
+        let closed: Vec<Incarnation> = if shared.options.in_cluster {
+            let share = shared.cleaning.lock().clone();
+            others.filter(|i| *i != shared.incarnation && share.has(*i)).collect()
+        } else {
+            others.filter(|i| *i < shared.incarnation).collect()
+        };
+        let unclean: BTreeSet<Incarnation> = closed.into_iter().filter(|i| !self.clean.contains(i)).collect();
         if unclean.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let stands = shared.history.newest_index();
         if stands.number == 0 {
             // Nothing may go before an index of this chain stands that does not name it.
             shared.history.want_index();
-            return Ok(());
+            return Ok(true);
         }
+        let mut is_left = false;
         for incarnation in unclean {
             match self.clean_chain(incarnation, &stands).await {
                 Ok(true) => {
                     self.clean.insert(incarnation);
                 }
-                Ok(false) => {}
+                Ok(false) => is_left = true,
                 Err(error) if error.is_damage() => {
                     tracing::error!(incarnation = incarnation.0, %error, "what is left of this chain stays: it is damaged");
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(is_left)
     }
 
     /// Everything of topics that the catalog lists as deleted (R21).
@@ -139,7 +192,7 @@ impl Cleaner {
     }
 
     /// Takes what may go of one closed chain. True if nothing that may ever go is left.
-    async fn clean_chain(&self, incarnation: Incarnation, stands: &Indexed) -> Result<bool, CleanError> {
+    async fn clean_chain(&mut self, incarnation: Incarnation, stands: &Indexed) -> Result<bool, CleanError> {
         // Without an `end` it is being recovered, or its end is about to stand.
         let Some(end) = self.read::<End>(&keys::end(incarnation)).await? else { return Ok(false) };
         let front = self.move_front(&end, stands).await?;
@@ -152,7 +205,7 @@ impl Cleaner {
     /// Sees to it that an index of the closed chain stands that names how far its row may be deleted, and says how far.
     /// As everywhere, a create counts only if a listing begun after it shows nothing newer; a number that is taken is
     /// rebased upon.
-    async fn move_front(&self, end: &End, stands: &Indexed) -> Result<SlotNumber, CleanError> {
+    async fn move_front(&mut self, end: &End, stands: &Indexed) -> Result<SlotNumber, CleanError> {
         loop {
             let newest = self.newest_index(end.incarnation).await?;
             let listed = newest.as_ref().map_or((0, SlotNumber(0)), |index| (index.number, index.front));
@@ -177,7 +230,7 @@ impl Cleaner {
     }
 
     /// How far the row may be deleted: up to the first slot that something is to be read from.
-    async fn front_of(&self, end: &End, front: SlotNumber, stands: &Indexed) -> Result<SlotNumber, CleanError> {
+    async fn front_of(&mut self, end: &End, front: SlotNumber, stands: &Indexed) -> Result<SlotNumber, CleanError> {
         let incarnation = end.incarnation;
         let mut next = front;
         loop {
@@ -203,7 +256,7 @@ impl Cleaner {
 
     /// Whether every partition that a pack lists is served from elsewhere (R19): its topic is deleted, its log starts
     /// behind, or its manifest, or a pack that the newest index which stands names, places what the pack holds of it.
-    async fn may_go(&self, stored: PackRef, stands: &Indexed) -> Result<bool, CleanError> {
+    async fn may_go(&mut self, stored: PackRef, stands: &Indexed) -> Result<bool, CleanError> {
         if stands.names(&stored) {
             return Ok(false);
         }
@@ -228,6 +281,7 @@ impl Cleaner {
                         partition.is_elsewhere(range, stored, stands)
                     }
                 }
+                None if self.shared.options.in_cluster => self.has_settled(id, range, stored).await? || mutated(Mutant::OthersSlotsDeleted),
                 None => false,
             };
             if !elsewhere {
@@ -235,6 +289,34 @@ impl Cleaner {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the newest manifest of a partition that another broker leads, or nobody, places all of `offsets` in other packs, or has dropped them (R19).
+    async fn has_settled(&mut self, id: PartitionId, offsets: Range<Offset>, pack: PackRef) -> Result<bool, CleanError> {
+        let manifest = match self.manifests.get(&id) {
+            Some(manifest) => manifest.clone(),
+            None => {
+                let manifest = read_newest(&self.shared.merging, id).await?.map(Arc::new);
+                if self.manifests.len() >= MANIFESTS {
+                    self.manifests.clear();
+                }
+                self.manifests.insert(id, manifest.clone());
+                manifest
+            }
+        };
+        let Some(manifest) = manifest else { return Ok(false) };
+        // Pages name own packs.
+        let pages = manifest.pages.iter().map(|page| (page.base_offset, page.end_offset));
+        let counts = |at: &PackRef| *at != pack && matches!(at, PackRef::Own { .. });
+        let segments = manifest.segments.iter().filter(|segment| counts(&segment.pack));
+        let mut next = offsets.start.max(manifest.log_start);
+        for (base_offset, end_offset) in pages.chain(segments.map(|segment| (segment.base_offset, segment.end_offset))) {
+            if next >= offsets.end || base_offset > next {
+                break;
+            }
+            next = next.max(end_offset);
+        }
+        Ok(next >= offsets.end)
     }
 
     async fn footer(&self, key: &str) -> Result<PackFooter, CleanError> {
@@ -291,7 +373,7 @@ impl Cleaner {
     }
 
     /// Recovery packs: losers' at once, named ones as slots. True if none is left.
-    async fn clean_recovery(&self, end: &End, stands: &Indexed) -> Result<bool, CleanError> {
+    async fn clean_recovery(&mut self, end: &End, stands: &Indexed) -> Result<bool, CleanError> {
         let listed = self.shared.merging.list(&keys::recoveries_prefix(end.incarnation), None, PAGE).await?;
         // What lies behind a full page is looked at in another pass.
         let mut clean = listed.len() < PAGE;

@@ -86,7 +86,7 @@ impl Partition {
     pub(crate) fn first_unplanned(&self) -> Option<WalPosition> {
         let state = self.state.lock();
         if !state.dirty {
-            self.shared.dirty.remove(self.id);
+            self.shared.dirty.remove(self);
             return None;
         }
         state.tail.at_or_after(state.planned).find_map(|batch| batch.wal.map(|place| place.position()))

@@ -71,7 +71,7 @@ impl Partition {
             let mut state = self.state.lock();
             state.closed.get_or_insert(Closed::Left);
             state.dirty = false;
-            self.shared.dirty.remove(self.id);
+            self.shared.dirty.remove(self);
             state.waiters.fail(&AppendError::NotOwner);
             let planned = state.planned;
             state.tail.release_all(planned)

@@ -90,6 +90,11 @@ impl Placed {
         segments
     }
 
+    /// Where the newest manifest of a partition ends; 0 without one.
+    pub(super) fn manifest_end(&self, partition: PartitionId) -> Offset {
+        self.manifests.get(&partition).and_then(|manifest| manifest.end_offset()).unwrap_or(0)
+    }
+
     /// Checks one partition that exists: `line` is what the newest chain says of it.
     pub(super) fn check(&mut self, report: &mut Report, line: &Line) {
         let history = self.manifests.get(&line.partition).map_or(History::None, |manifest| History::Is(manifest.clone()));

@@ -3,6 +3,8 @@
 //!
 //! A pack that cannot be read is told once, by what it holds; that the row around it makes no whole is no news then.
 
+mod several;
+
 use super::{ChainObjects, Found, Pack, Report, Slot};
 use crate::partition::Line;
 use floe_formats::{End, Index, PackRef, keys};
@@ -14,6 +16,9 @@ type Lines = BTreeMap<PartitionId, Line>;
 
 /// Says what is wrong, and which slots are missing from rows that are not known to have moved past them.
 pub(super) fn check(report: &mut Report, found: Found, view: &View) -> BTreeMap<Incarnation, Vec<SlotNumber>> {
+    if found.is_of_cluster {
+        return several::check(report, found, view);
+    }
     let Found { chains, mut placed, .. } = found;
     let newest = chains.keys().next_back().copied();
     let mut partitions = BTreeSet::new();

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use std::time::Duration;
 
 /// How long the world gets to be whole again in the end.
-const RECOVERED: Duration = Duration::from_secs(600);
+pub(super) const RECOVERED: Duration = Duration::from_secs(600);
 const MOST_TOPICS: u64 = 4;
 /// How long a partition that moves may have nobody to read it from.
 const MOVED: Duration = Duration::from_secs(60);
@@ -250,6 +250,10 @@ impl World {
             return;
         }
         let (at, engine) = serving[self.pick(serving.len())].clone();
+        self.drain(at, engine);
+    }
+
+    pub(super) fn drain(&mut self, at: usize, engine: floe_log::Engine) {
         if let Some(process) = self.nodes[at].process.as_mut().filter(|process| !process.drains) {
             process.drains = true;
             let drain = async move {
@@ -315,7 +319,7 @@ impl World {
                 self.coverage.step("partition: in the end of an owner without a base");
             }
         }
-        Ok(())
+        self.check_store().await
     }
 
     /// Everything that its owner has of it; one that is being moved, or has just been, is looked for again.
@@ -351,7 +355,7 @@ impl World {
         serving.iter().all(|(_, engine)| is_open(engine))
     }
 
-    fn what_is_stuck(&self) -> String {
+    pub(super) fn what_is_stuck(&self) -> String {
         let unled: Vec<String> = self.partitions.iter().filter(|id| self.owner(**id).is_none()).map(|id| self.told_of(*id)).collect();
         let waiting = (0..self.clients.len()).filter(|at| self.waits(*at)).count();
         let serving = self.serving();

@@ -4,6 +4,7 @@ use super::net::Net;
 use super::pipes::Pipes;
 use crate::sim_store::{SimFaults, SimStore};
 use crate::simulation::{Coverage, History, Producer, Word, mild, options};
+use bytes::Bytes;
 use floe_env::Env;
 use floe_env::sim::SimDisk;
 use floe_log::{AppendError, Durability, Engine, EngineOptions, Membership, OpenError, Partition, ReadRequest};
@@ -331,19 +332,25 @@ impl World {
                 return Ok((offset == read.committed).then_some(values));
             }
             for batch in &read.batches {
-                for record in floe_records::records(batch, 1 << 20).map_err(|error| error.to_string())? {
-                    let record = record.map_err(|error| error.to_string())?;
-                    if record.offset < offset {
-                        continue;
-                    }
-                    if record.offset != offset {
-                        return Err(format!("{}: offset {} follows {offset}", partition.id(), record.offset));
-                    }
-                    let value = record.value.as_ref().and_then(|value| value.first_chunk::<8>()).ok_or("a record without a value")?;
-                    values.push(Some(u64::from_be_bytes(*value)));
-                    offset += 1;
-                }
+                take_records(partition.id(), batch, (&mut values, &mut offset))?;
             }
         }
     }
+}
+
+/// Takes the values of a batch from `offset` on, which moves behind it.
+pub(super) fn take_records(id: PartitionId, batch: &Bytes, (values, offset): (&mut Vec<Option<u64>>, &mut Offset)) -> Result<(), String> {
+    for record in floe_records::records(batch, 1 << 20).map_err(|error| error.to_string())? {
+        let record = record.map_err(|error| error.to_string())?;
+        if record.offset < *offset {
+            continue;
+        }
+        if record.offset != *offset {
+            return Err(format!("{id}: offset {} follows {offset}", record.offset));
+        }
+        let value = record.value.as_ref().and_then(|value| value.first_chunk::<8>()).ok_or("a record without a value")?;
+        values.push(Some(u64::from_be_bytes(*value)));
+        *offset += 1;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ found! {
     a_move_under_appends_is_found: MovesWhileAppending,
     t55_appends_after_a_lost_answer_are_found: AppendsAfterLostAnswer,
     t18_a_partition_opened_by_an_old_view_is_found: OpensByOldView,
+    a_partition_that_takes_its_successors_place_among_the_unflushed_is_found: LeftTakesPlace,
     t66_a_partition_given_to_the_closed_is_found: GivenToTheClosed,
     a_drain_that_leaves_out_what_it_was_given_is_found: DrainEndsUnopened,
     r2_a_wal_that_goes_on_behind_its_end_is_found: AppendedBehindEnd,

@@ -31,6 +31,13 @@ fn setups(folder: &Path, etcd: &Etcd) -> Vec<Setup> {
     (1..=3).map(setup).collect()
 }
 
+/// The store alone, read whole: nothing contradicts anything.
+fn verify(setup: &Setup) {
+    let store = setup.store.as_deref().expect("a cluster's brokers share a store");
+    let verified = Command::new(program()).args(["verify", "--deep", "--store", store]).output().unwrap();
+    assert!(verified.status.success(), "{}{}", String::from_utf8_lossy(&verified.stdout), String::from_utf8_lossy(&verified.stderr));
+}
+
 /// Ends one broker in one of three ways, and starts it again.
 fn hurt(broker: Broker, random: &mut StdRng) -> Broker {
     let setup = broker.setup.clone();
@@ -82,9 +89,11 @@ fn a_cluster_loses_and_doubles_nothing_whichever_broker_ends_and_however() {
     println!("{rounds} rounds: {} acknowledged, {followed} followed, {read} read at last", history.acknowledgements());
     assert!(read >= history.acknowledgements() && history.acknowledgements() >= rounds);
     assert_clean(&history);
+    verify(&setups[0]);
     for broker in brokers {
         assert_eq!(broker.stop().unwrap(), 0);
     }
+    verify(&setups[0]);
 }
 
 #[test]
