@@ -102,6 +102,16 @@ persisted! {
 }
 
 persisted! {
+    /// `lost/<i>`: an operator has declared disks lost that may hold copies of an incarnation's WALs. Its recovery goes on without them, whatever only they have (R12).
+    pub struct LostEntry {
+        /// The disks.
+        pub disks: Vec<DiskId>,
+        /// When that was declared, in unix milliseconds. For people only.
+        pub accepted_ms: i64,
+    }
+}
+
+persisted! {
     /// `catalog`: the newest version of the catalog that is announced. Only ever grows.
     #[derive(Copy)]
     pub struct CatalogEntry {
@@ -155,6 +165,7 @@ values! {
     OwnerEntry "etcd owner entry";
     PreferredEntry "etcd preferred entry";
     DrainEntry "etcd drain entry";
+    LostEntry "etcd lost entry";
     CatalogEntry "etcd catalog entry";
     CounterEntry "etcd counter entry";
     CleanerEntry "etcd cleaner entry";
@@ -221,6 +232,7 @@ mod tests {
             hex(encode_value(&owner)),
             hex(encode_value(&PreferredEntry { broker: BrokerId(3) })),
             hex(encode_value(&DrainEntry { asked_ms: 1000 })),
+            hex(encode_value(&LostEntry { disks: vec![disk], accepted_ms: 1000 })),
             hex(encode_value(&CatalogEntry { version: 9 })),
             hex(encode_value(&CounterEntry { greatest: Incarnation(300) })),
             hex(encode_value(&CleanerEntry { by: Incarnation(300) })),
@@ -229,7 +241,7 @@ mod tests {
         assert_eq!(found, GOLDEN);
     }
 
-    const GOLDEN: [&str; 11] = [
+    const GOLDEN: [&str; 12] = [
         "0100000000000000000000000000000001b5fc6277",
         "01ac020123456789abcdef001122334455667701610168844706683a39303933db325bc2",
         "01060123456789abcdef0011223344556677d00f6972f113",
@@ -237,6 +249,7 @@ mod tests {
         "01ac020a01076c7103e7",
         "01064d0862c4",
         "01d00f5cc027a0",
+        "01010123456789abcdef0011223344556677d00fcf0f6532",
         "01096934719a",
         "01ac026cfac873",
         "01ac026cfac873",

@@ -124,6 +124,10 @@ impl Engine {
         &self.owned.shared.options
     }
 
+    pub(crate) fn recoveries(&self) -> Vec<(floe_types::Incarnation, Option<String>)> {
+        self.owned.member.as_ref().map(|(member, _)| member.recoveries()).unwrap_or_default()
+    }
+
     pub(crate) fn recovered_bytes(&self) -> u64 {
         self.owned.member.as_ref().map_or(0, |(member, _)| member.recovered_bytes())
     }

@@ -45,5 +45,5 @@ pub use history::compact::{DELETE_RETENTION_MS, MAX_COMPACTION_LAG_MS, MIN_CLEAN
 pub use history::retention::{CLEANUP_POLICY, RETENTION_BYTES, RETENTION_MS};
 pub use options::{Durability, EngineOptions};
 pub use partition::{Appended, Offsets, Partition, PartitionSizes, ReadRequest, ReadResult, Registration};
-pub use status::{EngineStatus, PartitionStatus};
+pub use status::{EngineStatus, PartitionStatus, Recovering};
 pub use topics::{DURABILITY, MIN_INSYNC, NewTopic};

@@ -17,7 +17,7 @@ use floe_objstore::{Created, Payload, StoreError};
 use floe_types::{DiskId, Incarnation, PartitionId, SlotNumber, WriteId};
 use floe_wal::{Replay, Replayed, WalError};
 use packs::{RecoveryPacks, Stored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The lines of a chain's partitions, as its row and its WAL make them.
 type Lines = BTreeMap<PartitionId, Line>;
@@ -31,6 +31,8 @@ pub(crate) struct OfCluster<'a> {
     pub(crate) records: &'a Records,
     /// The disks that may hold copies of its WALs (R5).
     pub(crate) copies: &'a dyn Copies,
+    /// Disks that nobody waits for (R12).
+    pub(crate) lost: &'a BTreeSet<DiskId>,
 }
 
 impl Start {
@@ -40,6 +42,7 @@ impl Start {
         tracing::info!(incarnation = incarnation.0, "recovering the incarnation before");
         let claims = self.close_claims(incarnation, by).await?;
         let mut gave_up = self.check_wals(incarnation, &claims)?;
+        gave_up.extend(of.iter().flat_map(|of| of.lost));
         let mine = self.wals_on_this_disk(&claims);
         if !mine.is_empty() {
             floe_wal::seal(&self.disk, incarnation, by).await?;
@@ -48,7 +51,7 @@ impl Start {
         let reader = RowReader { env: &self.env, store: &self.store, incarnation };
         // Before the row is stopped: what is acknowledged by copies alone ends here, what lies in slots there (R5, R6).
         let sealed = match of {
-            Some(of) => Some(self.seal_copies(&reader, (of.copies, by), &claims).await?),
+            Some(of) => Some(self.seal_copies(&reader, (of, by), &claims).await?),
             None => None,
         };
         let (index, row) = self.stop_row(&reader, window, by).await?;

@@ -32,6 +32,8 @@ pub struct EngineStatus {
     pub standbys_counting: usize,
     /// Records' bytes that only copies had, of brokers that were recovered by this one.
     pub recovered_bytes: u64,
+    /// Incarnations of other brokers that are being recovered here, and what that waits for.
+    pub recovering: Vec<Recovering>,
     /// How long the disk has not been done with what the WAL gave it last; 0 when nothing is asked of it.
     pub disk_stalled_ms: u64,
     pub cached_bytes: u64,
@@ -62,6 +64,14 @@ pub struct EngineStatus {
     pub disk_cache_misses: u64,
     pub disk_cache_dropped: u64,
     pub ended: Option<String>,
+}
+
+/// A recovery that is not done.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recovering {
+    pub incarnation: u64,
+    /// Why the last try was not enough, such as disks that do not answer (R12); none in the first.
+    pub waits_for: Option<String>,
 }
 
 /// One partition, as it is now.
@@ -101,6 +111,11 @@ impl Engine {
             standbys: standbys.len(),
             standbys_counting: standbys.iter().filter(|standby| matches!(standby.state, StandbyState::Counting { .. })).count(),
             recovered_bytes: self.recovered_bytes(),
+            recovering: self
+                .recoveries()
+                .into_iter()
+                .map(|(incarnation, waits_for)| Recovering { incarnation: incarnation.0, waits_for })
+                .collect(),
             disk_stalled_ms: shared.wals.current().map_or(0, |own| u64::try_from(own.wal.stalled().as_millis()).unwrap_or(u64::MAX)),
             cached_bytes: blocks.bytes,
             cache_hits: blocks.hits,

@@ -107,7 +107,8 @@ impl ReplicationError {
             tonic::Code::Unimplemented | tonic::Code::OutOfRange | tonic::Code::InvalidArgument => {
                 Self::Protocol { peer, what: status.to_string() }
             }
-            _ => Self::Unreachable { peer, reason: status.to_string() },
+            _ if status.message().is_empty() => Self::Unreachable { peer, reason: status.to_string() },
+            _ => Self::Unreachable { peer, reason: status.message().to_owned() },
         }
     }
 }

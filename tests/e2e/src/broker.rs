@@ -4,7 +4,7 @@ use crate::wait;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -178,6 +178,18 @@ impl Broker {
             Some(status) => status.code().with_context(|| format!("{status}\n{}", self.log())),
             None => bail!("it did not end in {limit:?}\n{}", self.log()),
         }
+    }
+
+    /// What its `/status` says; nothing while it does not answer.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let mut answer = String::new();
+        let ask = |answer: &mut String| {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.setup.admin))?;
+            stream.write_all(b"GET /status HTTP/1.1\r\nhost: floe\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(answer)
+        };
+        ask(&mut answer).map_or_else(|_| String::new(), |_| answer)
     }
 
     /// The end of its log.

@@ -1,4 +1,4 @@
-//! `floe broker`: the brokers of a cluster: list, describe, drain.
+//! `floe broker`: the brokers of a cluster: list, describe, drain, and declare lost.
 
 use super::cluster::access::{Access, Cluster, Member};
 use crate::exit::{Exit, Failure};
@@ -6,9 +6,9 @@ use crate::output;
 use clap::{Args, Subcommand};
 use floe_env::Env;
 use floe_formats::etcd::Life;
-use floe_types::BrokerId;
+use floe_types::{BrokerId, DiskId};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Between two looks at a broker that drains.
@@ -34,6 +34,19 @@ enum Action {
         #[command(flatten)]
         access: Access,
     },
+    /// Go on without the disk of a broker that will not come back: records that only it has are lost
+    Forget {
+        /// The broker's id
+        id: i32,
+        /// Its disk, as the broker that cannot recover another names it; needed where the cluster has forgotten the broker
+        #[arg(long, value_name = "ID")]
+        disk: Option<DiskId>,
+        /// Say that records may be lost
+        #[arg(long)]
+        accept_loss: bool,
+        #[command(flatten)]
+        access: Access,
+    },
     /// Have a broker flush, hand over and end, and wait for it
     Drain {
         /// The broker's id
@@ -49,6 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Action::List { access } => list(&env, &access).await,
         Action::Describe { id, access } => describe(&env, BrokerId(id), &access).await,
         Action::Drain { id, access } => drain(&env, BrokerId(id), &access).await,
+        Action::Forget { id, disk, accept_loss, access } => forget(&env, BrokerId(id), disk, accept_loss, &access).await,
     }
 }
 
@@ -111,6 +125,45 @@ async fn drain(env: &Env, id: BrokerId, access: &Access) -> Result<Exit, Failure
         output::json(&json!({ "broker": id.0, "incarnation": incarnation.0, "led": leads, "drained": true }))?;
     } else {
         output::print(&format!("broker {id} has drained: what it led, {leads} partitions, is for the others"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Declares a broker's disks lost for everything that waits to be recovered (R12).
+async fn forget(env: &Env, id: BrokerId, disk: Option<DiskId>, accept_loss: bool, access: &Access) -> Result<Exit, Failure> {
+    let cluster = Cluster::look(env, access).await?;
+    let view = &cluster.view;
+    if cluster.living(id).is_ok() {
+        return Err(Failure::new(Exit::Refused, format!("broker {id} is alive: nothing of it is lost")));
+    }
+    let known = view.incarnations().values().filter(|entry| entry.broker == id).map(|entry| entry.disk);
+    let disks: BTreeSet<DiskId> = known.chain(disk).collect();
+    if disks.is_empty() {
+        return Err(Failure::new(Exit::Refused, format!("nobody knows a disk of broker {id}: name it with --disk")));
+    }
+    let alive: BTreeSet<_> = view.brokers().values().map(|entry| entry.incarnation).collect();
+    // Who is being recovered may be listed for as long as its lease lasts.
+    let waits = |(i, life): &(&floe_types::Incarnation, &Life)| **life == Life::Sealing || (**life == Life::Open && !alive.contains(i));
+    let dead: Vec<_> = view.lives().iter().filter(waits).map(|(incarnation, _)| *incarnation).collect();
+    if !accept_loss {
+        let why = format!(
+            "what only the disks of broker {id} have of {} incarnations that wait to be recovered would be lost for ever, acknowledged or not: \
+             start the broker again on its data directory, or say --accept-loss",
+            dead.len()
+        );
+        return Err(Failure::new(Exit::Refused, why));
+    }
+    let mut declared = Vec::new();
+    for incarnation in dead {
+        if cluster.truth.accept_loss(incarnation, &disks).await? {
+            declared.push(incarnation.0);
+        }
+    }
+    if access.json {
+        let disks: Vec<String> = disks.iter().map(ToString::to_string).collect();
+        output::json(&json!({ "broker": id.0, "disks": disks, "incarnations": declared }))?;
+    } else {
+        output::print(&format!("nobody waits any more for broker {id}: {} incarnations are recovered without its disks", declared.len()))?;
     }
     Ok(Exit::Ok)
 }

@@ -7,8 +7,8 @@ use floe_formats::{
     checksum::crc32c,
     doc::{Described, FieldDoc, TypeDoc, text},
     etcd::{
-        BrokerEntry, CatalogEntry, CleanerEntry, ClusterEntry, CounterEntry, DrainEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry,
-        PreferredEntry,
+        BrokerEntry, CatalogEntry, CleanerEntry, ClusterEntry, CounterEntry, DrainEntry, IncarnationEntry, Life, LostEntry, MarkEntry,
+        OwnerEntry, PreferredEntry,
     },
 };
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 const BEGIN: &str = "<!-- begin: field tables, generated from the code -->\n";
 const END: &str = "<!-- end: field tables -->\n";
 
-const ROOTS: [&TypeDoc; 26] = [
+const ROOTS: [&TypeDoc; 27] = [
     Cluster::DOC,
     CatalogVersion::DOC,
     Claim::DOC,
@@ -39,6 +39,7 @@ const ROOTS: [&TypeDoc; 26] = [
     OwnerEntry::DOC,
     PreferredEntry::DOC,
     DrainEntry::DOC,
+    LostEntry::DOC,
     CatalogEntry::DOC,
     CounterEntry::DOC,
     CleanerEntry::DOC,

@@ -7,7 +7,7 @@ use crate::start::Predecessor;
 use crate::{Ended, OpenError};
 use floe_env::{Mutant, mutated};
 use floe_formats::etcd::{BrokerEntry, Life, OwnerEntry};
-use floe_metadata::cluster::ClusterError;
+use floe_metadata::cluster::{ClusterError, ClusterView};
 use floe_types::{BrokerId, ErrorKind, Incarnation, PartitionId};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,9 +19,10 @@ const PUT_OFF: Duration = Duration::from_secs(120);
 /// What is known of recoveries by this broker.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    UnderWay,
-    /// On the monotonic clock.
-    PutOff(Duration),
+    /// Why the last try was not enough, if there was one.
+    UnderWay(Option<String>),
+    /// Until when on the monotonic clock, and why.
+    PutOff(Duration, String),
 }
 
 /// Attempts at one recovery before others are looked after again; who finds it undone goes on.
@@ -43,8 +44,10 @@ impl Member {
         if self.is_over(entry.incarnation) || self.peers.answers(broker, entry).await {
             return;
         }
-        tracing::warn!(broker = broker.0, incarnation = entry.incarnation.0, "a broker does not answer any more");
-        self.recover_patiently(entry.incarnation).await;
+        if self.begins_to_recover(entry.incarnation) {
+            tracing::warn!(broker = broker.0, incarnation = entry.incarnation.0, "a broker does not answer any more");
+            self.recover_on(entry.incarnation).await;
+        }
     }
 
     fn is_over(&self, incarnation: Incarnation) -> bool {
@@ -53,9 +56,12 @@ impl Member {
 
     /// Recovers an incarnation, and tries again while etcd or the store does not answer. One attempt at a time of each; what failed for good is tried again much later.
     pub(super) async fn recover_patiently(&self, incarnation: Incarnation) {
-        if !self.begins_to_recover(incarnation) {
-            return;
+        if self.begins_to_recover(incarnation) {
+            self.recover_on(incarnation).await;
         }
+    }
+
+    async fn recover_on(&self, incarnation: Incarnation) {
         let mut outcome = None;
         for attempt in 0..ATTEMPTS {
             if self.is_over(incarnation) {
@@ -65,11 +71,12 @@ impl Member {
                 Ok(()) => break,
                 Err(error) if error.kind() == ErrorKind::Retry => {
                     tracing::warn!(incarnation = incarnation.0, %error, "a recovery is not done yet; trying again");
-                    self.wait_for_brokers(pause_after(attempt, &error)).await;
+                    self.recovering.lock().insert(incarnation, Attempt::UnderWay(Some(error.to_string())));
+                    self.wait_for_news(incarnation, pause_after(attempt, &error)).await;
                 }
                 Err(error) => {
                     tracing::error!(incarnation = incarnation.0, %error, "its partitions stay without a leader");
-                    outcome = Some(Attempt::PutOff(self.env().monotonic() + PUT_OFF));
+                    outcome = Some(Attempt::PutOff(self.env().monotonic() + PUT_OFF, error.to_string()));
                     break;
                 }
             }
@@ -81,13 +88,24 @@ impl Member {
         }
     }
 
-    /// Waits, but no longer than until brokers come or go: they may bring the copies that are lacking.
-    async fn wait_for_brokers(&self, limit: Duration) {
+    /// Recoveries by this broker that are not done, and what they lack.
+    pub(crate) fn recoveries(&self) -> Vec<(Incarnation, Option<String>)> {
+        let told = |(incarnation, attempt): (&Incarnation, &Attempt)| match attempt {
+            Attempt::UnderWay(why) => (*incarnation, why.clone()),
+            Attempt::PutOff(_, why) => (*incarnation, Some(why.clone())),
+        };
+        self.recovering.lock().iter().map(told).collect()
+    }
+
+    /// Waits, but no longer than until brokers come or go, who may bring the copies that are lacking, or those are declared lost.
+    async fn wait_for_news(&self, incarnation: Incarnation, limit: Duration) {
+        let known = |view: &ClusterView| (place::alive(view), view.lost(incarnation));
+        let before = known(&self.view());
         self.env().sleep(PAUSE).await;
-        let (until, before) = (self.env().monotonic() + limit.saturating_sub(PAUSE), place::alive(&self.view()));
+        let until = self.env().monotonic() + limit.saturating_sub(PAUSE);
         loop {
             let (count, now) = (self.followed.count(), self.env().monotonic());
-            if now >= until || place::alive(&self.view()) != before {
+            if now >= until || known(&self.view()) != before {
                 return;
             }
             self.followed.news(self, count, until - now).await;
@@ -99,13 +117,13 @@ impl Member {
         let (now, view) = (self.env().monotonic(), self.view());
         let mut recovering = self.recovering.lock();
         // What was put off may be over by others' work.
-        recovering.retain(|of, attempt| matches!(attempt, Attempt::UnderWay) || view.lives().contains_key(of));
+        recovering.retain(|of, attempt| matches!(attempt, Attempt::UnderWay(_)) || view.lives().contains_key(of));
         match recovering.get(&incarnation) {
-            Some(Attempt::UnderWay) => return false,
-            Some(Attempt::PutOff(until)) if *until > now => return false,
-            Some(Attempt::PutOff(_)) | None => {}
+            Some(Attempt::UnderWay(_)) => return false,
+            Some(Attempt::PutOff(until, _)) if *until > now => return false,
+            Some(Attempt::PutOff(..)) | None => {}
         }
-        recovering.insert(incarnation, Attempt::UnderWay);
+        recovering.insert(incarnation, Attempt::UnderWay(None));
         true
     }
 
@@ -121,7 +139,11 @@ impl Member {
         };
         let records: BTreeMap<PartitionId, OwnerEntry> = relied.owned_by(incarnation).map(|owned| (owned.partition, owned.owner)).collect();
         let partitions = records.len();
-        let of = OfCluster { records: &records, copies: self.peers.copies() };
+        let lost = relied.lost(incarnation);
+        if !lost.is_empty() {
+            tracing::warn!(incarnation = incarnation.0, ?lost, "disks were declared lost: what only they have is given up");
+        }
+        let of = OfCluster { records: &records, copies: self.peers.copies(), lost: &lost };
         self.start.recover(&Predecessor { incarnation }, self.me(), Some(of)).await?;
         self.cluster.mark_closed(incarnation).await?;
         tracing::info!(incarnation = incarnation.0, partitions, "recovered: what it led can be taken over");

@@ -77,10 +77,12 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(claim: &Claim) -> Self {
+    /// Nobody waits for what was declared lost, but for all that is left in its place (R12).
+    fn new(claim: &Claim, lost: &BTreeSet<DiskId>) -> Self {
         let needed = (claim.replicas.len() + 1).saturating_sub(usize::from(claim.quorum)).max(1);
         let needed = if mutated(Mutant::OneSealIsEnough) { 1 } else { needed };
-        let disks = claim.replicas.clone();
+        let disks: Vec<DiskId> = claim.replicas.iter().copied().filter(|disk| !lost.contains(disk)).collect();
+        let needed = needed.min(disks.len());
         Self { generation: claim.generation, needed, disks, sealed: VecDeque::new(), answered: BTreeSet::new(), refused: BTreeMap::new() }
     }
 
@@ -121,13 +123,18 @@ pub struct Sealed<'a> {
 }
 
 impl<'a> Sealed<'a> {
-    /// Seals enough disks of each of these generations of `incarnation`, in the name of `by`. Racing and repeating are harmless.
+    /// Seals enough disks of each of these generations of `incarnation`, in the name of `by`. Racing and repeating are harmless. Nobody waits for those of `lost`.
     ///
     /// # Errors
     /// Too few disks gave their word; some did, for ever.
-    pub async fn of(copies: &'a dyn Copies, incarnation: Incarnation, by: Incarnation, generations: &[Claim]) -> Result<Self, TooFew> {
-        let mut asked: VecDeque<Asked> = generations.iter().map(Asked::new).collect();
-        let disks: BTreeSet<DiskId> = generations.iter().flat_map(|claim| claim.replicas.iter().copied()).collect();
+    pub async fn of(
+        (copies, lost): (&'a dyn Copies, &BTreeSet<DiskId>),
+        incarnation: Incarnation,
+        by: Incarnation,
+        generations: &[Claim],
+    ) -> Result<Self, TooFew> {
+        let mut asked: VecDeque<Asked> = generations.iter().map(|claim| Asked::new(claim, lost)).collect();
+        let disks: BTreeSet<DiskId> = asked.iter().flat_map(|asked| asked.disks.iter().copied()).collect();
         let seal = |disk: DiskId| async move { (disk, copies.seal(disk, incarnation, by).await) };
         let mut words: FuturesUnordered<_> = disks.into_iter().map(seal).collect();
         while !asked.iter().all(Asked::has_enough_seals) {

@@ -1,8 +1,9 @@
 //! What other disks, and this one, have of a dead incarnation's copied WALs (R5, R7).
 
+use super::OfCluster;
 use super::packs::RecoveryPacks;
 use crate::OpenError;
-use crate::copies::{Copies, Sealed, unflushed};
+use crate::copies::{Sealed, unflushed};
 use crate::row::{Row, RowReader};
 use crate::start::Start;
 use floe_env::{Mutant, mutated};
@@ -18,12 +19,12 @@ impl Start {
     pub(super) async fn seal_copies<'a>(
         &self,
         reader: &RowReader<'_>,
-        (copies, by): (&'a dyn Copies, Incarnation),
+        (of, by): (OfCluster<'a>, Incarnation),
         claims: &[Claim],
     ) -> Result<Sealed<'a>, OpenError> {
         let needed = if unflushed(claims, None).is_empty() { Vec::new() } else { unflushed(claims, reader.covered().await?) };
         let newest_alone = needed.len().saturating_sub(if mutated(Mutant::NewestGenerationAlone) { 1 } else { needed.len() });
-        Ok(Sealed::of(copies, reader.incarnation, by, needed.get(newest_alone..).unwrap_or_default()).await?)
+        Ok(Sealed::of((of.copies, of.lost), reader.incarnation, by, needed.get(newest_alone..).unwrap_or_default()).await?)
     }
 }
 

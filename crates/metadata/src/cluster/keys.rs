@@ -10,6 +10,7 @@
 //! | `listed/<i>` | the same as the broker's, as it was listed last; without a lease |
 //! | `preferred/<topic>/<p>` | [`floe_formats::etcd::PreferredEntry`] |
 //! | `drain/<i>` | [`floe_formats::etcd::DrainEntry`] |
+//! | `lost/<i>` | [`floe_formats::etcd::LostEntry`] |
 //! | `cleaning/<i>` | [`floe_formats::etcd::CleanerEntry`], leased |
 //! | `catalog`, `counter`, `mark` | one each |
 
@@ -32,6 +33,7 @@ pub(crate) enum Key {
     Preferred(PartitionId),
     Listed(Incarnation),
     Drain(Incarnation),
+    Lost(Incarnation),
     Cleaning(Incarnation),
     Catalog,
     Counter,
@@ -64,6 +66,7 @@ impl Keys {
             Key::Preferred(p) => format!("{prefix}preferred/{}/{:010}", p.topic, p.index),
             Key::Listed(i) => format!("{prefix}listed/{:020}", i.0),
             Key::Drain(i) => format!("{prefix}drain/{:020}", i.0),
+            Key::Lost(i) => format!("{prefix}lost/{:020}", i.0),
             Key::Cleaning(i) => format!("{prefix}cleaning/{:020}", i.0),
             Key::Catalog => format!("{prefix}catalog"),
             Key::Counter => format!("{prefix}counter"),
@@ -86,6 +89,7 @@ impl Keys {
             "lives" => Key::Life(Incarnation(name.parse().ok()?)),
             "listed" => Key::Listed(Incarnation(name.parse().ok()?)),
             "drain" => Key::Drain(Incarnation(name.parse().ok()?)),
+            "lost" => Key::Lost(Incarnation(name.parse().ok()?)),
             "partitions" => Key::Partition(partition(name)?),
             "preferred" => Key::Preferred(partition(name)?),
             _ => return None,
@@ -121,6 +125,7 @@ mod tests {
             Key::Listed(Incarnation(5)),
             Key::Life(Incarnation(99)),
             Key::Life(Incarnation(100)),
+            Key::Lost(Incarnation(5)),
             Key::Mark,
             Key::Partition(id(9)),
             Key::Partition(id(10)),

@@ -5,8 +5,9 @@ use super::backend::{Compare, Txn, Write};
 use super::handle::{Cluster, decode, is};
 use super::keys::Key;
 use super::options::MAX_RACES;
-use floe_formats::etcd::{CounterEntry, DrainEntry, IncarnationEntry, Life, OwnerEntry, encode_value};
-use floe_types::Incarnation;
+use floe_formats::etcd::{CounterEntry, DrainEntry, IncarnationEntry, Life, LostEntry, OwnerEntry, encode_value};
+use floe_types::{DiskId, Incarnation};
+use std::collections::BTreeSet;
 
 impl Cluster {
     /// Makes a claimed incarnation known, open, and raises the counter to it. The claim stands before this (R1).
@@ -127,6 +128,21 @@ impl Cluster {
         Ok(self.commit("asking a broker to drain", &txn).await?.won)
     }
 
+    /// Declares that nothing is to be had any more of disks that may hold copies of an incarnation's WALs, beside those that were declared so before: its recovery goes on
+    /// without them (R12). False: the incarnation is closed, or not known. A lost answer: call again.
+    ///
+    /// # Errors
+    /// See [`Cluster::found`].
+    pub async fn accept_loss(&self, incarnation: Incarnation, disks: &BTreeSet<DiskId>) -> Result<bool, ClusterError> {
+        let view = self.read().await?;
+        let Some(life) = view.lives().get(&incarnation).copied().filter(|life| *life != Life::Closed) else { return Ok(false) };
+        let disks = view.lost(incarnation).union(disks).copied().collect();
+        let entry = LostEntry { disks, accepted_ms: self.env().now_ms() };
+        let (key, lost) = (self.key(Key::Life(incarnation)), self.key(Key::Lost(incarnation)));
+        let txn = Txn { compares: vec![is(key, &life)], writes: vec![put(&lost, &entry)], reads: Vec::new() };
+        Ok(self.commit("declaring disks lost", &txn).await?.won)
+    }
+
     /// Deletes what is known of a closed incarnation that no partition names, as owner or as base. Answers whether it is gone.
     ///
     /// Once closed and unnamed it stays unnamed (only its owner's successor names it as base, and nothing is given to the closed), so a late
@@ -148,9 +164,11 @@ impl Cluster {
         let (whose, life) = (self.key(Key::Incarnation(incarnation)), self.key(Key::Life(incarnation)));
         let txn = Txn {
             compares: vec![is(life.clone(), &Life::Closed)],
-            writes: [whose, life.clone(), self.key(Key::Listed(incarnation)), self.key(Key::Drain(incarnation))]
+            writes: [whose, life.clone()]
+                .into_iter()
+                .chain([Key::Listed(incarnation), Key::Drain(incarnation), Key::Lost(incarnation)].map(|key| self.key(key)))
                 .map(|key| Write::Delete { key })
-                .to_vec(),
+                .collect(),
             reads: vec![life],
         };
         let done = self.commit("forgetting an incarnation", &txn).await?;

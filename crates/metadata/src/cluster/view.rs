@@ -5,8 +5,8 @@ use super::backend::{Event, KeyValue, Listed, Revision};
 use super::handle::{Cluster, decode};
 use super::keys::{Key, Keys};
 use super::owners::Owned;
-use floe_formats::etcd::{BrokerEntry, CatalogEntry, IncarnationEntry, Life, MarkEntry, OwnerEntry, PreferredEntry};
-use floe_types::{BrokerId, Incarnation, PartitionId};
+use floe_formats::etcd::{BrokerEntry, CatalogEntry, IncarnationEntry, Life, LostEntry, MarkEntry, OwnerEntry, PreferredEntry};
+use floe_types::{BrokerId, DiskId, Incarnation, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Cluster truth as of one revision; what it says may be over by the time it is read.
@@ -20,6 +20,7 @@ pub struct ClusterView {
     preferred: BTreeMap<PartitionId, BrokerId>,
     listed: BTreeMap<Incarnation, BrokerEntry>,
     drains: BTreeSet<Incarnation>,
+    lost: BTreeMap<Incarnation, BTreeSet<DiskId>>,
     catalog: u64,
     mark: Option<MarkEntry>,
 }
@@ -39,6 +40,8 @@ pub enum Change {
     Preferred(PartitionId, Option<BrokerId>),
     /// An incarnation should drain.
     Drain(Incarnation),
+    /// Disks that may hold copies of an incarnation's WALs are declared lost.
+    Lost(Incarnation),
     /// The announced version of the catalog.
     Catalog(u64),
     /// The mark ([`super::Lineage`]).
@@ -103,6 +106,12 @@ impl ClusterView {
     #[must_use]
     pub fn should_drain(&self, incarnation: Incarnation) -> bool {
         self.drains.contains(&incarnation)
+    }
+
+    /// Disks that were declared lost for an incarnation's recovery (R12).
+    #[must_use]
+    pub fn lost(&self, incarnation: Incarnation) -> BTreeSet<DiskId> {
+        self.lost.get(&incarnation).cloned().unwrap_or_default()
     }
 
     /// The announced version of the catalog; 0: none.
@@ -211,6 +220,10 @@ impl ClusterView {
                 None
             }
             Some(Key::Drain(i)) => self.drains.insert(i).then_some(Change::Drain(i)),
+            Some(Key::Lost(i)) => {
+                let disks: BTreeSet<DiskId> = decode::<LostEntry>(found)?.disks.into_iter().collect();
+                (self.lost.insert(i, disks.clone()) != Some(disks)).then_some(Change::Lost(i))
+            }
             Some(Key::Catalog) => {
                 let version = decode::<CatalogEntry>(found)?.version;
                 (std::mem::replace(&mut self.catalog, version) != version).then_some(Change::Catalog(version))
@@ -241,6 +254,10 @@ impl ClusterView {
                 self.drains.remove(&i);
                 None
             }
+            Key::Lost(i) => {
+                self.lost.remove(&i);
+                None
+            }
             Key::Mark => self.mark.take().map(|_| Change::Mark(None)),
             Key::Catalog | Key::Cluster | Key::Counter | Key::Cleaning(_) => None,
         }
@@ -255,6 +272,8 @@ impl ClusterView {
         differing(&self.lives, &later.lives, |i, life| changes.push(Change::Life(i, life.copied())));
         differing(&self.owners, &later.owners, |partition, owner| changes.push(Change::Owner(partition, owner.copied())));
         differing(&self.preferred, &later.preferred, |partition, broker| changes.push(Change::Preferred(partition, broker.copied())));
+        let is_news = |(i, disks): &(&Incarnation, &BTreeSet<DiskId>)| self.lost.get(i) != Some(disks);
+        changes.extend(later.lost.iter().filter(is_news).map(|(i, _)| Change::Lost(*i)));
         changes.extend(later.drains.difference(&self.drains).map(|i| Change::Drain(*i)));
         if self.catalog != later.catalog {
             changes.push(Change::Catalog(later.catalog));

@@ -212,7 +212,7 @@ impl Change {
         let claims = [claim(GENERATION, DISKS, None), claim(NEXT, [DISKS[0], DISKS[1], SPARE], Some(end))];
         let covered = WalPosition { generation: GENERATION, lsn: self.trimmed };
         let asked = unflushed(&claims, Some(covered));
-        let sealed = Sealed::of(&copies, OWNER, Incarnation(99), &asked).await.map_err(|few| few.to_string())?;
+        let sealed = Sealed::of((&copies, &BTreeSet::new()), OWNER, Incarnation(99), &asked).await.map_err(|few| few.to_string())?;
         let mut gather = sealed.read(Some(covered));
         let mut found = BTreeSet::new();
         while let Some(entries) = gather.next().await.map_err(|few| few.to_string())? {

@@ -229,7 +229,8 @@ async fn gather(copies: &PeerCopies, committed: Lsn, trimmed: Lsn, sent: &[(Lsn,
         base: None,
         created_ms: 0,
     }];
-    let sealed = Sealed::of(copies, OWNER, Incarnation(99), &unflushed(&claims, None)).await.map_err(|few| few.to_string())?;
+    let sealed =
+        Sealed::of((copies, &BTreeSet::new()), OWNER, Incarnation(99), &unflushed(&claims, None)).await.map_err(|few| few.to_string())?;
     let mut gather = sealed.read(Some(WalPosition { generation: GENERATION, lsn: trimmed }));
     let mut found = BTreeSet::new();
     while let Some(entries) = gather.next().await.map_err(|few| few.to_string())? {

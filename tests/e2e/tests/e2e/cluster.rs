@@ -34,7 +34,7 @@ fn setups(folder: &Path, etcd: &Etcd) -> Vec<Setup> {
 /// The store alone, read whole: nothing contradicts anything.
 fn verify(setup: &Setup) {
     let store = setup.store.as_deref().expect("a cluster's brokers share a store");
-    let verified = Command::new(program()).args(["verify", "--deep", "--store", store]).output().unwrap();
+    let verified = Command::new(program().unwrap()).args(["verify", "--deep", "--store", store]).output().unwrap();
     assert!(verified.status.success(), "{}{}", String::from_utf8_lossy(&verified.stdout), String::from_utf8_lossy(&verified.stderr));
 }
 
@@ -228,6 +228,54 @@ fn t55_partitions_move_between_brokers_that_live_under_load_and_nobody_is_told_o
     for broker in brokers {
         assert_eq!(broker.stop().unwrap(), 0);
     }
+}
+
+#[test]
+fn r12_nobody_guesses_what_two_lost_disks_had_and_a_word_of_the_operator_goes_on_without_them() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP lost disks: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let setups = setups(folder.path(), &etcd);
+    let mut brokers: Vec<Broker> = setups.iter().map(|setup| setup.start().unwrap()).collect();
+    let bootstrap = setups.iter().map(Setup::bootstrap).collect::<Vec<_>>().join(",");
+    let topics = [Topic::new("kept", 6, "replicated")];
+    create_topics(&bootstrap, &topics).unwrap();
+    let mut history = History::default();
+    let load = Load::start(&bootstrap, &topics, 0..1).unwrap();
+    assert!(load.wait(300, ACK_LIMIT), "{}", brokers[0].log());
+    load.finish(&mut history).unwrap();
+    // All is flushed by then, so that nothing is lost in truth: nobody can know.
+    std::thread::sleep(Duration::from_secs(3));
+    for broker in brokers.drain(..2) {
+        let data = broker.setup.data.clone();
+        broker.kill();
+        std::fs::remove_dir_all(data).unwrap();
+    }
+    let waits = || brokers[0].status().contains("disks that must answer did").then_some(());
+    assert!(wait::until(ACK_LIMIT, waits).is_some(), "{}", brokers[0].status());
+    let (led, said) = command(&etcd, &["cluster", "status"]);
+    assert!(!led && said.contains("have no leader"), "{said}");
+    for (id, why) in [("3", "is alive"), ("1", "--accept-loss")] {
+        let (done, said) = command(&etcd, &["broker", "forget", id]);
+        assert!(!done && said.contains(why), "{said}");
+    }
+    for id in ["1", "2"] {
+        good(&etcd, &["broker", "forget", id, "--accept-loss"]);
+    }
+    let is_led = || command(&etcd, &["cluster", "status"]).0.then_some(());
+    assert!(wait::until(ACK_LIMIT, is_led).is_some(), "{}", brokers[0].log());
+    let load = Load::start(&bootstrap, &topics, 1..2).unwrap();
+    assert!(load.wait(100, ACK_LIMIT), "{}", brokers[0].log());
+    load.finish(&mut history).unwrap();
+    assert!(read_everything(&bootstrap, &topics, &mut history).unwrap() >= history.acknowledgements());
+    assert_clean(&history);
+    for broker in brokers {
+        assert_eq!(broker.stop().unwrap(), 0);
+    }
+    verify(&setups[0]);
 }
 
 #[test]

@@ -135,8 +135,17 @@ fn gathered(disks: &Disks, claims: &[Claim]) -> Result<BTreeSet<(u32, u64)>, Too
 }
 
 fn gathered_behind(disks: &Disks, claims: &[Claim], covered: Option<WalPosition>) -> Result<BTreeSet<(u32, u64)>, TooFew> {
+    gathered_without(&BTreeSet::new(), disks, claims, covered)
+}
+
+fn gathered_without(
+    lost: &BTreeSet<DiskId>,
+    disks: &Disks,
+    claims: &[Claim],
+    covered: Option<WalPosition>,
+) -> Result<BTreeSet<(u32, u64)>, TooFew> {
     futures::executor::block_on(async {
-        let mut gather = Sealed::of(disks, DEAD, BY, claims).await?.read(covered);
+        let mut gather = Sealed::of((disks, lost), DEAD, BY, claims).await?.read(covered);
         let mut found = BTreeSet::new();
         while let Some(entries) = gather.next().await? {
             found.extend(entries.iter().map(|entry| (entry.header.generation.0, entry.header.lsn.0)));
@@ -147,6 +156,20 @@ fn gathered_behind(disks: &Disks, claims: &[Claim], covered: Option<WalPosition>
 
 fn lsns(range: std::ops::Range<u64>) -> BTreeSet<(u32, u64)> {
     range.map(|lsn| (0, lsn)).collect()
+}
+
+#[test]
+fn r12_nobody_waits_for_what_was_declared_lost_and_everything_else_is_read() {
+    let claims = [claim(0, &[A, B, C], None)];
+    let without = |lost: &[DiskId], disks: Disks| gathered_without(&lost.iter().copied().collect(), &disks, &claims, None);
+    let one_left = || Disks::new([(A, Disk::Away), (B, Disk::Away), (C, Disk::Holds(0, 7))]);
+    assert!(without(&[], one_left()).is_err());
+    assert!(without(&[A], one_left()).is_err(), "B may have what C has not");
+    assert_eq!(without(&[A, B], one_left()).unwrap(), lsns(0..7));
+    // What is declared lost although it is there, costs none of the others.
+    let all = || Disks::new([(A, Disk::Holds(0, 5)), (B, Disk::Holds(0, 9)), (C, Disk::Holds(0, 7))]);
+    assert_eq!(without(&[A], all()).unwrap(), lsns(0..9));
+    assert_eq!(without(&[A, B, C], all()).unwrap(), lsns(0..0));
 }
 
 #[test]

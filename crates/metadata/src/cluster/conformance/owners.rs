@@ -5,8 +5,9 @@ use crate::cluster::backend::{BackendError, Compare, MAX_OPERATIONS, Txn, Write}
 use crate::cluster::{Cluster, ClusterError, ClusterOptions, ClusterView, Lineage, Outcome, Owned};
 use bytes::Bytes;
 use floe_formats::etcd::Life;
-use floe_types::{BrokerId, Incarnation};
+use floe_types::{BrokerId, DiskId, Incarnation};
 use futures::future::join_all;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +103,11 @@ impl Suite<'_> {
         self.ok("another", pair.other.prefer(&[(partition(1), Some(BrokerId(7)))]).await);
         self.holds("an open one is asked", self.ok("ask", pair.one.ask_to_drain(Incarnation(2)).await));
         self.holds("one that is not there is not", !self.ok("ask", pair.one.ask_to_drain(Incarnation(9)).await));
-        while !watch.view().should_drain(Incarnation(2)) {
+        let lost = |numbers: &[u128]| numbers.iter().map(|number| DiskId(*number)).collect::<BTreeSet<DiskId>>();
+        self.holds("what an open one lacks", self.ok("lose", pair.one.accept_loss(Incarnation(2), &lost(&[8])).await));
+        self.holds("and something more", self.ok("lose", pair.other.accept_loss(Incarnation(2), &lost(&[9])).await));
+        self.holds("nothing of one that is not there", !self.ok("lose", pair.one.accept_loss(Incarnation(9), &lost(&[8])).await));
+        while !watch.view().should_drain(Incarnation(2)) || watch.view().lost(Incarnation(2)) != lost(&[8, 9]) {
             self.ok("watch on", watch.next().await);
         }
         let preferred = watch.view().preferred();
@@ -115,7 +120,11 @@ impl Suite<'_> {
         self.close(&pair.one, 2).await;
         self.holds("it is forgotten", self.ok("forget", pair.one.forget_incarnation(Incarnation(2)).await));
         let view = self.ok("read", pair.one.read().await);
-        self.same("with all that was known of it", (last(&view), view.should_drain(Incarnation(2))), (None, false));
+        self.same(
+            "with all that was known of it",
+            (last(&view), view.should_drain(Incarnation(2)), view.lost(Incarnation(2))),
+            (None, false, lost(&[])),
+        );
     }
 
     pub(super) async fn t55_a_late_hand_over_fails_once_the_partition_was_taken_back(&self) {
