@@ -3,9 +3,12 @@
 //! No safety rests on either (P3). The simulated clock starts at a fixed date and moves with tokio's paused clock.
 
 use floe_types::ErrorKind;
-use std::time::Duration;
 #[cfg(feature = "sim")]
-use std::{sync::Arc, sync::OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
+use std::time::Duration;
 
 /// A wait took longer than it was allowed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +32,8 @@ pub(crate) enum Clock {
     #[cfg(feature = "sim")]
     Simulated {
         origin: Arc<OnceLock<tokio::time::Instant>>,
-        skew_ms: i64,
+        /// Of one process.
+        skew_ms: Arc<AtomicI64>,
     },
 }
 
@@ -45,14 +49,25 @@ impl Clock {
 
     #[cfg(feature = "sim")]
     pub(crate) fn simulated() -> Self {
-        Self::Simulated { origin: Arc::new(OnceLock::new()), skew_ms: 0 }
+        Self::Simulated { origin: Arc::new(OnceLock::new()), skew_ms: Arc::default() }
     }
 
+    /// Another process's: its wall clock is wrong by so much more.
     #[cfg(feature = "sim")]
     pub(crate) fn skewed(&self, by_ms: i64) -> Self {
         match self {
             Self::Real { .. } => self.clone(),
-            Self::Simulated { origin, skew_ms } => Self::Simulated { origin: Arc::clone(origin), skew_ms: skew_ms.saturating_add(by_ms) },
+            Self::Simulated { origin, skew_ms } => {
+                let skew_ms = skew_ms.load(Relaxed).saturating_add(by_ms);
+                Self::Simulated { origin: Arc::clone(origin), skew_ms: Arc::new(AtomicI64::new(skew_ms)) }
+            }
+        }
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn jump(&self, by_ms: i64) {
+        if let Self::Simulated { skew_ms, .. } = self {
+            skew_ms.fetch_add(by_ms, Relaxed);
         }
     }
 
@@ -63,7 +78,9 @@ impl Clock {
                 Err(before) => -saturating_ms(before.duration()),
             },
             #[cfg(feature = "sim")]
-            Self::Simulated { skew_ms, .. } => SIMULATED_EPOCH_MS.saturating_add(saturating_ms(self.monotonic())).saturating_add(*skew_ms),
+            Self::Simulated { skew_ms, .. } => {
+                SIMULATED_EPOCH_MS.saturating_add(saturating_ms(self.monotonic())).saturating_add(skew_ms.load(Relaxed))
+            }
         }
     }
 

@@ -42,7 +42,11 @@ impl Env {
             #[cfg(feature = "sim")]
             Clock::Simulated { .. } => Random::from_seed(self.random.next_u64()),
         };
-        Self { clock: self.clock.clone(), random, group: Group::new() }
+        #[cfg(feature = "sim")]
+        let clock = self.clock.skewed(0);
+        #[cfg(not(feature = "sim"))]
+        let clock = self.clock.clone();
+        Self { clock, random, group: Group::new() }
     }
 
     /// The same process with a wall clock that is wrong by so much; a real clock stays as it is.
@@ -50,6 +54,12 @@ impl Env {
     #[must_use]
     pub fn with_clock_skew(&self, by_ms: i64) -> Self {
         Self { clock: self.clock.skewed(by_ms), ..self.clone() }
+    }
+
+    /// This process's wall clock jumps by so much; a real clock stays as it is.
+    #[cfg(feature = "sim")]
+    pub fn jump_clock(&self, by_ms: i64) {
+        self.clock.jump(by_ms);
     }
 
     /// Wall clock, milliseconds since 1970 (UTC). For record timestamps and display only: no safety rests on it.

@@ -4,7 +4,9 @@
 use floe_testkit::cluster::{OPERATIONS, an_end_is_damaged_for_a_while, records_are_acknowledged_while_the_store_is_away, run};
 use floe_testkit::simulation::Coverage;
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 500;
+/// Seeds at the same time; each is a world of its own.
+const PARALLEL: u64 = 2;
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -16,12 +18,14 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_happens_to_brokers
     if let Ok(level) = std::env::var("FLOE_CLUSTER_LOG") {
         tracing_subscriber::fmt().with_env_filter(level).without_time().init();
     }
-    let mut coverage = Coverage::default();
-    let mut broken = Vec::new();
-    for seed in first..first + seeds {
-        let outcome = run(seed, OPERATIONS);
-        if let Some(violation) = outcome.violation {
-            broken.push(format!("seed {seed}: {violation}"));
+    let (mut coverage, mut broken) = (Coverage::default(), Vec::new());
+    let share = |from: u64| {
+        let seeds = (first + from..first + seeds).step_by(usize::try_from(PARALLEL).expect("a few"));
+        std::thread::spawn(move || seeds.map(|seed| run(seed, OPERATIONS)).collect::<Vec<_>>())
+    };
+    for outcome in (0..PARALLEL).map(share).collect::<Vec<_>>().into_iter().flat_map(|thread| thread.join().expect("no run panics")) {
+        if let Some(violation) = &outcome.violation {
+            broken.push(format!("seed {}: {violation}", outcome.seed));
         }
         coverage.add(&outcome.coverage);
     }

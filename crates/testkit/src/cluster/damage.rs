@@ -34,7 +34,8 @@ pub fn an_end_is_damaged_for_a_while(seed: u64) -> Result<(), String> {
         (0..world.nodes.len()).for_each(|at| world.start(at));
         world.env.sleep(SOON).await;
         let before = world.topic_with_records("before").await?;
-        let dead = world.serving().first().map(|(_, engine)| engine.incarnation()).ok_or("nobody serves")?;
+        let (dead, _) = before.first().and_then(|id| world.owner(*id)).ok_or("nobody leads")?;
+        let at = world.serving().iter().find(|(_, engine)| engine.incarnation() == dead).map(|(at, _)| *at).ok_or("nobody serves")?;
         let lost: BTreeSet<PartitionId> =
             before.iter().filter(|id| world.owner(**id).is_some_and(|(owner, _)| owner == dead)).copied().collect();
         let (key, kept) = (keys::end(dead), Arc::new(Mutex::new(None)));
@@ -43,7 +44,7 @@ pub fn an_end_is_damaged_for_a_while(seed: u64) -> Result<(), String> {
             *taken.lock() = store.peek(&damaged);
             store.plant(&damaged, Bytes::from_static(b"nothing that anyone wrote"));
         });
-        world.end(0, false);
+        world.end(at, false);
         world.env.sleep(LONG).await;
         let unled: BTreeSet<PartitionId> = before.iter().filter(|id| world.owner(**id).is_none()).copied().collect();
         if lost.is_empty() || unled != lost {

@@ -1,6 +1,6 @@
 //! Brokers of a cluster in simulation, from a seed: engines, object store, etcd, disks, the way between brokers, clocks.
 //!
-//! A run takes several hundred random steps - appends by idempotent producers, reads, kills, power losses, freezes, drains, cuts between brokers and to etcd, an etcd
+//! A run takes several hundred random steps - appends by idempotent producers, reads, kills, power losses, freezes, drains, clocks that jump, cuts between brokers and to etcd, an etcd
 //! and a store that are away, a disk that is lost, topics of each durability that come and go and change it. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
 //! when everything is whole again, every partition is led, every producer is answered, and the store alone has every record once all have drained. The same seed gives the same trace. Left out: Kafka's protocol, sockets.
 

@@ -53,6 +53,7 @@ impl World {
             94 => self.cut_from_etcd(),
             95 => self.etcd_away().await,
             96 => self.store_away().await,
+            97 if self.chance(2) => self.jump_clock(),
             97 => self.drain_one(),
             98 if self.chance(2) => self.lose_disk(),
             98 => self.delete_topic().await,
@@ -151,6 +152,14 @@ impl World {
         let change = engine.set_topic_config(id.topic, DURABILITY, self.some_durability());
         let _answer = self.env.timeout(Duration::from_secs(20), change).await;
         self.coverage.step("topic: durability switched");
+    }
+
+    fn jump_clock(&mut self) {
+        let (at, by) = (self.pick(self.nodes.len()), self.some_jump());
+        if let Some(process) = &self.nodes[at].process {
+            process.env.jump_clock(by);
+            self.coverage.step("broker: wall clock jumped");
+        }
     }
 
     /// A machine is gone with its disk; another takes its place, once.

@@ -98,7 +98,7 @@ impl World {
         let store =
             SimStore::new(&env, if env.random_below(4) == 0 { SimFaults { late_ms: 10..20_000, ..SimFaults::rough() } } else { mild() });
         let etcd = MemoryEtcd::new(env.clone());
-        let count = 3 + env.random_below(3);
+        let count = 3 + env.random_below(5);
         let nodes = (0..count).map(|_| Node { disk: SimDisk::new(&env), process: None }).collect();
         let durability = if env.random_below(4) == 0 { Durability::Object } else { Durability::Replicated };
         let options = EngineOptions { durability, replace_standby_after: Duration::from_secs(3), ..options(&env) };
@@ -149,6 +149,12 @@ impl World {
         self.env.random_below(one_in) == 0
     }
 
+    /// Of a wall clock, in milliseconds: up to a day, either way.
+    pub(super) fn some_jump(&self) -> i64 {
+        const DAY: u64 = 24 * 60 * 60 * 1000;
+        i64::try_from(self.env.random_below(2 * DAY)).unwrap_or(0) - i64::try_from(DAY).unwrap_or(0)
+    }
+
     fn note(&mut self, what: u64) {
         self.hash = (self.hash ^ what).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
     }
@@ -156,6 +162,9 @@ impl World {
     /// Starts a broker on a machine that has none.
     pub(super) fn start(&mut self, at: usize) {
         let env = self.env.process();
+        if self.chance(4) {
+            env.jump_clock(self.some_jump());
+        }
         let etcd = MemoryClient::new(self.etcd.clone(), env.clone());
         let membership = Membership {
             cluster: Cluster::new(env.clone(), Arc::new(etcd.clone()), ClusterOptions::default()),
