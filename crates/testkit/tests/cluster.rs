@@ -13,6 +13,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "threads of the test itself: each seed is a world of its own")]
 fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_happens_to_brokers() {
     let (first, seeds) = (setting("FLOE_CLUSTER_FIRST", 1), setting("FLOE_CLUSTER_SEEDS", SEEDS));
     if let Ok(level) = std::env::var("FLOE_CLUSTER_LOG") {
