@@ -111,10 +111,10 @@ variable "broker_id" {
   }
 }
 
-# Several brokers: needs a program with the cluster options
+# Several brokers
 
 variable "cluster" {
-  description = "Several brokers through etcd. NEEDS A BROKER WITH THE CLUSTER OPTIONS (`--etcd`, `--broker-id auto`, `--rack`, `--peer-listen`), which no program has yet: a machine asks its program and refuses to start one without them."
+  description = "Several brokers through etcd: leaders move between them, and records of `replicated` topics are on two machines before they are acknowledged. A machine asks its program for the options that this needs, and refuses to start one without."
   type        = bool
   default     = false
 }

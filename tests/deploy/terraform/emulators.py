@@ -182,7 +182,13 @@ def user_data(folder, terraform):
     files = static.unpacked(folder, script)
     bootstrap = terraform.output("bootstrap_servers")
     single = f'advertise = "{bootstrap}"' in files["/etc/floe/floe.toml"]
-    assert single != ("--etcd" in files["/etc/systemd/system/floe.service"]), files
+    unit = files["/etc/systemd/system/floe.service"]
+    assert single != ("--etcd" in unit), files
+    # The program knows all that the unit gives it: it looks at options before it helps.
+    (start,) = [line.removeprefix("ExecStart=") for line in unit.splitlines() if line.startswith("ExecStart=")]
+    words = start.replace("${STATE_DIRECTORY}", "data").replace("${RACK}", "a").replace("${ADDRESS}", "10.0.0.9").split()
+    known = subprocess.run([program(), *words[1:], "--help"], capture_output=True, text=True, timeout=60)
+    assert known.returncode == 0, (words, known.stderr)
 
 
 def unexpected(changes):
