@@ -93,12 +93,13 @@ impl Broker {
 
     /// Who leads a partition, if that is known and alive.
     pub(crate) fn leader(&self, id: PartitionId) -> Option<Leader> {
-        if let Some(partition) = self.engine.partition(id) {
+        if let Some(partition) = self.engine.partition(id).filter(|_| !self.engine.is_draining()) {
             return Some(Leader { id: self.id(), epoch: partition.leader_epoch() });
         }
         let view = self.engine.cluster_view()?;
         let (leader, _) = view.leader(id).filter(|(leader, _)| leader.0 != self.id())?;
-        Some(Leader { id: leader.0, epoch: view.owner(id)?.epoch })
+        let owner = view.owner(id).filter(|owner| self.engine.may_lead(owner.incarnation))?;
+        Some(Leader { id: leader.0, epoch: owner.epoch })
     }
 }
 

@@ -305,7 +305,8 @@ impl Serving {
 
     /// The order of an end, all of it:
     /// 1. `/readyz` says no, so that nobody new is sent here.
-    /// 2. Kafka: no new connections, no new requests; what was taken is answered (the broker bounds this to some seconds).
+    /// 2. Kafka: no new connections, no new requests; what was taken is answered (the broker bounds this to some seconds). In a cluster this comes after 3,
+    ///    so that clients are told to go to others, and are not cut off before there are any to go to.
     /// 3. The engine drains, for at most `drain_timeout`: everything is flushed, the chain is closed. Not if it has ended already.
     /// 4. Other brokers are answered no more: until now they knew that this one is alive.
     /// 5. The admin listener ends; `/status` and `/metrics` were there until now.
@@ -318,12 +319,22 @@ impl Serving {
             Cause::Idle => tracing::info!("idle: draining"),
             Cause::Asked => tracing::info!("draining, as etcd says"),
         }
+        let hands_over = self.links.is_some() && !matches!(cause, Cause::Engine(_) | Cause::Listener);
+        let mut drain = None;
+        if hands_over {
+            drain = Some(self.env.timeout(drain_timeout, drained(&self.engine)).await);
+            self.env.sleep(HANDED_OVER).await;
+        }
         self.kafka_ends.trigger();
         let listener = self.server.join().await;
         if let Err(error) = &listener {
             tracing::error!(%error, "the Kafka listener failed");
         }
-        let exit = match self.env.timeout(drain_timeout, drained(&self.engine)).await {
+        let drain = match drain {
+            Some(drain) => drain,
+            None => self.env.timeout(drain_timeout, drained(&self.engine)).await,
+        };
+        let exit = match drain {
             Ok(Ended::Drained) if listener.is_err() => Exit::Error,
             Ok(Ended::Fenced { .. }) if self.links.is_some() => Exit::Deposed,
             Ok(ended) => of_end(&ended),
@@ -344,6 +355,8 @@ impl Serving {
     }
 }
 
+/// How long clients are answered once all is handed over: that this broker leads nothing any more.
+const HANDED_OVER: Duration = Duration::from_millis(200);
 /// Time for what other brokers have asked.
 const LINKS_END: Duration = Duration::from_secs(2);
 /// How often the listener's task is looked at: it ends by itself only when it fails.

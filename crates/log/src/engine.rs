@@ -90,6 +90,25 @@ impl Engine {
         self.owned.member.as_ref().map_or(0, |(member, _)| member.views())
     }
 
+    /// Returns once all partitions have leaders who are there, after half a second at most: before clients are told who leads what. At once for a single broker.
+    pub async fn leaders_are_known(&self) {
+        if let Some((member, _)) = &self.owned.member {
+            member.leaders_are_known().await;
+        }
+    }
+
+    /// Whether an incarnation that etcd names as a leader is to be named to clients: not if it refuses connections just now.
+    #[must_use]
+    pub fn may_lead(&self, incarnation: floe_types::Incarnation) -> bool {
+        self.owned.member.as_ref().is_none_or(|(member, _)| !member.refuses(incarnation))
+    }
+
+    /// Whether it is about to end: it takes nothing more, in a cluster others are about to lead what it leads.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.owned.shared.followed.lock().draining
+    }
+
     /// Returns when somebody has asked etcd for this incarnation to drain; never for a single broker.
     pub async fn asked_to_drain(&self) {
         match &self.owned.member {

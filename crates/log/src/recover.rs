@@ -125,7 +125,9 @@ impl Start {
         if mutated(Mutant::BaseForgotten) {
             return Ok(lines);
         }
-        let unlisted = records.iter().filter(|(id, _)| !lines.contains_key(id)).map(|(id, owner)| (*id, *owner)).collect();
+        let view = self.catalog_view();
+        let is_unlisted = |id: &PartitionId| !lines.contains_key(id) && !view.is_deleted(id.topic);
+        let unlisted = records.iter().filter(|(id, _)| is_unlisted(id)).map(|(id, owner)| (*id, *owner)).collect();
         for (id, line) in self.left(&unlisted).await {
             // An `end` is for ever: it is not created without any of them.
             let line = line.map_err(|error| OpenError::Inherits { incarnation, partition: id, error })?;

@@ -149,6 +149,13 @@ impl Peers for PeerWatch {
         matches!(self.ask(&peer, broker, entry).await, Sign::Alive)
     }
 
+    async fn refuses(&self, broker: BrokerId, entry: &BrokerEntry) -> bool {
+        let peer = self.brokers.at(&entry.peer, Some(entry.disk));
+        // A connection that broke long ago is dialled again.
+        matches!(self.ask(&peer, broker, entry).await, Sign::Unreachable)
+            && matches!(self.ask(&peer, broker, entry).await, Sign::Unreachable)
+    }
+
     fn follow(&self, view: &ClusterView) {
         for entry in view.brokers().values() {
             self.addresses.set(entry.disk, entry.peer.as_str());

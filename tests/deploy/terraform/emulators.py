@@ -68,7 +68,9 @@ def server(folder, command, environment, health):
         process.wait()
 
 
-def localstack(folder):
+@contextlib.contextmanager
+def localstack_server(folder):
+    """Its endpoint."""
     python = installed("localstack", LOCALSTACK)
     port = free_port()
     here = f"127.0.0.1:{port}"
@@ -77,9 +79,14 @@ def localstack(folder):
     environment |= {"LOCALSTACK_HOST": here, "DNS_ADDRESS": "0", "DISABLE_EVENTS": "1", "SKIP_SSL_CERT_DOWNLOAD": "1", "PERSISTENCE": "0"}
     environment |= {"EAGER_SERVICE_LOADING": "0"}
     with server(folder, [python, "-m", "localstack.runtime.main"], environment, f"http://{here}/_localstack/health"):
+        yield f"http://{here}"
+
+
+def localstack(folder):
+    with localstack_server(folder) as endpoint:
         terraform = Terraform(folder, "examples/localstack")
         terraform.init()
-        variables = {"endpoint": f"http://{here}"}
+        variables = {"endpoint": endpoint}
         added = terraform.apply(variables)
         assert terraform.changes(variables) == {}, terraform.changes(variables)
         records = a_broker_on(folder, terraform)

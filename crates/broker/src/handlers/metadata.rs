@@ -50,6 +50,7 @@ pub(super) const fn bits(mut operations: &[i32]) -> i32 {
 }
 
 pub(super) async fn handle(broker: &Broker, header: &RequestHeader, peer: &Peer, request: MetadataRequest) -> Handled {
+    broker.engine.leaders_are_known().await;
     let version = header.version;
     let asked = Asked::new(version, peer, request.include_topic_authorized_operations, request.include_cluster_authorized_operations);
     match request.topics {

@@ -141,10 +141,8 @@ async fn forget(env: &Env, id: BrokerId, disk: Option<DiskId>, accept_loss: bool
     if disks.is_empty() {
         return Err(Failure::new(Exit::Refused, format!("nobody knows a disk of broker {id}: name it with --disk")));
     }
-    let alive: BTreeSet<_> = view.brokers().values().map(|entry| entry.incarnation).collect();
-    // Who is being recovered may be listed for as long as its lease lasts.
-    let waits = |(i, life): &(&floe_types::Incarnation, &Life)| **life == Life::Sealing || (**life == Life::Open && !alive.contains(i));
-    let dead: Vec<_> = view.lives().iter().filter(waits).map(|(incarnation, _)| *incarnation).collect();
+    // Nobody else's: who is not being recovered may live, and goes on acknowledging with that disk when it is back.
+    let dead: Vec<_> = view.lives().iter().filter(|(_, life)| **life == Life::Sealing).map(|(incarnation, _)| *incarnation).collect();
     if !accept_loss {
         let why = format!(
             "what only the disks of broker {id} have of {} incarnations that wait to be recovered would be lost for ever, acknowledged or not: \

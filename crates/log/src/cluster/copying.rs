@@ -220,10 +220,12 @@ impl Member {
         let former = self.start.former_wals().await.unwrap_or_default();
         let all: BTreeSet<Incarnation> = self.peers.kept().into_iter().chain(former.iter().map(|(of, _)| *of)).collect();
         for incarnation in all.into_iter().filter(|of| *of != self.me() && !living(view.lives().get(of))) {
-            match self.start.has_end(incarnation).await {
-                Ok(true) => {}
+            match self.start.read_end(incarnation).await {
+                // All that is left of what this disk has acknowledged: kept, and read by people only.
+                Ok(end) if end.gave_up.contains(&self.start.disk_id) => continue,
+                Ok(_) => {}
                 // It may be about to be listed, or the store does not answer.
-                Ok(false) | Err(_) => continue,
+                Err(_) => continue,
             }
             let mut removed = self.peers.remove(incarnation).await;
             for (_, dir) in former.iter().filter(|(of, _)| *of == incarnation) {

@@ -86,6 +86,7 @@ impl Engine {
             rack: membership.rack,
             registration,
             followed: Followed::new(watch.view().clone()),
+            reach: super::reach::Reach::default(),
             recovering: parking_lot::Mutex::default(),
             led: parking_lot::Mutex::default(),
         });

@@ -11,6 +11,7 @@
 //! | [`opening`] | what an owner finds of a partition (architecture, "Opening") |
 //! | [`copying`] | its own WALs and who keeps copies of them; copies of others' on this disk |
 //! | [`suspect`] | noticing that another is gone, and making sure |
+//! | [`reach`] | who refuses just now: what clients are told of leaders |
 //! | [`undertake`] | its recovery (R4-R9), and one's own drain, which is the same done to oneself |
 //! | [`lease`] | being listed as alive |
 //!
@@ -25,6 +26,7 @@ mod lease;
 mod moves;
 mod opening;
 mod place;
+mod reach;
 mod suspect;
 mod undertake;
 mod view;
@@ -41,6 +43,7 @@ use floe_metadata::Catalog;
 use floe_metadata::cluster::{Cluster, Lineage, Registration};
 use floe_types::{BrokerId, Incarnation, LeaderEpoch, PartitionId};
 use parking_lot::Mutex;
+use reach::Reach;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -64,6 +67,7 @@ pub(crate) struct Member {
     rack: String,
     registration: Registration,
     followed: Followed,
+    reach: Reach,
     /// Recoveries by this broker, so that it does nothing twice; no more than there are lives.
     recovering: Mutex<BTreeMap<Incarnation, Attempt>>,
     /// The epoch under which each partition was opened here last. A view from before it was given away would have it opened again.
@@ -100,7 +104,7 @@ impl Member {
         !mutated(Mutant::OpensByOldView) && self.led.lock().get(&id).is_some_and(|led| *led >= epoch)
     }
 
-    fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.shared.followed.lock().draining
     }
 }

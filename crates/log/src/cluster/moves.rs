@@ -24,8 +24,9 @@ const AT_ONCE: usize = 4;
 const READY_LIMIT: Duration = Duration::from_secs(10);
 /// The same for what is settled while it takes records.
 const AHEAD_LIMIT: Duration = Duration::from_secs(60);
-/// Between two attempts at one partition.
+/// Between the first two attempts at one partition, which takes nothing for a while in each; twice as long each time, up to the longest.
 const PUT_OFF: Duration = Duration::from_secs(15);
+const LONGEST_PUT_OFF: Duration = Duration::from_secs(600);
 /// How long the brokers have been the same before leaders are spread.
 const STEADY: Duration = Duration::from_secs(10);
 /// How long clients here are not told of the new owner, since nobody here knows its record yet.
@@ -38,8 +39,8 @@ type Move = (Owned, Incarnation);
 
 #[derive(Debug, Default)]
 struct Mover {
-    /// What did not succeed, and until when it is left alone, on the monotonic clock.
-    put_off: BTreeMap<PartitionId, Duration>,
+    /// What did not succeed: until when it is left alone, on the monotonic clock, and for how long that is.
+    put_off: BTreeMap<PartitionId, (Duration, Duration)>,
     /// Who is alive, and since when just they are.
     alive: Vec<Incarnation>,
     since: Duration,
@@ -58,9 +59,13 @@ pub(super) async fn run(member: Arc<Member>) {
             continue;
         }
         let moved = join_all(next.iter().map(|(owned, to)| member.give_away(*owned, *to))).await;
-        let until = member.env().monotonic() + PUT_OFF;
-        for ((owned, _), _) in next.iter().zip(moved).filter(|(_, moved)| !moved) {
-            mover.put_off.insert(owned.partition, until);
+        let now = member.env().monotonic();
+        for ((owned, _), moved) in next.iter().zip(moved) {
+            let before = mover.put_off.remove(&owned.partition);
+            if !moved {
+                let pause = before.map_or(PUT_OFF, |(_, pause)| (pause * 2).min(LONGEST_PUT_OFF));
+                mover.put_off.insert(owned.partition, (now + pause, pause));
+            }
         }
     }
 }
@@ -73,11 +78,13 @@ impl Mover {
         if alive != self.alive {
             (self.alive, self.since) = (alive, now);
         }
-        self.put_off.retain(|_, until| *until > now);
+        self.put_off.retain(|id, _| member.shared.partition(*id).is_some());
         if member.is_draining() || !self.alive.contains(&member.me()) {
             return (Vec::new(), IDLE);
         }
-        let movable = |id: PartitionId| !self.put_off.contains_key(&id) && member.shared.partition(id).is_some_and(|there| there.is_led());
+        let movable = |id: PartitionId| {
+            self.put_off.get(&id).is_none_or(|(until, _)| *until <= now) && member.shared.partition(id).is_some_and(|there| there.is_led())
+        };
         let wanted = place::to_preferred(view, member.me(), AT_ONCE, movable);
         if !wanted.is_empty() {
             return (wanted, IDLE);

@@ -55,6 +55,9 @@ pub trait Peers: Debug + Send + Sync + 'static {
     /// Whether that very incarnation answers a direct call, and its disk moves. Bounded in time.
     async fn answers(&self, broker: BrokerId, entry: &BrokerEntry) -> bool;
 
+    /// Whether nobody listens where it was, or a connection to it breaks: known as soon as that happens. False: it answers, or says nothing. Cancellation safe.
+    async fn refuses(&self, broker: BrokerId, entry: &BrokerEntry) -> bool;
+
     /// What etcd says now: where each disk is.
     fn follow(&self, view: &ClusterView);
 

@@ -153,6 +153,8 @@ impl Member {
     /// Drains: the same done to oneself. Marks itself sealing first, then reads its records, and appends nothing more from there on (R13).
     pub(crate) async fn drain(&self, drains: &mpsc::Sender<Drain>) -> Ended {
         stop_appending(&self.shared);
+        // Nobody is named for what it leads any more.
+        self.followed.wake();
         while let Err(error) = self.seal_oneself().await {
             if let Some(ended) = self.shared.ended.get() {
                 return ended;

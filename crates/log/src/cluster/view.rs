@@ -1,6 +1,7 @@
 //! What etcd says, kept up to date by one watch, for all who ask.
 
 use super::{Member, PAUSE, place};
+use crate::Ended;
 use crate::history::clean::CleaningShare;
 use floe_env::Watched;
 use floe_formats::etcd::Life;
@@ -100,7 +101,8 @@ pub(super) async fn follow(member: Arc<Member>, mut watch: Watch) {
         member.followed.install(view.clone());
     };
     install(watch.view());
-    while !member.has_ended() {
+    // Who has drained still tells clients where to go.
+    while member.shared.ended.get().is_none_or(|ended| ended == Ended::Drained) {
         match watch.next().await {
             Ok(_) => install(watch.view()),
             Err(error) if error.kind() == ErrorKind::Retry => {

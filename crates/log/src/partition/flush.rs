@@ -92,6 +92,16 @@ impl Partition {
         state.tail.at_or_after(state.planned).find_map(|batch| batch.wal.map(|place| place.position()))
     }
 
+    /// Whether the batch that begins there is in memory.
+    pub(crate) fn holds_in_memory(&self, base_offset: Offset) -> bool {
+        self.state
+            .lock()
+            .tail
+            .at_or_after(base_offset)
+            .next()
+            .is_some_and(|batch| batch.base_offset == base_offset && batch.bytes.is_some())
+    }
+
     /// Frees the memory of one batch if it has another place.
     pub(crate) fn evict(&self, base_offset: Offset) -> Evicted {
         let mut state = self.state.lock();

@@ -73,11 +73,14 @@ impl Line {
             segment.events.iter().for_each(|event| self.apply_event(event));
             return self.drop_below_log_start();
         }
-        let is_merge = segment.base_offset < segment.end_offset && segment.base_offset < self.end;
-        if is_merge && self.broken.is_none() {
+        let reaches_below = segment.base_offset < segment.end_offset && segment.base_offset < self.end;
+        if reaches_below && self.broken.is_none() && !self.is_cut_by_the_log_start(segment) {
+            // Where a line began with a manifest, this is news of producers that wrote behind it, too.
+            segment.producers.iter().for_each(|update| producers::merge(&mut self.producers, update));
             return self.apply_merge(stored);
         }
-        if self.broken.is_none() && (segment.base_offset != self.end || segment.end_offset < segment.base_offset) {
+        let follows = segment.base_offset == self.end || reaches_below;
+        if self.broken.is_none() && (!follows || segment.end_offset < segment.base_offset) {
             self.broken = Some(contradiction(self.end, &stored));
         }
         if self.broken.is_some() {
@@ -100,6 +103,13 @@ impl Line {
             self.log_start = self.end;
         }
         self.drop_below_log_start();
+    }
+
+    /// A line that begins with a manifest may begin where the log start is, in the middle of a segment of which nothing is in any pack of its own: it lists nothing of it, and
+    /// goes on with the rest of it.
+    fn is_cut_by_the_log_start(&self, segment: &Segment) -> bool {
+        let lists_some = self.segments.last().is_some_and(|last| last.end_offset > segment.base_offset);
+        self.end == self.log_start && self.end < segment.end_offset && !lists_some
     }
 
     /// A segment that was merged from earlier ones: the later counts (R6). It says nothing new of the partition's state. What
@@ -153,3 +163,6 @@ fn find_contradiction(index: &PartitionIndex) -> Option<String> {
     }
     (end != index.end).then(|| format!("its segments end at {end}, the partition at {}", index.end))
 }
+
+#[cfg(test)]
+mod tests;

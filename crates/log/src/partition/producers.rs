@@ -42,7 +42,9 @@ pub(crate) fn update_of(header: &BatchHeader, base_offset: Offset) -> Option<Pro
 pub(crate) fn merge(known: &mut BTreeMap<i64, ProducerUpdate>, update: &ProducerUpdate) {
     match known.get_mut(&update.producer_id) {
         Some(state) if state.epoch == update.epoch => {
-            state.batches.extend(update.batches.iter().copied());
+            // What is known already may be told again.
+            let known = state.batches.last().map_or(Offset::MIN, |last| last.base_offset);
+            state.batches.extend(update.batches.iter().filter(|batch| batch.base_offset > known).copied());
             let surplus = state.batches.len().saturating_sub(MAX_BATCHES_OF_PRODUCER);
             state.batches.drain(..surplus);
             state.last_timestamp = state.last_timestamp.max(update.last_timestamp);

@@ -129,17 +129,16 @@ impl Cluster {
     }
 
     /// Declares that nothing is to be had any more of disks that may hold copies of an incarnation's WALs, beside those that were declared so before: its recovery goes on
-    /// without them (R12). False: the incarnation is closed, or not known. A lost answer: call again.
+    /// without them (R12). False: nobody has begun to recover the incarnation, which may live; or it is over. A lost answer: call again.
     ///
     /// # Errors
     /// See [`Cluster::found`].
     pub async fn accept_loss(&self, incarnation: Incarnation, disks: &BTreeSet<DiskId>) -> Result<bool, ClusterError> {
         let view = self.read().await?;
-        let Some(life) = view.lives().get(&incarnation).copied().filter(|life| *life != Life::Closed) else { return Ok(false) };
         let disks = view.lost(incarnation).union(disks).copied().collect();
         let entry = LostEntry { disks, accepted_ms: self.env().now_ms() };
         let (key, lost) = (self.key(Key::Life(incarnation)), self.key(Key::Lost(incarnation)));
-        let txn = Txn { compares: vec![is(key, &life)], writes: vec![put(&lost, &entry)], reads: Vec::new() };
+        let txn = Txn { compares: vec![is(key, &Life::Sealing)], writes: vec![put(&lost, &entry)], reads: Vec::new() };
         Ok(self.commit("declaring disks lost", &txn).await?.won)
     }
 

@@ -129,11 +129,11 @@ impl ClusterView {
     /// The broker whose incarnation leads a partition, if nobody recovers it: what Metadata answers (R14).
     #[must_use]
     pub fn leader(&self, partition: PartitionId) -> Option<(BrokerId, &BrokerEntry)> {
-        let owner = self.owner(partition)?;
+        let owner = self.owner(partition).filter(|owner| self.lives.get(&owner.incarnation) == Some(&Life::Open))?;
         let broker = self.incarnations.get(&owner.incarnation)?.broker;
         let entry = match self.brokers.get(&broker) {
-            None if self.lives.get(&owner.incarnation) == Some(&Life::Open) => self.listed.get(&owner.incarnation)?,
-            listed => listed?,
+            None => self.listed.get(&owner.incarnation)?,
+            Some(listed) => listed,
         };
         (entry.incarnation == owner.incarnation).then_some((broker, entry))
     }

@@ -174,6 +174,11 @@ impl Peers for SimPeers {
         }
     }
 
+    async fn refuses(&self, _broker: BrokerId, entry: &BrokerEntry) -> bool {
+        self.env.sleep(Duration::from_millis(1)).await;
+        self.net.way(self.node, entry.incarnation) == Way::Refused
+    }
+
     fn follow(&self, view: &ClusterView) {
         self.real.follow(view);
     }

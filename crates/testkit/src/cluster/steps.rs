@@ -4,7 +4,7 @@ use super::world::World;
 use floe_env::sim::SimDisk;
 use floe_log::{DURABILITY, Durability, NewTopic};
 use floe_metadata::cluster::memory::Faults;
-use floe_types::{BrokerId, PartitionId};
+use floe_types::{BrokerId, Offset, PartitionId};
 use futures::StreamExt;
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ impl World {
             }
             50..=69 => self.pass(400).await,
             70..=77 => self.look().await?,
-            78..=79 => self.create_topic().await,
+            78 => self.create_topic().await,
+            79 if self.chance(2) => self.create_topic().await,
+            79 => self.delete_records(),
             80 => self.move_one().await,
             81 => self.switch_durability().await,
             82..=86 => self.start_one(),
@@ -71,6 +73,12 @@ impl World {
     pub(super) async fn hear(&mut self) {
         while let Some(Some(answer)) = futures::FutureExt::now_or_never(self.answers.next()) {
             self.answered(answer);
+        }
+        while let Some(Some((id, start))) = futures::FutureExt::now_or_never(self.deletions.next()) {
+            if let Some(start) = start {
+                self.coverage.step("records: deleted");
+                self.history.deleted(id, start);
+            }
         }
     }
 
@@ -109,10 +117,12 @@ impl World {
         for (_, engine) in serving {
             let Some(partition) = engine.partition(id) else { continue };
             // One that is not the owner any more knows less, and nothing else.
-            let read = self.env.timeout(Duration::from_secs(30), Box::pin(self.read(&partition, 0))).await;
-            if let Some(values) = read.unwrap_or(Ok(None))? {
+            let read = self.env.timeout(Duration::from_secs(30), Box::pin(self.read(&partition))).await;
+            if let Some((start, values)) = read.unwrap_or(Ok(None))? {
                 self.coverage.step("partition: read");
-                self.history.read(id, 0, &values).map_err(|broken| format!("{broken} (read at incarnation {})", engine.incarnation()))?;
+                self.history
+                    .read(id, start, &values)
+                    .map_err(|broken| format!("{broken} (read at incarnation {})", engine.incarnation()))?;
             }
         }
         Ok(())
@@ -187,6 +197,21 @@ impl World {
         self.forget_clients(id.topic);
         let _answer = self.env.timeout(Duration::from_secs(20), engine.delete_topic(id.topic)).await;
         self.coverage.step("topic: deleted");
+    }
+
+    /// Some client, wherever it has been told, wants what lies before some offset deleted.
+    fn delete_records(&mut self) {
+        let serving = self.serving();
+        let Some(id) = self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied().filter(|_| !serving.is_empty()) else {
+            return;
+        };
+        let Some(partition) = serving.iter().find_map(|(_, engine)| engine.partition(id)) else { return };
+        let there = partition.offsets();
+        let most = u64::try_from(there.committed - there.log_start).unwrap_or(0);
+        let start = there.log_start + i64::try_from(self.env.random_below(most + 1)).unwrap_or(0);
+        self.history.asked_to_delete(id, start);
+        self.coverage.step("records: to be deleted");
+        self.deletions.push(Box::pin(async move { (id, partition.delete_records(Some(start)).await.ok()) }));
     }
 
     fn start_one(&mut self) {
@@ -321,8 +346,8 @@ impl World {
             }
         }
         for id in self.partitions.clone() {
-            let values = self.read_at_owner(id).await?;
-            self.history.restarted(id, 0, &values)?;
+            let (start, values) = self.read_at_owner(id).await?;
+            self.history.restarted(id, start, &values)?;
             self.coverage.step("partition: whole in the end");
             if self.is_moved(id) {
                 self.coverage.step("partition: in the end of an owner without a base");
@@ -332,13 +357,13 @@ impl World {
     }
 
     /// Everything that its owner has of it; one that is being moved, or has just been, is looked for again.
-    async fn read_at_owner(&self, id: PartitionId) -> Result<Vec<Option<u64>>, String> {
+    async fn read_at_owner(&self, id: PartitionId) -> Result<(Offset, Vec<Option<u64>>), String> {
         let give_up = self.env.monotonic() + MOVED;
         loop {
             if let Some((_, partition)) = self.owner(id)
-                && let Some(values) = self.read(&partition, 0).await?
+                && let Some(read) = self.read(&partition).await?
             {
-                return Ok(values);
+                return Ok(read);
             }
             if self.env.monotonic() > give_up {
                 return Err(format!("{id} cannot be read although everything is whole"));

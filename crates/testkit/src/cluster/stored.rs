@@ -80,7 +80,8 @@ impl World {
         let stored = StoredLog::open(self.env.process(), &self.reading(), CACHE).await.map_err(text)?;
         for id in self.partitions.clone() {
             let mut partition = stored.partition(id).await.map_err(|error| format!("{id} in the store: {error}"))?;
-            let (mut values, mut offset) = (Vec::new(), 0);
+            let start = partition.log_start();
+            let (mut values, mut offset) = (Vec::new(), start);
             while offset < partition.end() {
                 let stretch = partition.read(offset, 64 << 10).await.map_err(|error| format!("{id} in the store at {offset}: {error}"))?;
                 for batch in &stretch.batches {
@@ -90,7 +91,7 @@ impl World {
                     return Err(format!("{id} in the store: nothing at {offset}"));
                 }
             }
-            self.history.restarted(id, 0, &values).map_err(|broken| format!("in the store: {broken}"))?;
+            self.history.restarted(id, start, &values).map_err(|broken| format!("in the store: {broken}"))?;
         }
         Ok(())
     }

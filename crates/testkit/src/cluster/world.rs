@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) partitions: BTreeSet<PartitionId>,
     pub(super) answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// Log starts that were asked for, and what was answered.
+    pub(super) deletions: FuturesUnordered<BoxFuture<'static, (PartitionId, Option<Offset>)>>,
     pub(super) history: History,
     pub(super) coverage: Coverage,
     pub(super) topics: u64,
@@ -110,6 +112,7 @@ impl World {
             clients: Vec::new(),
             partitions: BTreeSet::new(),
             answers: FuturesUnordered::new(),
+            deletions: FuturesUnordered::new(),
             history: History::default(),
             coverage: Coverage::default(),
             topics: 0,
@@ -327,8 +330,9 @@ impl World {
         self.note(answer.base_offset.unsigned_abs() ^ 0xac);
     }
 
-    /// Everything committed from `from` on. None if it cannot be read at the moment.
-    pub(super) async fn read(&self, partition: &Partition, from: Offset) -> Result<Option<Vec<Option<u64>>>, String> {
+    /// Everything committed, and where it starts. None if it cannot be read at the moment.
+    pub(super) async fn read(&self, partition: &Partition) -> Result<Option<(Offset, Vec<Option<u64>>)>, String> {
+        let from = partition.offsets().log_start;
         let (mut values, mut offset) = (Vec::new(), from);
         loop {
             let request = ReadRequest::new(offset, 64 << 10);
@@ -338,7 +342,7 @@ impl World {
                 Err(_) => return Ok(None),
             };
             if read.batches.is_empty() {
-                return Ok((offset == read.committed).then_some(values));
+                return Ok((offset == read.committed).then_some((from, values)));
             }
             for batch in &read.batches {
                 take_records(partition.id(), batch, (&mut values, &mut offset))?;

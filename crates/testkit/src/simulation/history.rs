@@ -66,13 +66,13 @@ impl History {
     }
 
     /// A client, or a topic's settings, want what lies below `start` deleted.
-    pub(super) fn asked_to_delete(&mut self, partition: PartitionId, start: Offset) {
+    pub(crate) fn asked_to_delete(&mut self, partition: PartitionId, start: Offset) {
         let log = self.logs.entry(partition).or_default();
         log.asked = log.asked.max(start);
     }
 
     /// A client was told that the log starts at `start`, or later.
-    pub(super) fn deleted(&mut self, partition: PartitionId, start: Offset) {
+    pub(crate) fn deleted(&mut self, partition: PartitionId, start: Offset) {
         let log = self.logs.entry(partition).or_default();
         log.deleted = log.deleted.max(start);
     }

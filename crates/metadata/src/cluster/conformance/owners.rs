@@ -103,8 +103,11 @@ impl Suite<'_> {
         self.ok("another", pair.other.prefer(&[(partition(1), Some(BrokerId(7)))]).await);
         self.holds("an open one is asked", self.ok("ask", pair.one.ask_to_drain(Incarnation(2)).await));
         self.holds("one that is not there is not", !self.ok("ask", pair.one.ask_to_drain(Incarnation(9)).await));
+        self.ok("list", pair.one.register(BrokerId(2), broker(2, 2)).await);
         let lost = |numbers: &[u128]| numbers.iter().map(|number| DiskId(*number)).collect::<BTreeSet<DiskId>>();
-        self.holds("what an open one lacks", self.ok("lose", pair.one.accept_loss(Incarnation(2), &lost(&[8])).await));
+        self.holds("nothing of one that is open", !self.ok("lose", pair.one.accept_loss(Incarnation(2), &lost(&[7])).await));
+        self.ok("mark", pair.one.mark_sealing(Incarnation(2)).await);
+        self.holds("what one lacks that is being recovered", self.ok("lose", pair.one.accept_loss(Incarnation(2), &lost(&[8])).await));
         self.holds("and something more", self.ok("lose", pair.other.accept_loss(Incarnation(2), &lost(&[9])).await));
         self.holds("nothing of one that is not there", !self.ok("lose", pair.one.accept_loss(Incarnation(9), &lost(&[8])).await));
         while !watch.view().should_drain(Incarnation(2)) || watch.view().lost(Incarnation(2)) != lost(&[8, 9]) {
@@ -113,7 +116,6 @@ impl Suite<'_> {
         let preferred = watch.view().preferred();
         self.same("the last word counts", (preferred.len(), preferred.get(&partition(1)).copied()), (299, Some(BrokerId(7))));
         self.same("a view has the same", self.ok("read", pair.one.read().await).preferred(), preferred);
-        self.ok("list", pair.one.register(BrokerId(2), broker(2, 2)).await);
         let last = |view: &ClusterView| view.last_listed(Incarnation(2)).map(|(id, entry)| (id, entry.peer.clone()));
         let listed = last(&self.ok("read", pair.other.read().await));
         self.same("as it was listed last", listed, Some((BrokerId(2), "localhost:9093".to_owned())));
