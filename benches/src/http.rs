@@ -1,4 +1,4 @@
-//! The two requests that the shaped store's own pages need.
+//! The two requests that pages of metrics and the like need.
 
 use anyhow::{Context, bail};
 use std::io::{Read, Write};
@@ -23,5 +23,19 @@ fn exchange(url: &str, line: &str, body: &str) -> anyhow::Result<String> {
     if !head.starts_with("HTTP/1.1 2") {
         bail!("{line}: {head}");
     }
-    Ok(body.to_owned())
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { whole(body) } else { Ok(body.to_owned()) }
+}
+
+/// What came in chunks, each behind a line with its length.
+fn whole(mut body: &str) -> anyhow::Result<String> {
+    let mut whole = String::new();
+    loop {
+        let (len, rest) = body.split_once("\r\n").context("a chunk without its length")?;
+        let len = usize::from_str_radix(len, 16)?;
+        if len == 0 {
+            return Ok(whole);
+        }
+        whole.push_str(rest.get(..len).context("a chunk is cut")?);
+        body = rest.get(len + 2..).context("a chunk is cut")?;
+    }
 }

@@ -25,8 +25,17 @@ pub(crate) fn config(bootstrap: &str) -> ClientConfig {
 
 /// Creates a topic with replication factor 1 and waits until every partition has a leader.
 pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+    create_topic_with_copies(bootstrap, (name, partitions, 1), settings)
+}
+
+/// The same with another replication factor.
+pub(crate) fn create_topic_with_copies(
+    bootstrap: &str,
+    (name, partitions, copies): (&str, i32, i32),
+    settings: &[(&str, &str)],
+) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
-    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(copies));
     for (key, value) in settings {
         topic = topic.set(key, value);
     }
@@ -48,6 +57,14 @@ pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32, setting
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+pub(crate) fn delete_topic(bootstrap: &str, name: &str) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
+    for answer in futures::executor::block_on(admin.delete_topics(&[name], &AdminOptions::new()))? {
+        answer.map_err(|(name, code)| anyhow::anyhow!("cannot delete {name}: {code}"))?;
+    }
+    Ok(())
 }
 
 /// Counts acknowledgements; records the time from send to report where the sender gave one.

@@ -6,8 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "it measures real clocks, disks and processes, outside of every simulation")]
 
 mod candidate;
+mod cluster;
+mod gap;
 mod http;
 mod load;
+mod pair;
 mod process;
 mod raw;
 mod replay;
@@ -121,6 +124,13 @@ const STEPS: &[Step] = &[
     (&["H9"], rows::compaction::compaction),
     (&["Z1", "Z6"], rows::zero::on_a_server),
     (&["Z2"], rows::zero::on_the_shaped_store),
+    (&["C1", "C2", "C3", "C4"], rows::gaps::gaps),
+    (&["C7", "C8", "C11"], rows::three::produce),
+    (&["C9", "C10"], rows::three::latency),
+    (&["C5"], rows::failover::many_partitions),
+    (&["C6"], rows::opening::opening),
+    (&["C15"], rows::failover::metadata),
+    (&["C12", "C13", "C14"], rows::modes::modes),
 ];
 
 /// One round of every row that is wanted. A row that fails does not keep the others from being measured.

@@ -64,9 +64,19 @@ impl Process {
         resident(self.id())
     }
 
+    /// SIGTERM, and does not wait.
+    pub(crate) fn ask_to_end(&self) -> anyhow::Result<()> {
+        signal(self.id(), "TERM")
+    }
+
     /// SIGTERM, then wait; killed after a minute.
-    pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
-        signal(self.id(), "TERM")?;
+    pub(crate) fn terminate(self) -> anyhow::Result<()> {
+        self.ask_to_end()?;
+        self.wait()
+    }
+
+    /// Waits for the end, for a minute at most.
+    pub(crate) fn wait(mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.child.try_wait()?.is_none() {
             if began.elapsed() > Duration::from_secs(60) {
@@ -89,6 +99,11 @@ impl Process {
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(last)
+    }
+
+    /// SIGKILL, and does not wait.
+    pub(crate) fn cut_off(&self) -> anyhow::Result<()> {
+        signal(self.id(), "KILL")
     }
 
     /// SIGKILL.
@@ -136,13 +151,17 @@ pub(crate) struct MemoryPeak {
 
 impl MemoryPeak {
     pub(crate) fn watch(process: &Process) -> Self {
+        Self::watch_all(vec![process.id()])
+    }
+
+    /// Of several together.
+    pub(crate) fn watch_all(pids: Vec<u32>) -> Self {
         let (stop, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (pid, stopped, highest) = (process.id(), stop.clone(), peak.clone());
+        let (stopped, highest) = (stop.clone(), peak.clone());
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Ok(bytes) = resident(pid) {
-                    highest.fetch_max(bytes, Ordering::Relaxed);
-                }
+                let bytes = pids.iter().filter_map(|pid| resident(*pid).ok()).sum();
+                highest.fetch_max(bytes, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
             }
         });

@@ -1,5 +1,7 @@
 //! The report: one table of rows with their verdicts, one of everything measured, the machine, and the hand-written notes.
 
+mod cluster;
+
 use crate::samples::{Row, Samples};
 use std::fmt::Write;
 
@@ -202,9 +204,13 @@ fn many_partitions(row: &Row) -> Option<Judged> {
     judged(format!("{} MiB, {} settled", number(peak), number(settled)), most <= 300.0, most <= 150.0)
 }
 
-/// All rows, in the order of the report: E of the broker core, S of the Kafka surface, H of history.
+/// All rows, in the order of the report: E of the broker core, S of the Kafka surface, H of history, Z of sleep; C of the cluster.
 pub(crate) fn rows() -> impl Iterator<Item = &'static str> {
-    ASKED.iter().map(|asked| asked.id)
+    all_asked().map(|asked| asked.id)
+}
+
+fn all_asked() -> impl Iterator<Item = &'static Asked> {
+    ASKED.iter().chain(cluster::ASKED)
 }
 
 const ASKED: &[Asked] = &[
@@ -377,9 +383,33 @@ pub(crate) fn markdown(samples: &Samples, notes: &str) -> anyhow::Result<String>
     let mut out = String::from(
         "# Benchmarks\n\nWritten by `cargo xtask bench`; the notes at the end are kept by hand in `benches/notes.md`. Floe, the machine's own limits and\n\
          Apache Kafka 4.1.1 run in turn in the same run, with the same librdkafka client on the same cores. Medians; nothing here is an estimate.\n\n\
-         ## Rows\n\n| row | what | measured (median) | reach | goal | verdict |\n|---|---|---|---|---|---|\n",
+         ## Rows\n\n",
     );
-    for asked in ASKED {
+    table(&mut out, ASKED, samples)?;
+    out.push_str("\n## Rows of the cluster\n\nThree brokers; Apache Kafka with three KRaft nodes and three copies.\n\n");
+    table(&mut out, cluster::ASKED, samples)?;
+    out.push_str("\n## Everything measured\n\n| row | series | median | range | n | unit |\n|---|---|---|---|---|---|\n");
+    let measured = |id: &str| samples.rows.get(id).filter(|row| !row.series.is_empty());
+    for (asked, row) in all_asked().filter_map(|asked| Some((asked, measured(asked.id)?))) {
+        for series in &row.series {
+            let (low, high) = series.range();
+            let (median, low, high) = (number(series.median()), number(low), number(high));
+            writeln!(out, "| {} | {} | {median} | {low} - {high} | {} | {} |", asked.id, series.name, series.values.len(), series.unit)?;
+        }
+    }
+    out.push_str("\n## Circumstances\n\n");
+    out.push_str(&machine());
+    for (asked, row) in all_asked().filter_map(|asked| Some((asked, measured(asked.id)?))) {
+        writeln!(out, "- {}: {}", asked.id, row.circumstances)?;
+    }
+    out.push('\n');
+    out.push_str(notes);
+    Ok(out)
+}
+
+fn table(out: &mut String, rows: &[Asked], samples: &Samples) -> anyhow::Result<()> {
+    out.push_str("| row | what | measured (median) | reach | goal | verdict |\n|---|---|---|---|---|---|\n");
+    for asked in rows {
         let judged = samples.rows.get(asked.id).and_then(|row| (asked.judge)(row));
         let (measured, verdict) = match judged {
             None => ("-".to_owned(), "open"),
@@ -389,23 +419,7 @@ pub(crate) fn markdown(samples: &Samples, notes: &str) -> anyhow::Result<String>
         };
         writeln!(out, "| {} | {} | {measured} | {} | {} | {verdict} |", asked.id, asked.what, asked.reach, asked.goal)?;
     }
-    out.push_str("\n## Everything measured\n\n| row | series | median | range | n | unit |\n|---|---|---|---|---|---|\n");
-    let measured = |id: &str| samples.rows.get(id).filter(|row| !row.series.is_empty());
-    for (asked, row) in ASKED.iter().filter_map(|asked| Some((asked, measured(asked.id)?))) {
-        for series in &row.series {
-            let (low, high) = series.range();
-            let (median, low, high) = (number(series.median()), number(low), number(high));
-            writeln!(out, "| {} | {} | {median} | {low} - {high} | {} | {} |", asked.id, series.name, series.values.len(), series.unit)?;
-        }
-    }
-    out.push_str("\n## Circumstances\n\n");
-    out.push_str(&machine());
-    for (asked, row) in ASKED.iter().filter_map(|asked| Some((asked, measured(asked.id)?))) {
-        writeln!(out, "- {}: {}", asked.id, row.circumstances)?;
-    }
-    out.push('\n');
-    out.push_str(notes);
-    Ok(out)
+    Ok(())
 }
 
 fn machine() -> String {

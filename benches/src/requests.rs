@@ -385,3 +385,35 @@ fn put_bytes(body: &mut Vec<u8>, bytes: &[u8]) -> anyhow::Result<()> {
     body.extend(bytes);
     Ok(())
 }
+
+/// ListOffsets version 1 of the ends of many partitions of one topic.
+pub(crate) fn ends(topic: &str, partitions: &[i32]) -> anyhow::Result<Vec<u8>> {
+    const LATEST: i64 = -1;
+    let mut body = request(LIST_OFFSETS, 1)?;
+    body.extend((-1i32).to_be_bytes());
+    body.extend(1i32.to_be_bytes());
+    put_string(&mut body, topic)?;
+    put_len(&mut body, partitions.len())?;
+    for partition in partitions {
+        body.extend(partition.to_be_bytes());
+        body.extend(LATEST.to_be_bytes());
+    }
+    frame(&body)
+}
+
+/// The partitions whose ends were told: who answers leads them.
+pub(crate) fn told_ends(answer: &[u8]) -> anyhow::Result<Vec<i32>> {
+    let mut reader = Reader(answer);
+    reader.i32()?;
+    reader.string()?;
+    let mut told = Vec::new();
+    for _ in 0..reader.i32()? {
+        let (partition, code) = (reader.i32()?, reader.i16()?);
+        reader.i64()?;
+        reader.i64()?;
+        if code == 0 {
+            told.push(partition);
+        }
+    }
+    Ok(told)
+}

@@ -3,17 +3,22 @@
 pub(crate) mod cold;
 pub(crate) mod compaction;
 pub(crate) mod crowd;
+pub(crate) mod failover;
+pub(crate) mod gaps;
 pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod many;
+pub(crate) mod modes;
 pub(crate) mod offsets;
+pub(crate) mod opening;
 pub(crate) mod produce;
 pub(crate) mod s3;
 pub(crate) mod shaped;
 pub(crate) mod start;
 pub(crate) mod surface;
+pub(crate) mod three;
 pub(crate) mod zero;
 
 use crate::candidate::Programs;

@@ -50,7 +50,7 @@ pub(crate) fn round(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn start_seaweed(bench: &Bench, folder: &Path) -> anyhow::Result<(Process, String)> {
+pub(crate) fn start_seaweed(bench: &Bench, folder: &Path) -> anyhow::Result<(Process, String)> {
     let program = bench.programs.seaweed.as_ref().context("SeaweedFS is not here: cargo xtask test installs it")?;
     let config = folder.join("s3.json");
     let identity =

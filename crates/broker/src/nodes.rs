@@ -91,9 +91,10 @@ impl Broker {
         self.node_ids().into_iter().min().unwrap_or_else(|| self.id())
     }
 
-    /// Who leads a partition, if that is known and alive.
+    /// Who leads a partition, if that is known and alive. A broker of a cluster that drains takes nothing more: it names nobody before there is a successor.
     pub(crate) fn leader(&self, id: PartitionId) -> Option<Leader> {
-        if let Some(partition) = self.engine.partition(id).filter(|_| !self.engine.is_draining()) {
+        let hands_over = || self.engine.cluster_view().is_some() && self.engine.is_draining();
+        if let Some(partition) = self.engine.partition(id).filter(|_| !hands_over()) {
             return Some(Leader { id: self.id(), epoch: partition.leader_epoch() });
         }
         let view = self.engine.cluster_view()?;

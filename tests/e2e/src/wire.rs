@@ -80,14 +80,23 @@ impl Connection {
     /// # Errors
     /// None came, or it is an error.
     pub fn answer(&mut self) -> anyhow::Result<(Correlation, i64)> {
+        let (correlation, error, offset) = self.any_answer()?;
+        ensure!(error == 0, "the broker answered with error {error}");
+        Ok((correlation, offset))
+    }
+
+    /// The same, whatever the broker says: its Kafka error stands before the offset.
+    ///
+    /// # Errors
+    /// None came.
+    pub fn any_answer(&mut self) -> anyhow::Result<(Correlation, i16, i64)> {
         let frame = self.take()?;
         let correlation = frame[..4].try_into()?;
         // Topics, name, partitions, index: then the error and the offset.
         let name = usize::from(u16::from_be_bytes(frame[8..10].try_into()?));
         let at = 10 + name + 4 + 4;
         let error = i16::from_be_bytes(frame[at..at + 2].try_into()?);
-        ensure!(error == 0, "the broker answered with error {error}");
-        Ok((correlation, i64::from_be_bytes(frame[at + 2..at + 10].try_into()?)))
+        Ok((correlation, error, i64::from_be_bytes(frame[at + 2..at + 10].try_into()?)))
     }
 }
 

@@ -7,6 +7,7 @@ use floe_e2e::etcd::{self, Etcd};
 use floe_e2e::history::{Finding, History};
 use floe_e2e::load::{Follower, Load, Topic, create_topics, read_everything};
 use floe_e2e::wait;
+use floe_e2e::wire::Connection;
 use floe_env::Env;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -94,6 +95,32 @@ fn a_cluster_loses_and_doubles_nothing_whichever_broker_ends_and_however() {
         assert_eq!(broker.stop().unwrap(), 0);
     }
     verify(&setups[0]);
+}
+
+#[test]
+fn a_broker_that_drains_says_that_it_leads_nothing_before_it_ends_connections() {
+    const NOT_LEADER: i16 = 6;
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP a drain as clients see it: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let setup = setups(folder.path(), &etcd).remove(0);
+    let broker = setup.start().unwrap();
+    create_topics(&setup.bootstrap(), &[Topic::new("drained", 1, "object")]).unwrap();
+    let mut connection = Connection::open(&setup.bootstrap()).unwrap();
+    let mut produce = || {
+        connection.send(*b"0001", "drained", 0, b"value")?;
+        connection.any_answer()
+    };
+    assert_eq!(produce().unwrap().1, 0);
+    broker.signal(Signal::TERM);
+    // One after the other, without a pause: a drain takes many of them.
+    let told =
+        std::iter::repeat_with(produce).map(|answer| answer.expect("a word of the drain before the end").1).find(|error| *error != 0);
+    assert_eq!(told, Some(NOT_LEADER));
+    assert_eq!(broker.exit_code(ACK_LIMIT).unwrap(), 0);
 }
 
 #[test]

@@ -35,18 +35,25 @@ impl Asked {
     }
 }
 
-/// The state that an answer tells of: the catalog's version, how often what is led here has changed, and what etcd said.
+/// The state that an answer tells of: the catalog's version, how often what is led here has changed, what etcd said, and whether this broker drains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct At {
     catalog: u64,
     led: u64,
     cluster: u64,
+    is_draining: bool,
 }
 
 impl At {
     /// Read before an answer is built: what changes meanwhile makes it an old one.
     pub(super) fn now(broker: &Broker) -> Self {
-        Self { cluster: broker.engine.cluster_views(), led: broker.engine.led_version(), catalog: broker.view().version }
+        let engine = &broker.engine;
+        Self {
+            cluster: engine.cluster_views(),
+            led: engine.led_version(),
+            catalog: broker.view().version,
+            is_draining: engine.is_draining(),
+        }
     }
 }
 

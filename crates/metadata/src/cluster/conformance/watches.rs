@@ -52,6 +52,15 @@ impl Suite<'_> {
         self.ok("mark", pair.one.mark_sealing(Incarnation(1)).await);
         let view = self.ok("read", pair.one.read().await);
         self.same("who is recovered does not", (leader(&view), view.reachable().len()), (None, 0));
+        self.open(&pair.one, [3]).await;
+        let new = [owned(7, 3, 1, None)];
+        self.ok("seed", pair.one.seed(&new).await);
+        self.ok("register", pair.one.register(BrokerId(3), broker(3, 3)).await);
+        let leader = |view: &ClusterView| view.leader(new[0].partition).map(|(id, _)| id);
+        self.same("it leads", leader(&self.ok("read", pair.one.read().await)), Some(BrokerId(3)));
+        self.ok("mark", pair.one.mark_sealing(Incarnation(3)).await);
+        let view = self.ok("read", pair.one.read().await);
+        self.same("nor does he while he is still listed", (leader(&view), view.brokers().len()), (None, 1));
     }
 
     pub(super) async fn a_watch_goes_on_after_a_restart_and_a_compaction(&self) {
