@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tooling runs outside of every simulation")]
 
 mod bench;
+mod chaos;
 mod docs;
 mod terraform;
 mod test;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Measure Floe beside the machine's limits and Apache Kafka, and write docs/benchmarks.md
     Bench(bench::Arguments),
+    /// Hurt a cluster of brokers at random, and check what clients saw
+    Chaos(chaos::Arguments),
     /// Write the documents that come from code
     Docs(docs::Arguments),
     /// Install what tests need, and run all checks and tests
@@ -38,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Docs(arguments) => docs::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),

@@ -102,6 +102,8 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
 pub(crate) fn log_read(broker: &Broker, partition: PartitionId, at: i64, error: &ReadError) {
     let topic = broker.view().by_id(partition.topic).map(|topic| topic.name.clone()).unwrap_or_default();
     match error.kind() {
+        // It has moved: the client is told, and asks where to.
+        _ if matches!(error, ReadError::NotOwner) => {}
         ErrorKind::Corrupt | ErrorKind::Bug | ErrorKind::NotFound => {
             tracing::error!(topic, %partition, at, %error, "records cannot be read")
         }

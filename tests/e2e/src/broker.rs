@@ -5,9 +5,10 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl Setup {
         let mut command = Command::new(&line[0]);
         without_settings(&mut command);
         command.args(&line[1..]).arg("serve").arg("--data").arg(&self.data);
-        command.args(["--listen", &self.bootstrap(), "--admin", &format!("127.0.0.1:{}", self.admin)]);
+        command.args(["--listen", &self.bootstrap(), "--admin", &format!("{}:{}", self.host, self.admin)]);
         if let Some(store) = &self.store {
             command.args(["--store", store]);
         }
@@ -130,6 +131,11 @@ impl Broker {
         }
     }
 
+    /// Whether the ready line has come; to be asked until it has.
+    pub fn is_ready(&self) -> bool {
+        self.ready.try_recv().is_ok_and(|line| line.starts_with("floe ready: "))
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -137,6 +143,11 @@ impl Broker {
     /// Whether its process is gone.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// How its process ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Bytes of memory that it holds now.
@@ -147,6 +158,11 @@ impl Broker {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
+    }
+
+    /// A number from its metrics, if it answers.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.page("/metrics").lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -183,13 +199,21 @@ impl Broker {
     /// What its `/status` says; nothing while it does not answer.
     #[must_use]
     pub fn status(&self) -> String {
-        let mut answer = String::new();
-        let ask = |answer: &mut String| {
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.setup.admin))?;
-            stream.write_all(b"GET /status HTTP/1.1\r\nhost: floe\r\nconnection: close\r\n\r\n")?;
-            stream.read_to_string(answer)
+        self.page("/status")
+    }
+
+    /// One of its admin pages; nothing if it is not there within a second.
+    fn page(&self, path: &str) -> String {
+        let second = Duration::from_secs(1);
+        let ask = || -> anyhow::Result<String> {
+            let mut stream = TcpStream::connect_timeout(&(IpAddr::from_str(&self.setup.host)?, self.setup.admin).into(), second)?;
+            stream.set_read_timeout(Some(second))?;
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: floe\r\nconnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
         };
-        ask(&mut answer).map_or_else(|_| String::new(), |_| answer)
+        ask().unwrap_or_default()
     }
 
     /// The end of its log.
@@ -217,9 +241,10 @@ impl Drop for Broker {
 
 /// The folder with the programs that cargo built.
 pub fn built() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a file");
-    // target/debug/deps/e2e-1234
-    test.ancestors().nth(2).expect("tests lie in a folder of the build folder").to_owned()
+    let program = std::env::current_exe().expect("a running program has a file");
+    // target/debug/deps/e2e-1234, or target/debug/chaos
+    let folder = program.parent().expect("a file lies in a folder");
+    if folder.ends_with("deps") { folder.parent().expect("deps lies in the build folder").to_owned() } else { folder.to_owned() }
 }
 
 /// The broker's program.

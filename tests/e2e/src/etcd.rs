@@ -3,8 +3,9 @@
 use crate::broker::free_port;
 use crate::wait;
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub struct Etcd {
     command: Command,
     child: Child,
     address: String,
+    data: PathBuf,
     pub url: String,
 }
 
@@ -49,12 +51,13 @@ impl Etcd {
         let line: Vec<String> = wrapper.iter().cloned().chain(["etcd".to_owned()]).collect();
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]);
-        command.arg("--data-dir").arg(folder.join("etcd"));
+        let data = folder.join("etcd");
+        command.arg("--data-dir").arg(&data);
         command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("default={peer}")]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("etcd")?;
-        let etcd = Self { command, child, address, url };
+        let etcd = Self { command, child, address, data, url };
         etcd.serves()?;
         Ok(etcd)
     }
@@ -64,6 +67,16 @@ impl Etcd {
             bail!("etcd takes no connections");
         }
         Ok(())
+    }
+
+    /// SIGSTOP and SIGCONT: it is there, and says nothing.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("its child has not been waited for");
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// kill -9.

@@ -9,9 +9,11 @@
 
 pub mod broker;
 pub mod etcd;
+pub mod group;
 pub mod history;
 pub mod load;
 pub mod net;
+pub mod proxy;
 pub mod seaweed;
 pub mod trace;
 pub mod volume;

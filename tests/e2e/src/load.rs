@@ -5,7 +5,7 @@ use crate::wait;
 use anyhow::{Context, ensure};
 use futures::executor::block_on;
 use parking_lot::{Condvar, Mutex};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,7 +17,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Statistics};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,21 @@ pub fn create_topics(bootstrap: &str, topics: &[Topic]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives a topic these configs, and no others.
+///
+/// # Errors
+/// It did not get them.
+pub fn alter_topic(bootstrap: &str, topic: &Topic) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap).create()?;
+    let config =
+        topic.configs.iter().fold(AlterConfig::new(ResourceSpecifier::Topic(&topic.name)), |config, (key, value)| config.set(key, value));
+    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(30)));
+    for altered in block_on(admin.alter_configs(&[config], &options))? {
+        altered.map_err(|(topic, error)| anyhow::anyhow!("{topic:?}: {error}"))?;
+    }
+    Ok(())
+}
+
 /// Clients that are back soon when their broker is.
 const QUICK: [(&str, &str); 4] = [
     ("reconnect.backoff.ms", "10"),
@@ -81,6 +96,8 @@ fn client(bootstrap: &str) -> ClientConfig {
 #[derive(Debug, Default)]
 struct Answers {
     acknowledged: Vec<(Value, i64)>,
+    /// When each partition's last ack came.
+    latest: BTreeMap<Partition, Instant>,
     failed: Vec<(Value, String)>,
     fatal: Option<String>,
 }
@@ -110,7 +127,10 @@ impl ProducerContext for Callbacks {
     fn delivery(&self, result: &DeliveryResult<'_>, value: Box<Value>) {
         let mut answers = self.0.answers.lock();
         match result {
-            Ok(message) => answers.acknowledged.push((*value, message.offset())),
+            Ok(message) => {
+                answers.acknowledged.push((*value, message.offset()));
+                answers.latest.insert((message.topic().to_owned(), message.partition()), Instant::now());
+            }
             Err((error, _)) => answers.failed.push((*value, error.to_string())),
         }
         self.0.answered.notify_all();
@@ -121,8 +141,11 @@ impl ProducerContext for Callbacks {
 #[derive(Debug)]
 pub struct Load {
     recorder: Arc<Recorder>,
+    partitions: Vec<Partition>,
     end: Arc<AtomicBool>,
     give_up: Arc<AtomicBool>,
+    /// Microseconds.
+    pace: Arc<AtomicU64>,
     producers: Vec<JoinHandle<Vec<(Value, Partition)>>>,
 }
 
@@ -137,6 +160,11 @@ impl Load {
         Self::with(bootstrap, topics, numbers, &[&QUICK[..], &quick, &patient].concat())
     }
 
+    /// From now on each producer waits so long after it has sent to every partition.
+    pub fn pace(&self, pause: Duration) {
+        self.pace.store(pause.as_micros() as u64, Ordering::Relaxed);
+    }
+
     /// The same with other settings than librdkafka's only where they are given.
     ///
     /// # Errors
@@ -144,6 +172,7 @@ impl Load {
     pub fn with(bootstrap: &str, topics: &[Topic], numbers: std::ops::Range<u16>, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let (recorder, end) = (Arc::new(Recorder::default()), Arc::new(AtomicBool::new(false)));
         let give_up = Arc::new(AtomicBool::new(false));
+        let pace = Arc::new(AtomicU64::new(0));
         let partitions: Vec<Partition> =
             topics.iter().flat_map(|topic| (0..topic.partitions).map(|index| (topic.name.clone(), index))).collect();
         let mut producers = Vec::new();
@@ -154,15 +183,22 @@ impl Load {
                 config.set(*key, *value);
             }
             let producer: ThreadedProducer<Callbacks> = config.create_with_context(Callbacks(recorder.clone()))?;
-            let (partitions, end, give_up) = (partitions.clone(), end.clone(), give_up.clone());
-            producers.push(std::thread::spawn(move || produce(&producer, number, &partitions, &end, &give_up)));
+            let told = Told { end: end.clone(), give_up: give_up.clone(), pace: pace.clone() };
+            let partitions = partitions.clone();
+            producers.push(std::thread::spawn(move || produce(&producer, number, &partitions, &told)));
         }
-        Ok(Self { recorder, end, give_up, producers })
+        Ok(Self { recorder, partitions, end, give_up, pace, producers })
     }
 
     /// Acks so far.
     pub fn acknowledged(&self) -> usize {
         self.recorder.answers.lock().acknowledged.len()
+    }
+
+    /// Partitions without an ack since then.
+    pub fn without_acks(&self, since: Instant) -> Vec<Partition> {
+        let answers = self.recorder.answers.lock();
+        self.partitions.iter().filter(|partition| answers.latest.get(partition).is_none_or(|at| *at < since)).cloned().collect()
     }
 
     /// Waits for `more` acks. False: they did not come in time.
@@ -206,14 +242,15 @@ impl Load {
     }
 }
 
-fn produce(
-    producer: &ThreadedProducer<Callbacks>,
-    number: u16,
-    partitions: &[Partition],
-    end: &AtomicBool,
-    give_up: &AtomicBool,
-) -> Vec<(Value, Partition)> {
-    let mut sent = Vec::new();
+/// What its owner tells a producer's thread.
+struct Told {
+    end: Arc<AtomicBool>,
+    give_up: Arc<AtomicBool>,
+    pace: Arc<AtomicU64>,
+}
+
+fn produce(producer: &ThreadedProducer<Callbacks>, number: u16, partitions: &[Partition], told: &Told) -> Vec<(Value, Partition)> {
+    let (mut sent, end) = (Vec::new(), &told.end);
     while !end.load(Ordering::Relaxed) {
         let room = wait::until(LIMIT, || {
             (producer.in_flight_count().unsigned_abs() < IN_FLIGHT as u32 || end.load(Ordering::Relaxed)).then_some(())
@@ -230,8 +267,12 @@ fn produce(
                 sent.push((value, partition.clone()));
             }
         }
+        let pause = told.pace.load(Ordering::Relaxed);
+        if pause > 0 {
+            std::thread::sleep(Duration::from_micros(pause));
+        }
     }
-    if give_up.load(Ordering::Relaxed) {
+    if told.give_up.load(Ordering::Relaxed) {
         producer.purge(PurgeConfig::default().queue().inflight());
     }
     // Purged or not: every callback comes before this returns, or the send stays open in the history.
@@ -328,7 +369,14 @@ pub fn read_everything(bootstrap: &str, topics: &[Topic], history: &mut History)
     let mut ends = BTreeMap::new();
     for topic in topics {
         for index in 0..topic.partitions {
-            let (start, end) = consumer.fetch_watermarks(&topic.name, index, Duration::from_secs(30))?;
+            // librdkafka does not ask again where a connection breaks just then.
+            let asked = Instant::now();
+            let (start, end) = loop {
+                match consumer.fetch_watermarks(&topic.name, index, Duration::from_secs(30)) {
+                    Ok(found) => break found,
+                    Err(error) => ensure!(asked.elapsed() < LIMIT, "{} {index}: {error}", topic.name),
+                }
+            };
             ensure!(start == 0, "{} {index} begins at {start}", topic.name);
             ends.insert((topic.name.clone(), index), end);
         }

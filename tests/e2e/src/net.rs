@@ -42,7 +42,7 @@ impl Network {
         let network = Self { id: std::process::id() % 100_000, hosts: Vec::new() };
         let bridge = network.bridge();
         ip(&["link", "add", &bridge, "type", "bridge"])?;
-        ip(&["addr", "add", "10.231.0.1/24", "dev", &bridge])?;
+        ip(&["addr", "add", &format!("{}/24", network.outside()), "dev", &bridge])?;
         ip(&["link", "set", &bridge, "up"])?;
         Ok(network)
     }
@@ -51,14 +51,24 @@ impl Network {
         format!("flbr{}", self.id)
     }
 
-    /// A new host, `10.231.0.number`; this process reaches it.
+    /// Another run at the same time has other addresses, as far as their processes' numbers differ.
+    fn address(&self, number: u8) -> String {
+        format!("10.{}.{}.{number}", 100 + self.id / 250 % 150, self.id % 250)
+    }
+
+    /// This process's own address there.
+    pub fn outside(&self) -> String {
+        self.address(1)
+    }
+
+    /// A new host, whose address ends with `number`; this process reaches it.
     ///
     /// # Errors
     /// `ip` refuses.
     pub fn host(&mut self, number: u8) -> anyhow::Result<Host> {
         let (name, bridge) = (format!("floe-{}-{number}", self.id), self.bridge());
         let (outside, inside) = (format!("flo{}.{number}", self.id), format!("fli{}.{number}", self.id));
-        let host = Host { name: name.clone(), address: format!("10.231.0.{number}") };
+        let host = Host { name: name.clone(), address: self.address(number) };
         ip(&["netns", "add", &name])?;
         self.hosts.push(host.clone());
         ip(&["link", "add", &outside, "type", "veth", "peer", "name", &inside])?;

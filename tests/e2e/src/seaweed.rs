@@ -70,7 +70,13 @@ impl Seaweed {
             command.arg(format!("-{name}.port={port}"));
         }
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.electionTimeout=1s"]);
-        command.args(["-master.heartbeatInterval=100ms", "-volume.preStopSeconds=1", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]);
+        command.args([
+            "-master.heartbeatInterval=100ms",
+            "-volume.preStopSeconds=1",
+            "-master.volumeSizeLimitMB=1024",
+            "-volume.max=0",
+            "-volume.minFreeSpace=64MiB",
+        ]);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("weed")?;
         let server = Self { command, child, host: host.to_owned(), s3 };
         server.healthy()?;
@@ -107,14 +113,25 @@ impl Seaweed {
         Ok(())
     }
 
+    /// Where it answers.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.s3)
+    }
+
     /// Lets a broker use it, under a prefix of its own.
     #[must_use]
     pub fn store(&self, setup: Setup, prefix: &str) -> Setup {
-        let [key, secret] = KEYS;
-        let setup = Setup { store: Some(format!("s3://{BUCKET}/{prefix}")), ..setup };
-        let setup = setup.option(&format!("s3.endpoint=http://{}:{}", self.host, self.s3)).option("s3.region=us-east-1");
-        setup.option(&format!("s3.access.key.id={key}")).option(&format!("s3.secret.access.key={secret}"))
+        store_at(&self.address(), setup, prefix)
     }
+}
+
+/// Lets a broker use what answers there, such as a proxy before it, under a prefix of its own.
+#[must_use]
+pub fn store_at(address: &str, setup: Setup, prefix: &str) -> Setup {
+    let [key, secret] = KEYS;
+    let setup = Setup { store: Some(format!("s3://{BUCKET}/{prefix}")), ..setup };
+    let setup = setup.option(&format!("s3.endpoint=http://{address}")).option("s3.region=us-east-1");
+    setup.option(&format!("s3.access.key.id={key}")).option(&format!("s3.secret.access.key={secret}"))
 }
 
 impl Drop for Seaweed {

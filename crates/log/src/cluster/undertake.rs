@@ -38,6 +38,11 @@ fn pause_after(attempt: u32, error: &OpenError) -> Duration {
     PAUSE.saturating_mul(1 << attempt.min(16)).min(longest)
 }
 
+/// Whether another was faster: it has ended, all that it led was taken over, and nobody knows it any more.
+fn is_forgotten(error: &ClusterError, incarnation: Incarnation) -> bool {
+    matches!(error, ClusterError::NotInState { incarnation: of, found: None, .. } if *of == incarnation)
+}
+
 impl Member {
     /// Recovers an incarnation unless it answers.
     pub(super) async fn recover_if_dead(&self, broker: BrokerId, entry: &BrokerEntry) {
@@ -129,8 +134,10 @@ impl Member {
 
     async fn recover(&self, incarnation: Incarnation) -> Result<(), OpenError> {
         let early = if mutated(Mutant::RecordReadBeforeSealing) { Some(self.lineage.rely().await?) } else { None };
-        if self.cluster.seal_other(self.me(), incarnation).await? == Life::Closed {
-            return Ok(());
+        match self.cluster.seal_other(self.me(), incarnation).await {
+            Ok(Life::Closed) => return Ok(()),
+            Err(error) if is_forgotten(&error, incarnation) => return Ok(()),
+            sealing => drop(sealing?),
         }
         // Read after the mark, and after a mark of one's own in the row: `end` is for ever (R8, R24).
         let relied = match early {
@@ -145,7 +152,10 @@ impl Member {
         }
         let of = OfCluster { records: &records, copies: self.peers.copies(), lost: &lost };
         self.start.recover(&Predecessor { incarnation }, self.me(), Some(of)).await?;
-        self.cluster.mark_closed(incarnation).await?;
+        match self.cluster.mark_closed(incarnation).await {
+            Err(error) if is_forgotten(&error, incarnation) => {}
+            closed => drop(closed?),
+        }
         tracing::info!(incarnation = incarnation.0, partitions, "recovered: what it led can be taken over");
         Ok(())
     }
@@ -168,12 +178,19 @@ impl Member {
             self.env().sleep(PAUSE).await;
         }
         let ended = close_chain(&self.shared, drains).await;
-        if ended == Ended::Drained
-            && let Err(error) = self.cluster.mark_closed(self.me()).await
-        {
-            tracing::warn!(%error, "drained, and not announced: another broker will find the end");
+        if ended == Ended::Drained {
+            self.leave().await;
         }
         ended
+    }
+
+    /// Its disk can be thrown away, and its id is free at once, for another disk, too.
+    async fn leave(&self) {
+        if let Err(error) = self.cluster.mark_closed(self.me()).await {
+            tracing::warn!(%error, "drained, and not announced: another broker will find the end");
+        } else if let Err(error) = self.cluster.unregister(&self.registration).await {
+            tracing::info!(%error, "drained, and listed still: its id is free when its lease ends");
+        }
     }
 
     /// What was given to this incarnation and is not open yet is opened, so that the end inherits it (R8).

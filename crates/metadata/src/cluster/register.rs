@@ -98,7 +98,7 @@ impl Cluster {
     ///
     /// # Errors
     /// See [`Cluster::found`].
-    pub async fn unregister(&self, registration: Registration) -> Result<(), ClusterError> {
+    pub async fn unregister(&self, registration: &Registration) -> Result<(), ClusterError> {
         let lease = *registration.lease.lock();
         self.call("ending the lease", || async { self.backend().revoke(lease).await.map(|()| (NO_REVISION, ())) }).await
     }

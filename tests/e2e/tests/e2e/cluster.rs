@@ -17,11 +17,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const ACK_LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const ACK_LIMIT: Duration = Duration::from_secs(120);
 /// The exit code of a broker whose cluster went on without it.
 const DEPOSED: i32 = 9;
 
-fn setups(folder: &Path, etcd: &Etcd) -> Vec<Setup> {
+pub(crate) fn setups(folder: &Path, etcd: &Etcd) -> Vec<Setup> {
     let store = format!("file://{}", folder.join("store").display());
     let setup = |id: usize| {
         let mut setup = Setup::new(folder, &format!("broker-{id}"));

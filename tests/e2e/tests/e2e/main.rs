@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too may panic, and say what they did")]
 
 mod cluster;
+mod cluster_faults;
 mod connections;
 mod ends;
 mod full_disk;

@@ -95,10 +95,10 @@ impl Suite<'_> {
         self.same("a right to clean", self.ok("claim", pair.other.claim_cleaning(&later, Incarnation(9)).await), true);
         self.same("it is its own", self.ok("claim", pair.other.claim_cleaning(&later, Incarnation(9)).await), true);
         self.same("and nobody else's", self.ok("claim", pair.one.claim_cleaning(&first, Incarnation(9)).await), false);
-        self.ok("unregister", pair.one.unregister(first).await);
+        self.ok("unregister", pair.one.unregister(&first).await);
         self.same("it was not the earlier one's", self.ok("read", pair.one.read().await).brokers().len(), 1);
         self.same("a free id", self.ok("free", pair.one.free_broker_id(BrokerId(3)).await), BrokerId(5));
-        self.ok("unregister", pair.other.unregister(later).await);
+        self.ok("unregister", pair.other.unregister(&later).await);
         self.same("nobody is listed", self.ok("read", pair.one.read().await).brokers().len(), 0);
         let next = self.ok("register", pair.one.register(id, broker(4, 30)).await);
         self.same("the right went with the lease", self.ok("claim", pair.one.claim_cleaning(&next, Incarnation(9)).await), true);

@@ -34,7 +34,7 @@ impl Suite<'_> {
         let registration = self.ok("register", pair.one.register(BrokerId(1), broker(1, 1)).await);
         self.ok("move", pair.one.hand_over(Incarnation(1), &[(all[1], Incarnation(2))]).await);
         self.ok("announce", pair.one.announce_catalog(3).await);
-        self.ok("unregister", pair.one.unregister(registration).await);
+        self.ok("unregister", pair.one.unregister(&registration).await);
         self.ok("delete", pair.one.delete_partitions(&all[2..]).await);
         let told = self.until("changes", &mut watch, |view| view.owner(all[2].partition).is_none() && view.owners().len() == 2).await;
         let mut wanted = vec![Change::Life(Incarnation(2), Some(Life::Open))];
