@@ -9,7 +9,7 @@ use crate::errors::{self, Refusal};
 use crate::live::Settings;
 use crate::topic_config::{check_topic_setting, topic_setting};
 use floe_formats::{CatalogChange, Topic};
-use floe_log::{DURABILITY, Durability};
+use floe_log::{DURABILITY, Durability, EngineOptions, check_export_setting};
 use floe_metadata::View;
 use floe_protocol::ErrorCode;
 use floe_types::{BrokerId, check_topic_name};
@@ -114,7 +114,7 @@ fn refuse(broker: &Broker, asked: &[Asked]) -> BTreeMap<usize, Refusal> {
     }
     for (at, resource) in asked.iter().enumerate() {
         let checked = check_keys(&resource.keys).and_then(|()| check_resource(broker.id(), resource));
-        if let Err(refusal) = checked.and_then(|()| check_durability(resource, broker.engine.options().in_cluster)) {
+        if let Err(refusal) = checked.and_then(|()| check_here(resource, broker.engine.options())) {
             refused.entry(at).or_insert(refusal);
         }
     }
@@ -135,11 +135,15 @@ fn check_keys(keys: &[Key]) -> Result<(), Refusal> {
     if nulls.is_empty() { Ok(()) } else { refuse(format!("Null value not supported for : {}", nulls.join(", "))) }
 }
 
-/// Not every broker knows every level.
-fn check_durability(resource: &Asked, in_cluster: bool) -> Result<(), Refusal> {
-    let asked = resource.keys.iter().filter(|key| resource.kind == TOPIC && key.name == DURABILITY).filter_map(|key| key.value.as_ref());
-    for value in asked {
-        Durability::read(value, in_cluster).map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))?;
+/// Not every broker knows every level of durability, or may export everywhere.
+fn check_here(resource: &Asked, options: &EngineOptions) -> Result<(), Refusal> {
+    let asked = resource.keys.iter().filter(|_| resource.kind == TOPIC);
+    for (name, value) in asked.filter_map(|key| Some((key.name.as_str(), key.value.as_ref()?))) {
+        let checked = match name {
+            DURABILITY => Durability::read(value, options.in_cluster).map(|_| ()),
+            _ => check_export_setting(name, value, options),
+        };
+        checked.map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))?;
     }
     Ok(())
 }

@@ -14,6 +14,9 @@ pub enum ExportError {
     /// The options contradict what the target holds, or each other.
     #[error("{0}")]
     Refused(String),
+    /// Nothing is wrong: the next try begins from what the others wrote.
+    #[error("other mergers of this table were first {0} times")]
+    Overtaken(usize),
     /// It did not answer before anything was decided.
     #[error("{0}")]
     Registry(String),
@@ -45,7 +48,7 @@ impl ExportError {
         match self {
             Self::NoTopic(_) | Self::NoPartition { .. } => ErrorKind::NotFound,
             Self::Refused(_) | Self::Foreign { .. } | Self::Transaction { .. } => ErrorKind::Invalid,
-            Self::Registry(_) => ErrorKind::Retry,
+            Self::Registry(_) | Self::Overtaken(_) => ErrorKind::Retry,
             Self::UnsafeTarget(error) => error.kind(),
             Self::Stored(error) => error.kind(),
             Self::Target(error) => error.kind(),

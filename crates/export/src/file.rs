@@ -3,46 +3,27 @@
 
 mod gaps;
 
+use crate::ExportError;
 use crate::claim::Claim;
 use crate::committed::{MAX_RAW, Visible, visible};
 use crate::day::Day;
 use crate::header::FileHeader;
-use crate::memory::{BATCH_AT_ONCE, COLUMN, MANY_COLUMNS, VALUE_AT_ONCE};
-use crate::rows::{Layout, Pushed, Rows, schema};
-use crate::sink::Sink;
-use crate::target::header_room;
-use crate::{ExportError, rows};
+use crate::memory::{BATCH_AT_ONCE, VALUE_AT_ONCE};
+use crate::rows::{Layout, Pushed, Rows};
+use crate::writer::TableWriter;
 use bytes::Bytes;
 use floe_log::stored::Stretch;
 use floe_objstore::Payload;
 use floe_records::{BatchError, BatchHeader, Record, TimestampType};
 use floe_types::{Offset, PartitionId};
+pub(crate) use gaps::MOST as MOST_GAPS;
 use gaps::{Gaps, Why};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::schema::types::ColumnPath;
 
 /// Rows, and memory of them, that become columns at a time.
 const ROWS_AT_ONCE: usize = 16 << 10;
 const BYTES_AT_ONCE: usize = 4 << 20;
-/// Memory of a row group's columns beyond what is encoded: open pages, and dictionaries.
-const OPEN_BYTES: u64 = 8 << 20;
-/// Most rows of a row group, and of a file: what readers expect, and what their memory is made for.
-const GROUP_ROWS: usize = 1 << 20;
+/// Most rows of a file.
 const FILE_ROWS: u64 = 16 << 20;
-/// Bytes of a page, and rows in it: what a reader decompresses for a few rows.
-const PAGE_BYTES: usize = 1 << 20;
-const PAGE_ROWS: usize = 20_000;
-/// Fast, and within some percent of what the slow levels give.
-const ZSTD_LEVEL: i32 = 1;
-/// A file of more bytes has several row groups: at the end of one its pages are copied.
-const GROUPS_IN_FILE: u64 = 2;
-/// Rows of a row group of very many columns, and bytes of their values: a column has one page of them.
-const WIDE_GROUP_ROWS: usize = 20_000;
-const WIDE_GROUP_BYTES: usize = 32 << 20;
 
 /// How files are made.
 #[derive(Debug, Clone)]
@@ -68,10 +49,7 @@ pub(crate) struct FileBuilder {
     claim: Option<Claim>,
     /// A record of another day follows.
     is_whole: bool,
-    writer: ArrowWriter<Sink>,
-    is_wide: bool,
-    /// Bytes of records in the row group that is open.
-    group_bytes: usize,
+    writer: TableWriter,
     rows: Rows,
     count: u64,
     gaps: Gaps,
@@ -107,13 +85,7 @@ impl FileBuilder {
         (start, until): (Offset, Offset),
         claim: Option<Claim>,
     ) -> Result<Self, ExportError> {
-        let is_wide = options.layout.columns() > MANY_COLUMNS;
-        let options_of_writer = ArrowWriterOptions::new()
-            .with_properties(properties(&options, is_wide))
-            .with_schema_root("record".to_owned())
-            .with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(Sink::default(), schema(&options.layout), options_of_writer)?;
-        writer.write_all(&header_room()).map_err(|error| parquet::errors::ParquetError::General(error.to_string()))?;
+        let writer = TableWriter::new(&options)?;
         let rows = Rows::new(&options.layout, partition.index);
         let topic = topic.to_owned();
         Ok(Self {
@@ -126,8 +98,6 @@ impl FileBuilder {
             claim,
             is_whole: false,
             writer,
-            is_wide,
-            group_bytes: 0,
             rows,
             count: 0,
             gaps: Gaps::default(),
@@ -258,25 +228,12 @@ impl FileBuilder {
     }
 
     fn write(&mut self) -> Result<(), ExportError> {
-        self.group_bytes += self.rows.bytes();
-        self.writer.write(&self.rows.take()?)?;
-        let encoded = self.writer.in_progress_size() as u64 >= self.options.file_bytes / GROUPS_IN_FILE;
-        if encoded || self.open_bytes() >= OPEN_BYTES || (self.is_wide && self.group_bytes >= WIDE_GROUP_BYTES) {
-            self.writer.flush()?;
-            self.group_bytes = 0;
-        }
-        Ok(())
-    }
-
-    /// What the open row group holds that is not encoded yet.
-    fn open_bytes(&self) -> u64 {
-        let columns = self.options.layout.columns() as u64;
-        let beyond = self.writer.memory_size().saturating_sub(self.writer.in_progress_size()) as u64;
-        beyond.saturating_sub(columns * COLUMN)
+        let bytes = self.rows.bytes();
+        self.writer.write(&self.rows.take()?, bytes)
     }
 
     fn is_full(&self) -> bool {
-        let bytes = self.writer.bytes_written() + self.writer.in_progress_size() + self.rows.bytes();
+        let bytes = self.writer.bytes() + self.rows.bytes();
         bytes as u64 >= self.options.file_bytes || self.count >= FILE_ROWS
     }
 
@@ -293,7 +250,7 @@ impl FileBuilder {
             self.write()?;
         }
         let header = FileHeader { write_id, partition: self.partition.index, start: self.start, end: self.next };
-        let mut say = |key: &str, value: String| self.writer.append_key_value_metadata(KeyValue::new(format!("floe.{key}"), value));
+        let mut say = |key: &str, value: String| self.writer.say(key, value);
         say("format", "1".to_owned());
         say("topic", self.topic.clone());
         say("topic_id", self.partition.topic.to_string());
@@ -302,37 +259,7 @@ impl FileBuilder {
         say("end", header.end.to_string());
         say("rows", self.count.to_string());
         self.gaps.tell(say);
-        self.writer.finish()?;
-        let sink = std::mem::take(self.writer.inner_mut());
-        let body = sink.into_body(header.encode().get(4..).unwrap_or_default());
+        let body = self.writer.finish(&header)?;
         Ok(Built { header, day: self.claim.map(|claim| claim.day), body, rows: self.count })
     }
-}
-
-fn properties(options: &FileOptions, is_wide: bool) -> WriterProperties {
-    let column = |path: &[&str]| ColumnPath::new(path.iter().map(|part| (*part).to_owned()).collect());
-    let zstd = ZstdLevel::try_new(ZSTD_LEVEL).expect("zstd has this level");
-    let mut properties = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(format!("Floe {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(zstd))
-        .set_data_page_size_limit(PAGE_BYTES)
-        .set_data_page_row_count_limit(if is_wide { WIDE_GROUP_ROWS } else { PAGE_ROWS })
-        .set_max_row_group_row_count(Some(if is_wide { WIDE_GROUP_ROWS - 1 } else { GROUP_ROWS }))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_sorting_columns(Some(vec![SortingColumn { column_idx: rows::OFFSET_COLUMN, descending: false, nulls_first: false }]))
-        .set_column_dictionary_enabled(column(&["offset"]), false)
-        .set_column_encoding(column(&["offset"]), Encoding::DELTA_BINARY_PACKED)
-        .set_column_dictionary_enabled(column(&["timestamp"]), false)
-        .set_column_encoding(column(&["timestamp"]), Encoding::DELTA_BINARY_PACKED);
-    // Nobody looks for a value, or for a header's, by its order.
-    for opaque in [&["value"][..], &["headers", "list", "element", "value"], &["_error", "value"]] {
-        properties = properties
-            .set_column_dictionary_enabled(column(opaque), false)
-            .set_column_statistics_enabled(column(opaque), EnabledStatistics::None);
-    }
-    if options.bloom {
-        properties = properties.set_column_bloom_filter_enabled(column(&["key"]), true);
-    }
-    properties.build()
 }

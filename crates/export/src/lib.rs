@@ -2,7 +2,8 @@
 //!
 //! Read in this order: `run.rs` (an export, from its options to its report), `partition.rs` (one partition, file after file),
 //! `target.rs` (why no record is ever there twice), `file.rs` (one file), `rows.rs` (records as columns), `memory.rs` (what all of
-//! that may hold).
+//! that may hold), `merge.rs` (small files made into large ones, beside the table), `follow.rs` (both, round after round),
+//! `exporter.rs` (what a broker exports by itself).
 //!
 //! Keeps: what lies in the target is exact at every instant, whoever exports at the same time and whoever was stopped in the
 //! middle: the files of a partition follow one another without overlap from where the export began, each is created only if
@@ -14,19 +15,27 @@ mod committed;
 mod day;
 mod decode;
 mod error;
+mod exporter;
 mod file;
+mod follow;
 mod header;
 mod memory;
+mod merge;
 mod partition;
 mod registry;
 mod rows;
 mod run;
 mod schemas;
 mod sink;
+mod source;
 mod target;
+mod writer;
 
 pub use error::ExportError;
+pub use exporter::{Exporter, ExporterOptions, ExporterStatus, Places};
+pub use follow::{Follow, Round};
 pub use header::{FILE_HEADER_LEN, FileHeader};
+pub use merge::{Latest, Merged};
 pub use registry::{Answer, HttpRegistry, RegistryClient};
 pub use rows::Mode;
 pub use run::{Export, ExportOptions, Place, Progress, Report};

@@ -44,6 +44,14 @@ pub(crate) struct Room<'a> {
     _place: SemaphorePermit<'a>,
 }
 
+/// What making the newest versions of a partition may take.
+#[derive(Debug)]
+pub(crate) struct LatestRoom<'a> {
+    pub(crate) file_bytes: u64,
+    pub(crate) keys_bytes: u64,
+    _place: SemaphorePermit<'a>,
+}
+
 impl Memory {
     pub(crate) fn new(budget: u64) -> Self {
         let all = units(budget.saturating_sub(reading(budget))).max(1);
@@ -57,6 +65,24 @@ impl Memory {
         let place = self.rooms.acquire_many(wanted).await.expect("it is never closed");
         let file_bytes = (u64::from(wanted) * UNIT).saturating_sub(besides).clamp(LEAST_FILE.min(file_bytes), file_bytes);
         Room { file_bytes, columns, _place: place }
+    }
+
+    /// Bytes of a file that is made of others, of which one is held beside it that is half as large at most: as many as asked for, or as
+    /// the whole budget has room for.
+    pub(crate) fn merged_bytes(&self, file_bytes: u64, columns: usize) -> u64 {
+        let most = (u64::from(self.all) * UNIT).saturating_sub(besides(columns)) / 3 * 2;
+        most.clamp(LEAST_FILE.min(file_bytes), file_bytes)
+    }
+
+    /// A room for a file that is made of others, of which one of so many bytes is held beside it, and for keys; None: the whole budget has
+    /// none. Waits for it; cancellation safe.
+    pub(crate) async fn latest_room(&self, file_bytes: u64, largest: u64, columns: usize) -> Option<LatestRoom<'_>> {
+        let (all, keys_bytes) = (u64::from(self.all) * UNIT, u64::from(self.all) * UNIT / 4);
+        let left = all.checked_sub(besides(columns))?.checked_sub(keys_bytes)?.checked_sub(largest)?;
+        // Whether it is full is seen when all of a source is in it.
+        let file_bytes = file_bytes.min(left.checked_sub(largest)?).max(LEAST_FILE.min(file_bytes));
+        let place = self.rooms.acquire_many(self.all).await.expect("it is never closed");
+        Some(LatestRoom { file_bytes, keys_bytes, _place: place })
     }
 
     /// The turn of who needs more than a room. Cancellation safe.

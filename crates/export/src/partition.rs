@@ -11,9 +11,10 @@ use crate::memory::Room;
 use crate::registry::{NoSchema, Registry};
 use crate::run::Shared;
 use crate::schemas::{Seen, look_through};
+use crate::source::Source;
 use crate::target::{Folders, Placed};
 use bytes::Bytes;
-use floe_log::stored::{StoredPartition, Stretch};
+use floe_log::stored::Stretch;
 use floe_records::BatchHeader;
 use floe_types::Offset;
 use std::collections::{BTreeSet, VecDeque};
@@ -31,6 +32,9 @@ pub(crate) struct Done {
     pub(crate) bytes: u64,
     /// Files thrown away because another exporter was first.
     pub(crate) lost: u64,
+    /// Which partition, and where its files end.
+    pub(crate) index: i32,
+    pub(crate) end: Offset,
 }
 
 /// Asks for schemas. Once it does not answer, nobody waits for it a second time.
@@ -61,7 +65,7 @@ enum Next {
 #[derive(Debug)]
 pub(crate) struct PartitionExport {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) partition: StoredPartition,
+    pub(crate) partition: Source,
     pub(crate) options: FileOptions,
     /// Where the next file starts.
     pub(crate) position: Offset,
@@ -74,7 +78,7 @@ impl PartitionExport {
     /// # Errors
     /// Whatever ends it early: the files that it has created stand.
     pub(crate) async fn run(mut self) -> Result<Done, ExportError> {
-        let mut done = Done::default();
+        let mut done = Done { index: self.partition.id().index, ..Done::default() };
         let shared = self.shared.clone();
         while self.position < self.until {
             // Given back when the file has been created.
@@ -98,6 +102,7 @@ impl PartitionExport {
                 }
             };
         }
+        done.end = self.position;
         Ok(done)
     }
 

@@ -5,15 +5,18 @@ use crate::begin::Begin;
 use crate::decode::{Field, Readers, Schema, add_all, at_top};
 use crate::file::FileOptions;
 use crate::memory::{Memory, cache_bytes};
+use crate::merge::{Latest, Merge, Merged};
 use crate::partition::{Done, PartitionExport};
 use crate::registry::{Language, Registry, RegistryClient};
 use crate::rows::Layout;
 use crate::schemas::Schemas;
+use crate::source::Source;
 use crate::target::{Folders, Position, Target};
 use crate::{ExportError, Mode};
 use floe_env::Env;
 use floe_formats::Topic;
-use floe_log::stored::{StoredLog, StoredPartition};
+use floe_log::stored::StoredLog;
+use floe_log::{Engine, Partition, ReadError};
 use floe_objstore::Store;
 use floe_types::{Offset, PartitionId};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -111,10 +114,30 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Export {
     env: Env,
-    log: StoredLog,
+    log: Log,
     topic: Arc<Topic>,
     target: Target,
     options: ExportOptions,
+    memory: Arc<Memory>,
+    known: Mutex<Known>,
+}
+
+/// Where the topic's records are.
+#[derive(Debug)]
+enum Log {
+    /// In a store, which nobody is asked about.
+    Stored(StoredLog),
+    /// With this broker, as far as it leads the topic.
+    Led(Engine),
+}
+
+/// What runs before this one have found out. Others may have come further since: whoever begins there finds their files.
+#[derive(Debug, Default)]
+struct Known {
+    /// The target holds to "only if absent".
+    is_proven: bool,
+    /// Where the files of partitions end.
+    ends: BTreeMap<i32, Offset>,
 }
 
 /// What the partitions' exports have in common.
@@ -123,7 +146,7 @@ pub(crate) struct Shared {
     pub(crate) target: Target,
     pub(crate) topic: String,
     pub(crate) schemas: Schemas,
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) registry: Option<Registry>,
     progress: Mutex<Progress>,
     heard: Box<dyn Fn(Progress) + Send + Sync>,
@@ -154,8 +177,33 @@ impl Export {
     pub async fn open(env: Env, store: &Store, topic: &str, target: Store, options: ExportOptions) -> Result<Self, ExportError> {
         let log = StoredLog::open(env.clone(), store, cache_bytes(options.memory_bytes)).await?;
         let topic = log.topic(topic).ok_or_else(|| ExportError::NoTopic(topic.to_owned()))?;
+        let (target, memory) = (Target::new(env.clone(), target), Arc::new(Memory::new(options.memory_bytes)));
+        Ok(Self { env, log: Log::Stored(log), topic, target, options, memory, known: Mutex::default() })
+    }
+
+    /// An export of what this broker leads of a topic, which may be run again and again. `memory`: shared with others.
+    pub(crate) fn led(env: Env, (engine, topic): (Engine, Arc<Topic>), target: Store, options: ExportOptions, memory: Arc<Memory>) -> Self {
         let target = Target::new(env.clone(), target);
-        Ok(Self { env, log, topic, target, options })
+        Self { env, log: Log::Led(engine), topic, target, options, memory, known: Mutex::default() }
+    }
+
+    /// Whether more is in the store than was exported here. Asks nobody.
+    pub(crate) fn is_behind(&self) -> bool {
+        match &self.log {
+            Log::Stored(_) => true,
+            Log::Led(engine) => {
+                let known = self.known.lock();
+                led(engine, &self.topic).any(|partition| known.is_behind(&partition))
+            }
+        }
+    }
+
+    /// Of several brokers that export a topic one merges.
+    pub(crate) fn merges_here(&self) -> bool {
+        match &self.log {
+            Log::Stored(_) => true,
+            Log::Led(engine) => engine.partition(PartitionId { topic: self.topic.id, index: 0 }).is_some(),
+        }
     }
 
     /// The folder of the target that the topic's files are in.
@@ -168,7 +216,7 @@ impl Export {
     ///
     /// # Errors
     /// Whatever ended it early: what was created until then stands, and the next run goes on behind it.
-    pub async fn run(self, heard: impl Fn(Progress) + Send + Sync + 'static) -> Result<Report, ExportError> {
+    pub async fn run(&self, heard: impl Fn(Progress) + Send + Sync + 'static) -> Result<Report, ExportError> {
         // Refused before anything is decided.
         if let Some(mode) = self.options.mode {
             self.readers(mode)?;
@@ -184,7 +232,7 @@ impl Export {
             target: self.target.with_folders(begin.folders),
             topic: self.topic.name.clone(),
             schemas: Schemas::default(),
-            memory: Memory::new(self.options.memory_bytes),
+            memory: self.memory.clone(),
             registry: self.registry(),
             progress: Mutex::default(),
             heard: Box::new(heard),
@@ -200,11 +248,49 @@ impl Export {
         let tasks = exports.into_iter().map(|export| self.env.spawn("export a partition", export.run()).join());
         let mut running = stream::iter(tasks).buffer_unordered(self.options.parallel.max(1));
         while let Some(ended) = running.next().await {
-            let Done { files, rows, bytes, lost } = ended.map_err(|error| ExportError::Task(error.to_string()))??;
+            let Done { files, rows, bytes, lost, index, end } = ended.map_err(|error| ExportError::Task(error.to_string()))??;
             (report.files, report.rows) = (report.files + files, report.rows + rows);
             (report.bytes, report.lost) = (report.bytes + bytes, report.lost + lost);
+            self.known.lock().ends.insert(index, end);
         }
         Ok(report)
+    }
+
+    /// Merges the small files that there are, beside the table: see `merge.rs`. Nothing is exported.
+    ///
+    /// # Errors
+    /// There is no table; the target's; another merger that was always first.
+    pub async fn merge(&self) -> Result<Merged, ExportError> {
+        let begin = self.begun().await?;
+        self.merger(&begin).run().await
+    }
+
+    /// Makes a table of the newest version of each key, beside the table: see `merge/latest.rs`. Nothing is exported.
+    ///
+    /// # Errors
+    /// There is no table; it leaves values out; the target's; more keys than there is memory for; another who was first.
+    pub async fn latest(&self) -> Result<Latest, ExportError> {
+        let begin = self.begun().await?;
+        self.merger(&begin).latest().await
+    }
+
+    async fn begun(&self) -> Result<Begin, ExportError> {
+        let begun = self.target.read_begin(self.topic.id).await?;
+        let begun = begun.ok_or_else(|| ExportError::Refused("there is no export of this topic in this target".to_owned()))?;
+        // Proves the target again: whoever merges need not be who exported.
+        self.target.begin(self.topic.id, &begun).await
+    }
+
+    fn merger<'a>(&'a self, begin: &'a Begin) -> Merge<'a> {
+        Merge {
+            env: &self.env,
+            target: &self.target,
+            topic: &self.topic,
+            begin,
+            memory: &self.memory,
+            file_bytes: self.options.file_bytes,
+            bloom: self.options.bloom,
+        }
     }
 
     /// The columns to begin with: those of schemas that are known. Others are looked for file by file.
@@ -253,6 +339,13 @@ impl Export {
     }
 
     fn partitions(&self) -> Result<Vec<i32>, ExportError> {
+        if let Log::Led(engine) = &self.log {
+            let known = self.known.lock();
+            return Ok(led(engine, &self.topic)
+                .filter(|partition| known.is_behind(partition))
+                .map(|partition| partition.id().index)
+                .collect());
+        }
         let Some(wanted) = &self.options.partitions else { return Ok((0..self.topic.partitions).collect()) };
         let mut wanted = wanted.clone();
         wanted.sort_unstable();
@@ -263,29 +356,55 @@ impl Export {
         }
     }
 
-    async fn open_partition(&self, index: i32) -> Result<StoredPartition, ExportError> {
-        Ok(self.log.partition(PartitionId { topic: self.topic.id, index }).await?)
+    async fn open_partition(&self, index: i32) -> Result<Source, ExportError> {
+        let id = PartitionId { topic: self.topic.id, index };
+        match &self.log {
+            Log::Stored(log) => Ok(Source::Stored(Box::new(log.partition(id).await?))),
+            Log::Led(engine) => Ok(Source::Led(engine.partition(id).ok_or(ReadError::NotOwner)?)),
+        }
     }
 
     /// Where the export of every partition begins: as was decided, or as is decided now.
     async fn begin(&self) -> Result<Begin, ExportError> {
-        let proposed_mode = self.options.mode.unwrap_or_default();
-        let begin = match self.target.read_begin(self.topic.id).await? {
-            Some(begun) => begun,
-            None => {
-                let mut places = Vec::new();
-                for index in 0..self.topic.partitions {
-                    places.push(self.start(index));
-                }
-                let starts: BTreeMap<i32, Offset> = stream::iter(places).buffer_unordered(LOOKS_AT_ONCE).try_collect().await?;
-                let mut begin = Begin::new(self.topic.id, &self.topic.name, proposed_mode, starts);
-                begin.drop_value = self.options.drop_value;
-                begin.prefixed = self.is_prefixed(proposed_mode);
-                begin.folders = self.options.folders.unwrap_or_default();
-                begin
+        let begun = self.target.read_begin(self.topic.id).await?;
+        let is_proven = {
+            let mut known = self.known.lock();
+            if begun.is_none() {
+                // Nothing is there any more of what was known.
+                *known = Known::default();
+            }
+            known.is_proven
+        };
+        let begin = match begun {
+            Some(begun) if is_proven => begun,
+            Some(begun) => self.target.begin(self.topic.id, &begun).await?,
+            None => self.target.begin(self.topic.id, &self.proposed().await?).await?,
+        };
+        self.known.lock().is_proven = true;
+        self.check_agrees(&begin)?;
+        Ok(begin)
+    }
+
+    /// A new export, as the options say.
+    async fn proposed(&self) -> Result<Begin, ExportError> {
+        let mode = self.options.mode.unwrap_or_default();
+        let starts: BTreeMap<i32, Offset> = match &self.log {
+            // A broker knows nothing of what others lead: all partitions begin at the beginning, and what is gone is told.
+            Log::Led(_) => BTreeMap::new(),
+            Log::Stored(_) => {
+                let places = (0..self.topic.partitions).map(|index| self.start(index)).collect::<Vec<_>>();
+                stream::iter(places).buffer_unordered(LOOKS_AT_ONCE).try_collect().await?
             }
         };
-        let begin = self.target.begin(self.topic.id, &begin).await?;
+        let mut begin = Begin::new(self.topic.id, &self.topic.name, mode, starts);
+        begin.drop_value = self.options.drop_value;
+        begin.prefixed = self.is_prefixed(mode);
+        begin.folders = self.options.folders.unwrap_or_default();
+        Ok(begin)
+    }
+
+    /// Whether what has begun is what the options ask for.
+    fn check_agrees(&self, begin: &Begin) -> Result<(), ExportError> {
         if let Some(folders) = self.options.folders.filter(|folders| *folders != begin.folders) {
             return Err(ExportError::Refused(format!(
                 "this export has begun with folders {:?}, and goes on with them: {folders:?} needs another target",
@@ -303,7 +422,7 @@ impl Export {
                 "this export has begun in mode {:?}, and goes on in it: {mode:?} needs another target",
                 begin.mode
             ))),
-            _ => Ok(begin),
+            _ => Ok(()),
         }
     }
 
@@ -320,7 +439,11 @@ impl Export {
     async fn prepare(&self, index: i32, begin: &Begin, options: FileOptions, shared: &Arc<Shared>) -> Result<PartitionExport, ExportError> {
         let mut partition = self.open_partition(index).await?;
         let start = begin.start(index);
-        let found = shared.target.end(partition.id()).await?;
+        let known = self.known.lock().ends.remove(&index);
+        let found = match known {
+            Some(offset) => Some(Position { offset, claim: None }),
+            None => shared.target.end(partition.id()).await?,
+        };
         let Position { offset: position, claim } = found.unwrap_or(Position { offset: start, claim: None });
         if let Some(place) = self.options.from {
             let (from, log_start) = (resolve(place, &mut partition).await?, partition.log_start());
@@ -340,13 +463,24 @@ impl Export {
     }
 }
 
+impl Known {
+    fn is_behind(&self, partition: &Partition) -> bool {
+        partition.stored_end() > self.ends.get(&partition.id().index).copied().unwrap_or(0)
+    }
+}
+
+/// The partitions of a topic that this broker leads.
+pub(crate) fn led(engine: &Engine, topic: &Topic) -> impl Iterator<Item = Arc<Partition>> {
+    (0..topic.partitions).filter_map(|index| engine.partition(PartitionId { topic: topic.id, index }))
+}
+
 fn refused(why: String) -> ExportError {
     ExportError::Refused(format!("--schema: {why}"))
 }
 
-async fn resolve(place: Place, partition: &mut StoredPartition) -> Result<Offset, ExportError> {
+async fn resolve(place: Place, partition: &mut Source) -> Result<Offset, ExportError> {
     match place {
         Place::Offset(offset) => Ok(offset.min(partition.end())),
-        Place::Time(timestamp) => Ok(partition.offset_for_time(timestamp).await?),
+        Place::Time(timestamp) => partition.offset_for_time(timestamp).await,
     }
 }

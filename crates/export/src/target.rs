@@ -6,6 +6,8 @@
 //! _floe/<topic id>/day/<partition>/<start>.json   of which day that file is, where there are folders of days (`claim.rs`)
 //! _floe/<topic id>/begin.json                where the export of each partition begins, and in which mode
 //! _floe/<topic id>/schema/<number>.json      the decoded columns, version after version (`schemas.rs`)
+//! _floe/<topic id>/merged/, _floe/<topic id>/list/    small files merged, beside the table (`merge.rs`)
+//! _floe/<topic id>/versions/, _floe/<topic id>/latest/    the newest version of each key, beside it as well (`merge/latest.rs`)
 //! ```
 //! * A file covers a range of offsets, `start..end`, and says so in its first 64 bytes ([`FileHeader`]); its name is the start.
 //! * The first file of a partition starts where `begin.json` says, each other where the one before ends. So whoever exports
@@ -24,6 +26,7 @@ use crate::claim::Claim;
 use crate::day::Day;
 use crate::file::Built;
 use crate::header::{FILE_HEADER_LEN, FileHeader};
+use crate::merge::{LatestList, List};
 use crate::schemas::SchemaVersion;
 use bytes::Bytes;
 use floe_env::Env;
@@ -74,6 +77,27 @@ pub(crate) struct Target {
 pub(crate) struct Position {
     pub(crate) offset: Offset,
     pub(crate) claim: Option<Claim>,
+}
+
+/// A file of a topic's table, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) key: String,
+    pub(crate) partition: i32,
+    /// Within the topic's.
+    pub(crate) folder: String,
+    pub(crate) start: Offset,
+    pub(crate) bytes: u64,
+}
+
+impl Table {
+    fn parse(root: &str, key: &str, bytes: u64) -> Option<Self> {
+        let (folder, name) = key.strip_prefix(root)?.strip_prefix('/')?.rsplit_once('/')?;
+        let start = name.strip_suffix(".parquet")?.parse().ok()?;
+        let last = folder.rsplit('/').next()?;
+        let partition = last.strip_prefix("partition=").unwrap_or(last).parse().ok()?;
+        Some(Self { key: key.to_owned(), partition, folder: folder.to_owned(), start, bytes })
+    }
 }
 
 /// How creating a file ended.
@@ -215,15 +239,77 @@ impl Target {
         Claim::decode(&bytes, start).map_err(|why| ExportError::Foreign { key, why })
     }
 
+    /// Every file of a topic's table.
+    ///
+    /// # Errors
+    /// The store's; a table in that folder that no export made.
+    pub(crate) async fn tables(&self, topic: TopicId) -> Result<Vec<Table>, ExportError> {
+        let (root, mut after, mut all) = (topic.to_string(), None::<String>, Vec::new());
+        loop {
+            let page = self.store.list(&root, after.as_deref(), PAGE).await?;
+            for object in page.iter().filter(|object| object.key.ends_with(".parquet")) {
+                let foreign = || ExportError::Foreign { key: object.key.clone(), why: "its name is none of a file of an export".into() };
+                all.push(Table::parse(&root, &object.key, object.size).ok_or_else(foreign)?);
+            }
+            match page.last() {
+                Some(end) if page.len() == PAGE => after = Some(end.key.clone()),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// What a file says of itself, and its bytes.
+    ///
+    /// # Errors
+    /// The store's; it is another one.
+    pub(crate) async fn header_at(&self, key: &str, partition: i32, start: Offset) -> Result<(FileHeader, u64), ExportError> {
+        let (size, bytes) = self.store.get_start(key, FILE_HEADER_LEN as u64).await?;
+        let header = FileHeader::decode(&bytes).and_then(|header| {
+            let is_its = header.partition == partition && header.start == start && header.end > start;
+            if is_its { Ok((header, size)) } else { Err("it is another file than its name says".to_owned()) }
+        });
+        header.map_err(|why| ExportError::Foreign { key: key.to_owned(), why })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The newest list of the files that make the merged table.
+    ///
+    /// # Errors
+    /// The store's; a list of another program.
+    pub(crate) async fn newest_list(&self, topic: TopicId) -> Result<Option<List>, ExportError> {
+        let folder = lists_folder(topic);
+        let Some(number) = self.last_start(&folder, ".json").await? else { return Ok(None) };
+        let key = list_key(topic, number.unsigned_abs());
+        let list = List::decode(&self.store.get(&key).await?, number.unsigned_abs());
+        list.map(Some).map_err(|why| ExportError::Foreign { key, why })
+    }
+
+    /// The newest list of the files that have the newest version of each key.
+    ///
+    /// # Errors
+    /// The store's; a list of another program.
+    pub(crate) async fn newest_latest(&self, topic: TopicId) -> Result<Option<LatestList>, ExportError> {
+        let Some(number) = self.last_start(&latest_folder(topic), ".json").await? else { return Ok(None) };
+        let key = latest_key(topic, number.unsigned_abs());
+        let list = LatestList::decode(&self.store.get(&key).await?, number.unsigned_abs());
+        list.map(Some).map_err(|why| ExportError::Foreign { key, why })
+    }
+
+    pub(crate) async fn create_latest(&self, topic: TopicId, number: u64, body: Bytes) -> Result<Created, ExportError> {
+        Ok(self.store.create(&latest_key(topic, number), &Payload::from(body)).await?)
+    }
+
+    pub(crate) async fn create_list(&self, topic: TopicId, list: &List) -> Result<Created, ExportError> {
+        let body = Payload::from(list.encode(self.write_id()));
+        Ok(self.store.create(&list_key(topic, list.number), &body).await?)
+    }
+
     /// What the file that starts there says of itself.
     async fn header(&self, partition: PartitionId, start: Offset, day: Option<Day>) -> Result<FileHeader, ExportError> {
-        let key = self.key(partition, start, day);
-        let (_, bytes) = self.store.get_start(&key, FILE_HEADER_LEN as u64).await?;
-        let header = FileHeader::decode(&bytes).and_then(|header| {
-            let is_its = header.partition == partition.index && header.start == start && header.end > start;
-            if is_its { Ok(header) } else { Err("it is another file than its name says".to_owned()) }
-        });
-        header.map_err(|why| ExportError::Foreign { key, why })
+        Ok(self.header_at(&self.key(partition, start, day), partition.index, start).await?.0)
     }
 
     /// Creates a file, whose body begins with its header.
@@ -261,6 +347,30 @@ fn schemas_folder(topic: TopicId) -> String {
 
 fn schema_key(topic: TopicId, number: u64) -> String {
     format!("{}/{number:08}.json", schemas_folder(topic))
+}
+
+fn lists_folder(topic: TopicId) -> String {
+    format!("_floe/{topic}/list")
+}
+
+pub(crate) fn merged_folder(topic: TopicId) -> String {
+    format!("_floe/{topic}/merged")
+}
+
+pub(crate) fn list_key(topic: TopicId, number: u64) -> String {
+    format!("{}/{number:020}.json", lists_folder(topic))
+}
+
+fn latest_folder(topic: TopicId) -> String {
+    format!("_floe/{topic}/latest")
+}
+
+pub(crate) fn latest_key(topic: TopicId, number: u64) -> String {
+    format!("{}/{number:020}.json", latest_folder(topic))
+}
+
+pub(crate) fn versions_folder(topic: TopicId) -> String {
+    format!("_floe/{topic}/versions")
 }
 
 fn claims_folder(PartitionId { topic, index }: PartitionId) -> String {

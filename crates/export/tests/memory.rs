@@ -8,7 +8,7 @@ mod world;
 use async_trait::async_trait;
 use bytes::Bytes;
 use floe_env::Env;
-use floe_export::{Export, ExportOptions, Mode, Report};
+use floe_export::{Export, ExportError, ExportOptions, Merged, Mode, Report};
 use floe_objstore::{Backend, BackendError, ObjectInfo, Payload, Store, StoreOptions};
 use floe_records::{Codec, Record};
 use floe_types::TopicId;
@@ -72,14 +72,16 @@ impl Backend for Forgetful {
     async fn create(&self, key: &str, body: Payload) -> Result<(), BackendError> {
         // Long enough for every other partition that has room to build a file.
         self.1.sleep(Duration::from_secs(2)).await;
-        let kept = if key.ends_with(".parquet") { Payload::from(Bytes::copy_from_slice(&body.start(64))) } else { body.clone() };
+        let is_table = key.ends_with(".parquet") || key.ends_with(".pq");
+        let kept = if is_table { Payload::from(Bytes::copy_from_slice(&body.start(64))) } else { body.clone() };
         // As long as the request takes, the body is held.
         let created = self.0.create(key, kept).await;
         drop(body);
         created
     }
     async fn get(&self, key: &str) -> Result<Bytes, BackendError> {
-        self.0.get(key).await
+        // As over a network: the store's own bytes are nobody's memory here.
+        Ok(Bytes::copy_from_slice(&self.0.get(key).await?))
     }
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, BackendError> {
         self.0.get_range(key, range).await
@@ -103,14 +105,23 @@ impl Backend for Forgetful {
 
 /// Exports the topic, and the most bytes that this held at once.
 async fn peak_of(world: &World, options: ExportOptions) -> (Report, usize) {
+    peak(world, options, async |export| export.run(|_| {}).await.expect("exported")).await
+}
+
+/// The same of a merge of what was exported.
+async fn peak_of_merge(world: &World, options: ExportOptions) -> (Merged, usize) {
+    peak(world, options, async |export| export.merge().await.expect("merged")).await
+}
+
+async fn peak<T>(world: &World, options: ExportOptions, work: impl AsyncFnOnce(&Export) -> T) -> (T, usize) {
     let env = world.env.process();
     let source = Store::new(env.clone(), world.source.backend(), StoreOptions::default());
     let target = Store::new(env.clone(), Arc::new(Forgetful(world.target.backend(), env.clone())), StoreOptions::default());
     let before = LIVE.get();
     PEAK.set(before);
     let export = Export::open(env.clone(), &source, "t", target, options).await.expect("opened");
-    let report = export.run(|_| {}).await.expect("exported");
-    (report, usize::try_from(PEAK.get() - before).unwrap_or(0))
+    let done = work(&export).await;
+    (done, usize::try_from(PEAK.get() - before).unwrap_or(0))
 }
 
 /// Text that compresses to half of it.
@@ -236,5 +247,123 @@ fn few_bytes_that_become_very_much_take_turns() {
         world.target = floe_testkit::sim_store::SimStore::new(&world.env, floe_testkit::sim_store::SimFaults::none());
         let (_, peak) = peak_of(&world, mode(Mode::Json, 128 * MIB)).await;
         check("lists of very many numbers", peak, (128 + 5 * 48) * MIB);
+    });
+}
+
+#[test]
+fn small_files_are_merged_within_the_budget_and_without_one_they_are_not() {
+    run(async {
+        let (mut world, mut seed) = (World::new(6).await, 6);
+        let topic = world.topic("t", 1, &[]).await;
+        for round in 0..60 {
+            let values: Vec<Bytes> = (0..1_000).map(|_| hex(&mut seed, 1_000)).collect();
+            produce(&mut world, topic, (0, Codec::None), values).await;
+            if round % 20 == 7 {
+                // Among many small ones some that are large, and some that are only once they are read.
+                let large = hex(&mut seed, 2 * MIB);
+                produce(&mut world, topic, (0, Codec::Zstd), [large, Bytes::from(vec![b' '; 6 * MIB]), Bytes::from(vec![b'x'; 6 * MIB])])
+                    .await;
+            }
+        }
+        // Some KiB that are 60 MiB.
+        for _ in 0..12 {
+            produce(&mut world, topic, (0, Codec::Zstd), vec![Bytes::from(vec![b' '; MIB]); 5]).await;
+        }
+        assert!(world.export(options(256 * MIB, MIB)).await.expect("exported").files > 30);
+        let (merged, peak) = peak_of_merge(&world, options(64 * MIB, 64 * MIB)).await;
+        assert!(merged.sources > 30 && merged.merged < 5, "{merged:?}");
+        check("60 MB in small files", peak, 64 * MIB);
+        for key in world.target.peek_keys("_floe").into_iter().filter(|key| key.contains("/list/") || key.contains("/merged/")) {
+            world.target.uproot(&key);
+        }
+        let (merged, peak) = peak_of_merge(&world, options(1024 * MIB, 256 * MIB)).await;
+        assert_eq!(merged.merged, 1);
+        assert!(peak > 40 * MIB, "with enough memory it is one file, and it shows: {} MiB", peak / MIB);
+    });
+}
+
+#[test]
+fn a_thousand_columns_are_merged_within_the_budget() {
+    run(async {
+        let mut world = World::new(7).await;
+        let topic = world.topic("t", 1, &[]).await;
+        let json = |memory, file| ExportOptions { mode: Some(Mode::Json), ..options(memory, file) };
+        for batch in 0..10 {
+            let values: Vec<Bytes> = (0..40)
+                .map(|row| {
+                    let fields: Vec<String> = (0..1000).map(|at| format!("\"field{at}\":{}", at * row + batch)).collect();
+                    Bytes::from(format!("{{{}}}", fields.join(",")))
+                })
+                .collect();
+            produce(&mut world, topic, (0, Codec::Lz4), values).await;
+            let short = (0..1_000).map(|row| Bytes::from(format!("{{\"field{}\":1}}", row % 1000)));
+            produce(&mut world, topic, (0, Codec::Lz4), short).await;
+            world.export(json(256 * MIB, 4 * MIB)).await.expect("exported");
+        }
+        let (merged, peak) = peak_of_merge(&world, json(192 * MIB, 64 * MIB)).await;
+        assert!(merged.sources >= 10 && merged.merged == 1, "{merged:?}");
+        check("1,000 columns in small files", peak, 192 * MIB);
+    });
+}
+
+#[test]
+fn columns_that_most_files_have_not_are_merged_within_the_budget() {
+    run(async {
+        let mut world = World::new(8).await;
+        let topic = world.topic("t", 1, &[]).await;
+        let json = |memory, file| ExportOptions { mode: Some(Mode::Json), ..options(memory, file) };
+        for round in 0..10 {
+            // A hundred columns that no other file has values for, in very many rows that are short, and a field that is null or a text.
+            let values = (0..3_000).map(|row| match row % 100 {
+                0 => Bytes::from(format!("{{\"field{}\":{row},\"text\":\"{}\"}}", round * 100 + row / 100, "x".repeat(2_000))),
+                _ => Bytes::from(format!("{{\"field{}\":{row},\"text\":null}}", round * 100 + row % 100)),
+            });
+            produce(&mut world, topic, (0, Codec::Lz4), values).await;
+            world.export(json(256 * MIB, 16 * MIB)).await.expect("exported");
+        }
+        let (merged, peak) = peak_of_merge(&world, json(192 * MIB, 64 * MIB)).await;
+        assert!(merged.sources >= 10 && merged.merged == 1, "{merged:?}");
+        check("30,000 rows of 1,000 columns, nearly all of them null", peak, 192 * MIB);
+    });
+}
+
+#[test]
+fn five_thousand_columns_and_two_hundred_levels_are_refused_within_the_budget() {
+    run(async {
+        let mut world = World::new(9).await;
+        let topic = world.topic("t", 1, &[]).await;
+        produce(&mut world, topic, (0, Codec::Lz4), [Bytes::from_static(b"{}")]).await;
+        let all = |each: fn(usize) -> String, between: &str| (0..5_000).map(each).collect::<Vec<_>>().join(between);
+        let avro = format!(r#"{{"type":"record","name":"W","fields":[{}]}}"#, all(|n| format!(r#"{{"name":"f{n}","type":"int"}}"#), ","));
+        let deep_avro = format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(200), "}".repeat(200));
+        let proto = format!("message W {{ {} }}", all(|n| format!("int32 f{n} = {};", n + 1), " "));
+        let deep_proto = (0..200).map(|n| format!("message M{n} {{ M{} a = 1; }}\n", n + 1)).collect::<String>();
+        let deep_proto = deep_proto + "message M200 { int32 a = 1; }";
+        let json = format!("{{\"properties\": {{{}}}}}", all(|n| format!("\"f{n}\": {{\"type\": \"integer\"}}"), ","));
+        for (mode, schema, whys) in [
+            (Mode::Avro, avro, &["columns"][..]),
+            (Mode::Avro, deep_avro, &["levels", "recursion"]),
+            (Mode::Protobuf, proto, &["columns"]),
+            (Mode::Protobuf, deep_proto, &["levels"]),
+            (Mode::Json, json, &["columns"]),
+        ] {
+            let options = ExportOptions { mode: Some(mode), schemas: vec![(None, schema.into_bytes())], ..options(64 * MIB, 4 * MIB) };
+            let (refused, peak) = peak(&world, options, async |export| export.run(|_| {}).await.expect_err("refused")).await;
+            let is_told = matches!(&refused, ExportError::Refused(why) if whys.iter().any(|part| why.contains(part)));
+            assert!(is_told, "{mode:?}: {refused}");
+            check("a schema that is refused", peak, 64 * MIB);
+        }
+        assert!(world.target.peek_keys("").is_empty(), "nothing is decided yet");
+        // As values they are errors of their rows.
+        for batch in 0..4 {
+            let wide = |row: usize| (0..5_000).map(|at| format!("\"f{at}_{row}\":{at}")).collect::<Vec<_>>().join(",");
+            let values = (0..10).map(|row| Bytes::from(format!("{{{}}}", wide(batch * 10 + row))));
+            produce(&mut world, topic, (0, Codec::Lz4), values).await;
+            let deep = Bytes::from(format!("{{\"deep\":{}{}}}", "[".repeat(200), "]".repeat(200)));
+            produce(&mut world, topic, (0, Codec::Lz4), vec![deep; 10]).await;
+        }
+        let (report, peak) = peak_of(&world, ExportOptions { mode: Some(Mode::Json), ..options(192 * MIB, 16 * MIB) }).await;
+        assert_eq!(report.rows, 81);
+        check("values of 5,000 fields and of 200 levels", peak, 192 * MIB);
     });
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use floe_broker::BrokerMetrics;
 use floe_env::{Env, Shutdown, Task, net};
+use floe_export::Exporter;
 use floe_log::Engine;
 use floe_objstore::StoreMetrics;
 use parking_lot::Mutex;
@@ -42,23 +43,25 @@ const STALLED: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     phase: Mutex<Phase>,
     engine: Arc<OnceLock<Engine>>,
+    exporter: Arc<OnceLock<Exporter>>,
     registry: Registry,
     store: String,
 }
 
 impl State {
     pub(crate) fn new(broker: &BrokerMetrics, store: &StoreMetrics, url: String) -> Arc<Self> {
-        let engine = Arc::new(OnceLock::new());
+        let (engine, exporter) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let mut registry = Registry::with_prefix("floe");
         store.register(&mut registry);
         broker.register(&mut registry);
         registry.register_collector(Box::new(metrics::EngineCollector(engine.clone())));
-        Arc::new(Self { phase: Mutex::new(Phase::Starting), engine, registry, store: url })
+        registry.register_collector(Box::new(metrics::ExporterCollector(exporter.clone())));
+        Arc::new(Self { phase: Mutex::new(Phase::Starting), engine, exporter, registry, store: url })
     }
 
-    pub(crate) fn opened(&self, engine: Engine) {
+    pub(crate) fn opened(&self, engine: Engine, exporter: Exporter) {
         // There is one engine in a process's life.
-        let _first = self.engine.set(engine);
+        let _first = (self.engine.set(engine), self.exporter.set(exporter));
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
@@ -187,6 +190,7 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Response {
         "reasons": reasons,
         "store": state.store,
         "engine": state.engine.get().map(Engine::status),
+        "exports": state.exporter.get().map(Exporter::status),
     }))
     .into_response()
 }

@@ -19,7 +19,7 @@ use crate::logging;
 use floe_broker::{BrokerConfig, PLAINTEXT};
 use floe_log::{Durability, EngineOptions};
 use floe_objstore::{S3Options, StoreUrl};
-use floe_types::Millis;
+use floe_types::{ByteSize, Millis};
 use listeners::{Address, Dial, Named};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,7 +60,15 @@ pub(crate) struct ServerConfig {
     pub(crate) log_level: String,
     pub(crate) log_format: logging::Format,
     pub(crate) prices: Prices,
+    pub(crate) exports: ExportConfig,
     pub(crate) cluster: ClusterConfig,
+}
+
+/// What a broker exports by itself may take.
+#[derive(Debug, Clone)]
+pub(crate) struct ExportConfig {
+    pub(crate) memory: ByteSize,
+    pub(crate) registry: Option<String>,
 }
 
 /// What only a broker of a cluster is told.
@@ -92,6 +100,7 @@ impl Default for Config {
             log_level: "info".into(),
             log_format: logging::Format::Text,
             prices: Prices::default(),
+            exports: ExportConfig { memory: ByteSize(64 << 20), registry: None },
             cluster: ClusterConfig {
                 etcd: None,
                 prefix: "/floe".into(),
@@ -167,7 +176,8 @@ impl Config {
             (engine.compaction_bytes >= 1 << 20, "log.cleaner.dedupe.buffer.size: must be at least 1MiB"),
             (engine.object_unflushed_bytes >= 1 << 20, "floe.object.unflushed.bytes: must be at least 1MiB"),
         ];
-        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
+        let memory = [(self.server.exports.memory.0 >= 64 << 20, "floe.export.memory.bytes: must be at least 64MiB")];
+        rules.iter().chain(&memory).find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
     }
 
     fn validate_cluster(&self) -> Result<(), Refused> {

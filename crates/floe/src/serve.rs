@@ -4,6 +4,7 @@
 //! the store; only then is anything served. So whatever is refused is refused before anything was touched. Order of an end:
 //! [`Serving::shut_down`], and nowhere else.
 
+mod exports;
 mod idle;
 mod member;
 mod place;
@@ -133,6 +134,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let mut signals = Signals::install()?;
     let bound = Bound::bind(&env, &config).await?;
     let place = Place::find(&config)?;
+    exports::check(&config, &place)?;
     let serving = tokio::select! {
         biased;
         signal = signals.next() => {
@@ -206,11 +208,12 @@ impl Bound {
                 (Box::pin(Engine::join(env.clone(), store, disk, options, membership)).await?, Some(links.links))
             }
         };
-        state.opened(engine.clone());
+        let (exporter, exports) = exports::start(&env, &engine, config)?;
+        state.opened(engine.clone(), exporter);
         let kafka_ends = Shutdown::new();
         let server = env.spawn("kafka-listener", self.server.run(engine.clone(), kafka_ends.clone()));
         state.enter(Phase::Ready);
-        Ok(Serving { env, kafka, admin_addr, admin, state, engine, links, metrics, server, kafka_ends })
+        Ok(Serving { env, kafka, admin_addr, admin, state, engine, exports, links, metrics, server, kafka_ends })
     }
 }
 
@@ -223,6 +226,7 @@ struct Serving {
     admin: admin::Running,
     state: Arc<admin::State>,
     engine: Engine,
+    exports: Task<()>,
     /// Of a broker of a cluster.
     links: Option<Arc<PeerLinks>>,
     metrics: BrokerMetrics,
@@ -305,11 +309,12 @@ impl Serving {
 
     /// The order of an end, all of it:
     /// 1. `/readyz` says no, so that nobody new is sent here.
-    /// 2. Kafka: no new connections, no new requests; what was taken is answered (the broker bounds this to some seconds). In a cluster this comes after 3,
+    /// 2. What this broker exports by itself ends where it is: it may at any time.
+    /// 3. Kafka: no new connections, no new requests; what was taken is answered (the broker bounds this to some seconds). In a cluster this comes after 4,
     ///    so that clients are told to go to others, and are not cut off before there are any to go to.
-    /// 3. The engine drains, for at most `drain_timeout`: everything is flushed, the chain is closed. Not if it has ended already.
-    /// 4. Other brokers are answered no more: until now they knew that this one is alive.
-    /// 5. The admin listener ends; `/status` and `/metrics` were there until now.
+    /// 4. The engine drains, for at most `drain_timeout`: everything is flushed, the chain is closed. Not if it has ended already.
+    /// 5. Other brokers are answered no more: until now they knew that this one is alive.
+    /// 6. The admin listener ends; `/status` and `/metrics` were there until now.
     async fn shut_down(self, cause: Cause, drain_timeout: Duration) -> Exit {
         self.state.enter(Phase::Draining);
         match &cause {
@@ -319,6 +324,7 @@ impl Serving {
             Cause::Idle => tracing::info!("idle: draining"),
             Cause::Asked => tracing::info!("draining, as etcd says"),
         }
+        drop(self.exports);
         let hands_over = self.links.is_some() && !matches!(cause, Cause::Engine(_) | Cause::Listener);
         let mut drain = None;
         if hands_over {

@@ -17,6 +17,7 @@ mod drain;
 mod ended;
 mod engine;
 mod error;
+mod exporting;
 mod flush;
 mod history;
 mod index;
@@ -41,6 +42,10 @@ pub use damage::Damage;
 pub use ended::Ended;
 pub use engine::Engine;
 pub use error::{AppendError, DeleteError, OpenError, ReadError, TopicError};
+pub use exporting::{
+    EXPORT, EXPORT_FILE_BYTES, EXPORT_FRESHNESS, EXPORT_LAYOUT, EXPORT_MERGE, EXPORT_MODE, EXPORT_TARGET, ExportSettings, LAYOUTS, MODES,
+    check_export_setting,
+};
 pub use history::compact::{DELETE_RETENTION_MS, MAX_COMPACTION_LAG_MS, MIN_CLEANABLE_RATIO, MIN_COMPACTION_LAG_MS, is_compacted};
 pub use history::retention::{CLEANUP_POLICY, RETENTION_BYTES, RETENTION_MS};
 pub use options::{Durability, EngineOptions};

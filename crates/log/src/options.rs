@@ -1,6 +1,7 @@
 //! What an engine is told at its start. The composition root fills it from flags, environment and file.
 
 use floe_formats::BlockCodec;
+use floe_objstore::StoreUrl;
 use floe_types::BrokerId;
 use std::time::Duration;
 
@@ -114,6 +115,8 @@ pub struct EngineOptions {
     pub settle_check: Duration,
     /// The same on the data directory's disk; 0: none.
     pub disk_cache_bytes: u64,
+    /// Places within which topics may ask to be exported; none: nowhere.
+    pub export_targets: Vec<StoreUrl>,
 }
 
 impl Default for EngineOptions {
@@ -148,6 +151,7 @@ impl Default for EngineOptions {
             settle_check: Duration::from_secs(10),
             cache_bytes: 256 << 20,
             disk_cache_bytes: 0,
+            export_targets: Vec::new(),
         }
     }
 }

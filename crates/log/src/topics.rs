@@ -1,6 +1,7 @@
 //! Creating, changing and deleting topics: the catalog first (R16), the partitions after it.
 
 use crate::engine::Engine;
+use crate::exporting::check_export_setting;
 use crate::open::{epoch_of, open_wal};
 use crate::partition::{Line, Partition};
 use crate::shared::{SentClaim, Shared};
@@ -68,7 +69,7 @@ impl Engine {
     pub async fn create_topics(&self, new: Vec<NewTopic>) -> Result<Vec<Result<Arc<Topic>, TopicError>>, TopicError> {
         let topics: Vec<Arc<Topic>> = new.into_iter().map(|new| Arc::new(self.make(new))).collect();
         self.change_catalog(|view| {
-            let mut names = Names::of(view, self.options().in_cluster);
+            let mut names = Names::of(view, self.options());
             let answers: Vec<_> = topics.iter().map(|topic| names.take(topic).map(|()| topic.clone())).collect();
             let created = answers.iter().filter_map(|answer| answer.as_ref().ok());
             (created.map(|topic| CatalogChange::CreateTopic(topic.as_ref().clone())).collect(), answers)
@@ -80,7 +81,7 @@ impl Engine {
     #[must_use]
     pub fn validate_topics(&self, new: Vec<NewTopic>) -> Vec<Result<(), TopicError>> {
         let view = self.catalog().view();
-        let mut names = Names::of(&view, self.options().in_cluster);
+        let mut names = Names::of(&view, self.options());
         new.into_iter().map(|new| names.take(&self.make(new))).collect()
     }
 
@@ -120,8 +121,8 @@ impl Engine {
     /// # Errors
     /// No such topic, a durability that does not exist, or a store that does not answer.
     pub async fn set_topic_config(&self, id: TopicId, key: &str, value: Option<String>) -> Result<(), TopicError> {
-        if let (DURABILITY, Some(text)) = (key, &value) {
-            Durability::read(text, self.options().in_cluster).map_err(TopicError::Config)?;
+        if let Some(text) = &value {
+            check_setting(key, text, self.options()).map_err(TopicError::Config)?;
         }
         self.change_catalog(|view| match view.by_id(id) {
             None => (Vec::new(), Err(TopicError::NotFound(id.to_string()))),
@@ -269,18 +270,18 @@ struct Names<'a> {
     view: &'a View,
     /// Names that differ by `.` and `_` alone would share a metric's name, so they are one here; the first is shown.
     metrics: BTreeMap<String, String>,
-    in_cluster: bool,
+    options: &'a EngineOptions,
 }
 
 impl<'a> Names<'a> {
-    fn of(view: &'a View, in_cluster: bool) -> Self {
+    fn of(view: &'a View, options: &'a EngineOptions) -> Self {
         let metrics = view.topics().map(|topic| (as_metric(&topic.name), topic.name.clone())).collect();
-        Self { view, metrics, in_cluster }
+        Self { view, metrics, options }
     }
 
     /// Gives the topic its name, or says why it cannot be.
     fn take(&mut self, topic: &Topic) -> Result<(), TopicError> {
-        check(topic, self.in_cluster)?;
+        check(topic, self.options)?;
         let (name, metric) = (topic.name.clone(), as_metric(&topic.name));
         match self.metrics.get(&metric) {
             _ if self.view.by_name(&name).is_some() => Err(TopicError::Exists(name)),
@@ -299,12 +300,18 @@ fn as_metric(name: &str) -> String {
     name.replace('.', "_")
 }
 
-fn check(new: &Topic, in_cluster: bool) -> Result<(), TopicError> {
+fn check(new: &Topic, options: &EngineOptions) -> Result<(), TopicError> {
     check_topic_name(&new.name).map_err(|e| TopicError::Invalid(e.to_string()))?;
     if !(1..=MAX_PARTITIONS).contains(&new.partitions) {
         return Err(TopicError::Invalid(format!("{} partitions; a topic has 1 to {MAX_PARTITIONS}", new.partitions)));
     }
-    let durability = new.configs.get(DURABILITY).map(|text| Durability::read(text, in_cluster));
-    durability.transpose().map_err(TopicError::Config)?;
-    Ok(())
+    new.configs.iter().try_for_each(|(name, value)| check_setting(name, value, options)).map_err(TopicError::Config)
+}
+
+/// Whether brokers of this kind, and this one, can do what a setting asks for.
+fn check_setting(name: &str, value: &str, options: &EngineOptions) -> Result<(), String> {
+    match name {
+        DURABILITY => Durability::read(value, options.in_cluster).map(|_| ()),
+        _ => check_export_setting(name, value, options),
+    }
 }

@@ -54,6 +54,26 @@ impl FromStr for StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// Whether all that lies here lies there, too. A process's memory is within nothing.
+    #[must_use]
+    pub fn is_within(&self, outer: &Self) -> bool {
+        match (self, outer) {
+            (Self::File { path: inner }, Self::File { path: outer }) => inner.starts_with(outer),
+            (Self::S3 { bucket: a, prefix: inner }, Self::S3 { bucket: b, prefix: outer }) => {
+                a == b && (outer.is_empty() || inner == outer || inner.starts_with(&format!("{outer}/")))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether either lies in the other.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.is_within(other) || other.is_within(self)
+    }
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -80,6 +100,18 @@ mod tests {
         }
         assert_eq!("s3://bucket/a/".parse::<StoreUrl>().unwrap().to_string(), "s3://bucket/a");
         assert_eq!("file:///with%20space".parse(), Ok(StoreUrl::File { path: "/with space".into() }));
+    }
+
+    #[test]
+    fn places_lie_within_others_by_whole_names() {
+        let url = |text: &str| text.parse::<StoreUrl>().unwrap();
+        for (inner, outer) in [("file:///a/b", "file:///a"), ("file:///a", "file:///a"), ("s3://b/x/y", "s3://b/x"), ("s3://b/x", "s3://b")]
+        {
+            assert!(url(inner).is_within(&url(outer)) && url(outer).overlaps(&url(inner)), "{inner} in {outer}");
+        }
+        for (one, other) in [("file:///ab", "file:///a"), ("s3://b/xy", "s3://b/x"), ("s3://b/x", "s3://c/x"), ("memory://", "memory://")] {
+            assert!(!url(one).overlaps(&url(other)), "{one} and {other}");
+        }
     }
 
     #[test]

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# needs: python3-venv
+# needs: python
 exec python3 "$(dirname "$0")/run.py"

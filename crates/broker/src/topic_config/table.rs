@@ -3,6 +3,7 @@
 use super::{CompressionType, Default, Effect, TimestampType, TopicSetting};
 use crate::config::{ConfigType, Setting};
 use floe_log::Durability;
+use floe_objstore::StoreUrl;
 
 const LONG_MAX: &str = "9223372036854775807";
 
@@ -60,6 +61,40 @@ fn ratio(text: &str) -> Result<(), String> {
     match text.trim().parse::<f64>() {
         Ok(0.0..=1.0) => Ok(()),
         _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
+
+fn one_of(words: &[&str], text: &str) -> Result<(), String> {
+    if words.contains(&text.trim()) { Ok(()) } else { Err(format!("{:?} is not one of {}", text.trim(), words.join(", "))) }
+}
+
+fn export(text: &str) -> Result<(), String> {
+    one_of(&["none", "parquet"], text)
+}
+
+fn export_layout(text: &str) -> Result<(), String> {
+    one_of(&floe_log::LAYOUTS, text)
+}
+
+fn export_mode(text: &str) -> Result<(), String> {
+    one_of(&floe_log::MODES, text)
+}
+
+fn place(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() { Ok(()) } else { text.trim().parse::<StoreUrl>().map(|_| ()).map_err(|error| error.to_string()) }
+}
+
+fn at_least_100(text: &str) -> Result<(), String> {
+    match i64::read(text)? {
+        100.. => Ok(()),
+        _ => Err("must be at least 100".to_owned()),
+    }
+}
+
+fn file_bytes(text: &str) -> Result<(), String> {
+    match i64::read(text)? {
+        0x10_0000..=0x4000_0000 => Ok(()),
+        _ => Err("must be from 1048576 to 1073741824".to_owned()),
     }
 }
 
@@ -128,6 +163,49 @@ pub static TOPIC_SETTINGS: &[TopicSetting] = &[
         Default::Durability,
         readable::<Durability>,
         "When a record counts as committed: 'local' once it is fsynced on this broker's disk (a single broker's), 'replicated' once two brokers' disks have it (a cluster's), 'object' once it is in the object store.",
+    ),
+    used(
+        "floe.export",
+        Text,
+        Default::Fixed("none"),
+        export,
+        "Whether brokers export the topic as Parquet files that any engine reads: 'parquet' or 'none'. What they have exported stays.",
+    ),
+    used("floe.export.file.bytes", Long, Default::Fixed("67108864"), file_bytes, "Bytes after which a file of an export ends."),
+    used(
+        "floe.export.freshness.ms",
+        Long,
+        Default::Fixed("10000"),
+        at_least_100,
+        "Time between two looks at what is to be exported, in milliseconds; each that finds something makes a file of a partition.",
+    ),
+    used(
+        "floe.export.layout",
+        Text,
+        Default::Fixed("plain"),
+        export_layout,
+        "The folders that an export's files lie in: 'plain', 'partition' or 'date'. What has begun goes on as it is, or not at all.",
+    ),
+    used(
+        "floe.export.merge",
+        Boolean,
+        Default::Fixed("false"),
+        readable::<bool>,
+        "Whether small files of an export are merged into large ones, beside the table.",
+    ),
+    used(
+        "floe.export.mode",
+        Text,
+        Default::Fixed("raw"),
+        export_mode,
+        "What an export's keys and values are: 'raw', 'string', 'json', 'avro' or 'protobuf', the last two with the broker's registry. What has begun goes on as it is, or not at all.",
+    ),
+    used(
+        "floe.export.target",
+        Text,
+        Default::Fixed(""),
+        place,
+        "Where an export goes, within one of the places of the broker's setting floe.export.targets. Empty: the first of them.",
     ),
     hint(
         "flush.messages",

@@ -4,7 +4,7 @@ use floe_types::Offset;
 use std::ops::Range;
 
 /// Ranges told one by one; of more only how many, and how many offsets in all.
-const MOST: usize = 1000;
+pub(crate) const MOST: usize = 1000;
 
 /// Why an offset has no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

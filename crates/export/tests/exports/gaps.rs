@@ -1,7 +1,7 @@
 //! What retention and compaction took away is told, and nothing else is missing.
 
 use crate::table::{check, files, number};
-use crate::world::{World, options, record, run, small_files};
+use crate::world::{World, export, options, record, run, small_files};
 use floe_export::{ExportError, ExportOptions, Place};
 use floe_log::EngineOptions;
 use floe_records::Codec;
@@ -114,6 +114,35 @@ fn a_topic_that_is_deleted_and_created_again_never_mixes() {
         world.export(ExportOptions::default()).await.expect("exported");
         let rows_of = |topic| files_of(&world, topic).iter().map(|file| file.rows.len()).sum::<usize>();
         assert_eq!((rows_of(old), rows_of(new)), (15, 6));
+    });
+}
+
+#[test]
+fn a_topic_that_goes_and_comes_again_while_it_is_exported_is_exact_as_far_as_that_went() {
+    run(async {
+        let (mut whole, mut told) = (0, 0);
+        for seed in 0..12 {
+            let mut world = World::new(50 + seed).await;
+            let old = world.topic("t", 1, &[]).await;
+            world.produce_some(old, 0, 40).await;
+            world.target.set_faults(SimFaults { way_ms: 1..300, ..SimFaults::none() });
+            let exporting = export(world.env.process(), world.source.clone(), world.target.clone(), small_files());
+            let exporter = world.env.spawn("an exporter", exporting);
+            world.env.sleep(Duration::from_millis(world.env.random_below(6_000))).await;
+            world.engine().delete_topic(old).await.expect("deleted");
+            let new = world.topic("t", 1, &[]).await;
+            let before = std::mem::take(&mut world.acknowledged);
+            world.produce_some(new, 0, 10).await;
+            // Its objects go while they are read.
+            world.env.sleep(Duration::from_secs(600)).await;
+            told += u64::from(exporter.join().await.expect("no panic").is_err());
+            let end = check(&world.target, 0, &before, |_, _| false).get(&0).copied().unwrap_or(0);
+            whole += u64::from(end == 120);
+            world.export(small_files()).await.expect("exported");
+            assert_eq!(files_of(&world, new).iter().map(|file| file.rows.len()).sum::<usize>(), 30);
+            assert_eq!(files_of(&world, old).last().map_or(0, |file| file.header.end), end, "seed {seed}");
+        }
+        assert!(whole > 2 && told > 2, "{whole} were exported as a whole, {told} were told that it is gone");
     });
 }
 

@@ -2,10 +2,13 @@
 //! every instant, whoever exports, and however that ends.
 
 mod avro;
+mod broker;
 mod columns;
 mod dates;
 mod gaps;
 mod json;
+mod latest;
+mod merge;
 mod once;
 mod schemas;
 mod table;

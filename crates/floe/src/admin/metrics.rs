@@ -2,6 +2,7 @@
 //!
 //! There is no series per partition here: partitions are many, and `/status/partitions` lists them.
 
+use floe_export::Exporter;
 use floe_log::Engine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -61,6 +62,32 @@ impl Collector for EngineCollector {
         counter("log_disk_cache_hits", "Blocks read from the disk", status.disk_cache_hits)?;
         counter("log_disk_cache_misses", "Blocks that were to be on the disk and were not sound there", status.disk_cache_misses)?;
         counter("log_disk_cache_dropped", "Blocks that the disk was too slow or too small for", status.disk_cache_dropped)
+    }
+}
+
+/// What the broker exports by itself.
+#[derive(Debug)]
+pub(super) struct ExporterCollector(pub(super) Arc<OnceLock<Exporter>>);
+
+impl Collector for ExporterCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let Some(status) = self.0.get().map(Exporter::status) else { return Ok(()) };
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+        };
+        gauge("export_topics", "Topics whose settings ask for an export", status.topics)?;
+        gauge("export_refused_topics", "Those of them that this broker may put nowhere", status.refused)?;
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+        };
+        counter("export_files", "Files of tables that were created", status.files)?;
+        counter("export_rows", "Records in them", status.rows)?;
+        counter("export_bytes", "Bytes of them", status.bytes)?;
+        counter("export_lost_files", "Files thrown away because another exporter had been first", status.lost)?;
+        counter("export_merged_files", "Small files that were merged", status.merged)?;
+        counter("export_failures", "Rounds of a topic's export that failed, and are tried again", status.failures)
     }
 }
 

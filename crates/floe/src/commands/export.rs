@@ -7,7 +7,9 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use clap::{Args, ValueEnum};
 use floe_env::Env;
-use floe_export::{Export, ExportError, ExportOptions, Folders, HttpRegistry, Mode, Place, Progress, RegistryClient, Report};
+use floe_export::{
+    Export, ExportError, ExportOptions, Folders, Follow, HttpRegistry, Latest, Merged, Mode, Place, Progress, RegistryClient, Report, Round,
+};
 use floe_objstore::{Store, StoreOptions, StoreUrl};
 use floe_types::{ByteSize, ErrorKind, Millis};
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget};
@@ -66,6 +68,12 @@ pub(crate) struct Arguments {
     /// Add a bloom filter of keys to every file
     #[arg(long)]
     bloom: bool,
+    /// Afterwards merge small files into large ones, beside the table: a list in the target names those that make the merged table
+    #[arg(long)]
+    merge: bool,
+    /// Afterwards make a table of the newest version of each key, beside the table: another list in the target names its files
+    #[arg(long, conflicts_with = "follow")]
+    latest: bool,
     /// Go on until stopped, and export every so often what is new
     #[arg(long, value_name = "TIME", conflicts_with = "until")]
     follow: Option<Millis>,
@@ -138,59 +146,84 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     };
     let (store, target) = (open(&arguments.store, false).await?, open(&arguments.to, true).await?);
     let mut options = options(&arguments, env.now_ms())?;
+    let (pause, mut follow) = (arguments.follow, Follow::new(arguments.merge));
     loop {
-        let (pause, exported) = (arguments.follow, once(&env, &arguments, (&store, &target), options.clone()).await);
-        match (pause, exported) {
-            (None, exported) => {
-                let (folder, report) = exported.map_err(failure)?;
-                return tell(&arguments, &folder, &report);
+        let (export, round) = match (pause, once(&env, &arguments, (&store, &target), (options.clone(), &mut follow)).await) {
+            (_, Ok(done)) => done,
+            (Some(pause), Err(error)) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(%error, "not exported; trying again");
+                env.sleep(pause.into()).await;
+                continue;
             }
-            (Some(_), Ok((folder, report))) => {
-                // It has begun: from now on it goes on where it is.
-                options.from = None;
-                if report.files > 0 {
-                    tell(&arguments, &folder, &report)?;
-                }
-            }
-            (Some(_), Err(error)) if error.kind() == ErrorKind::Retry => tracing::warn!(%error, "not exported; trying again"),
-            (Some(_), Err(error)) => return Err(failure(error)),
+            (_, Err(error)) => return Err(failure(error)),
+        };
+        // It has begun: from now on it goes on where it is.
+        options.from = None;
+        let done = round.merged.as_ref().and_then(|merged| merged.as_ref().ok());
+        let latest = if arguments.latest { Some(export.latest().await) } else { None };
+        if pause.is_none() || round.report.files > 0 || done.is_some_and(|merged| merged.sources > 0) {
+            let newest = latest.as_ref().and_then(|latest| latest.as_ref().ok());
+            tell(&arguments, &export.folder(), &round.report, (done, newest))?;
         }
-        env.sleep(pause.unwrap_or(Millis(0)).into()).await;
+        if let Some(Err(error)) = latest {
+            return Err(failure(error));
+        }
+        match round.merged {
+            Some(Err(error)) if pause.is_some() && error.kind() == ErrorKind::Retry => tracing::warn!(%error, "not merged; trying again"),
+            Some(Err(error)) => return Err(failure(error)),
+            Some(Ok(_)) | None => {}
+        }
+        let Some(pause) = pause else { return Ok(Exit::Ok) };
+        env.sleep(pause.into()).await;
     }
 }
 
-/// One export of what is there now: the folder that its files are in, and what was new.
+/// One round, and what was open for it.
 async fn once(
     env: &Env,
     arguments: &Arguments,
     (store, target): (&Store, &Store),
-    options: ExportOptions,
-) -> Result<(String, Report), ExportError> {
+    (options, follow): (ExportOptions, &mut Follow),
+) -> Result<(Export, Round), ExportError> {
     let export = Export::open(env.clone(), store, &arguments.topic, target.clone(), options).await?;
-    let folder = export.folder();
     // Drawn on stderr, and only where that is a terminal.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let (drawn, began, clock) = (bar.clone(), env.monotonic(), env.clone());
-    let report = export.run(move |now| drawn.set_message(told(now, clock.monotonic().saturating_sub(began)))).await;
+    let round = follow.round(&export, move |now| drawn.set_message(told(now, clock.monotonic().saturating_sub(began)))).await;
     bar.finish_and_clear();
-    Ok((folder, report?))
+    Ok((export, round?))
 }
 
-fn tell(arguments: &Arguments, folder: &str, report: &Report) -> Result<Exit, Failure> {
+fn tell(arguments: &Arguments, folder: &str, report: &Report, (merged, latest): (Option<&Merged>, Option<&Latest>)) -> Result<(), Failure> {
+    let to = &arguments.to;
     if arguments.json {
-        let mut value = serde_json::to_value(report).map_err(|error| Failure::error(error.to_string()))?;
+        let in_json = |error: serde_json::Error| Failure::error(error.to_string());
+        let mut value = serde_json::to_value(report).map_err(in_json)?;
         value["folder"] = json!(folder);
-        value["to"] = json!(arguments.to.to_string());
-        output::json(&value)?;
-    } else {
-        let bytes = ByteSize(report.bytes);
-        output::print(&format!("{} rows in {} new files, {bytes}, of {} partitions", report.rows, report.files, report.partitions))?;
-        if report.lost > 0 {
-            output::print(&format!("{} files were already there when they were ready: another exporter is at work", report.lost))?;
+        value["to"] = json!(to.to_string());
+        if let Some(merged) = merged {
+            value["merged"] = serde_json::to_value(merged).map_err(in_json)?;
         }
-        output::print(&format!("read them as {}/{folder}/**/*.parquet", arguments.to))?;
+        if let Some(latest) = latest {
+            value["latest"] = serde_json::to_value(latest).map_err(in_json)?;
+        }
+        return output::json(&value);
     }
-    Ok(Exit::Ok)
+    let bytes = ByteSize(report.bytes);
+    output::print(&format!("{} rows in {} new files, {bytes}, of {} partitions", report.rows, report.files, report.partitions))?;
+    if report.lost > 0 {
+        output::print(&format!("{} files were already there when they were ready: another exporter is at work", report.lost))?;
+    }
+    output::print(&format!("read them as {to}/{folder}/**/*.parquet"))?;
+    if let Some(Latest { list: Some(list), files, rows, .. }) = latest {
+        output::print(&format!("the newest version of each key: {rows} rows in {files} files, those that {to}/{list} names"))?;
+    }
+    let Some(merged) = merged else { return Ok(()) };
+    output::print(&format!("{} small files merged into {}, {}", merged.sources, merged.merged, ByteSize(merged.bytes)))?;
+    match &merged.list {
+        Some(list) => output::print(&format!("read {} files instead: those that {to}/{list} names", merged.files)),
+        None => Ok(()),
+    }
 }
 
 fn options(arguments: &Arguments, now_ms: i64) -> Result<ExportOptions, Failure> {
@@ -241,14 +274,7 @@ fn read_schema(schema: &SchemaArgument) -> Result<(Option<u32>, Vec<u8>), Failur
 
 /// What a broker keeps its log in is nobody else's: neither may lie within the other.
 fn refuse_overlap(arguments: &Arguments) -> Result<(), Failure> {
-    let within = |inner: &StoreUrl, outer: &StoreUrl| match (inner, outer) {
-        (StoreUrl::File { path: inner }, StoreUrl::File { path: outer }) => inner.starts_with(outer),
-        (StoreUrl::S3 { bucket: a, prefix: inner }, StoreUrl::S3 { bucket: b, prefix: outer }) => {
-            a == b && (outer.is_empty() || inner == outer || inner.starts_with(&format!("{outer}/")))
-        }
-        _ => false,
-    };
-    if within(&arguments.to, &arguments.store) || within(&arguments.store, &arguments.to) {
+    if arguments.to.overlaps(&arguments.store) {
         return Err(Failure::new(Exit::Refused, "--to: it must not lie in the store, nor the store in it"));
     }
     Ok(())

@@ -63,7 +63,7 @@ impl Setting {
 
     /// A secret is read, never shown.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self.key(), "s3.secret.access.key" | "s3.session.token")
+        matches!(self.key(), "s3.secret.access.key" | "s3.session.token" | "floe.export.registry")
     }
 
     /// The value as text that [`Setting::set`] reads; none if it is not set or secret.
@@ -129,6 +129,10 @@ fn endpoints(value: &str) -> Result<Vec<String>, String> {
         Some(url) => Err(format!("{url:?} is not of the form http://host:port")),
         None => Ok(all),
     }
+}
+
+fn urls(all: &[floe_objstore::StoreUrl]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn prefix(value: &str) -> Result<String, String> {
@@ -228,6 +232,12 @@ own! {
         c => show_bytes(c.engine.cache_bytes), v => c.engine.cache_bytes, bytes(v);
     "floe.disk.cache.bytes", "Disk in the data directory for the same; 0: none. It may be deleted at any time. Default: 1GiB where the store is S3, none otherwise.",
         c => c.disk_cache_bytes.and_then(show_bytes), v => c.disk_cache_bytes, bytes(v).map(Some);
+    "floe.export.targets", "Places within which topics may ask to be exported (their setting floe.export), file:///path or s3://bucket/prefix, separated by commas, reached as the store is; the first is for topics that name none. Default: none.",
+        c => (!c.engine.export_targets.is_empty()).then(|| urls(&c.engine.export_targets)), v => c.engine.export_targets, v.split(',').map(read).collect::<Result<_, _>>();
+    "floe.export.memory.bytes", "Memory for the files that are exported because topics ask for it, all of them together; at least 64MiB.",
+        c => Some(c.server.exports.memory.to_string()), v => c.server.exports.memory, read(v);
+    "floe.export.registry", "URL of the schema registry with Confluent's REST API that these exports ask for schemas of Avro and Protocol Buffers. Never shown: a password may be in it.",
+        _c => None, v => _c.server.exports.registry, text(v);
     "floe.drain.timeout.ms", "Time that a drain may take after SIGTERM before the broker gives up on it.",
         c => Some(c.server.drain_timeout.to_string()), v => c.server.drain_timeout, millis(v);
     "floe.idle.exit.ms", "Time without client traffic, such as 15min, after which the broker drains and ends with code 0. 0: never.",

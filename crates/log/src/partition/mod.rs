@@ -204,6 +204,13 @@ impl Partition {
         state.tail.start().unwrap_or(state.committed)
     }
 
+    /// Records below are in certain slots or in packs of their own: whoever leads the partition next has them, without this disk.
+    #[must_use]
+    pub fn stored_end(&self) -> Offset {
+        let state = self.state.lock();
+        state.line.end.min(state.committed)
+    }
+
     /// When new records count as committed. Takes effect with the next batch; what is appended keeps its own.
     pub fn set_durability(&self, durability: Durability) {
         self.state.lock().durability = durability;
