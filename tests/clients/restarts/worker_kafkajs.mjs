@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const { Kafka, logLevel } = createRequire(import.meta.url)('kafkajs')
 const { FLOE_TOPIC: topic, FLOE_BOOTSTRAP: broker } = process.env
 const [PARTITIONS, PRODUCERS, CONSUMERS, PAUSE] = [10, 3, 5, 200]
-const kafka = new Kafka({ clientId: 'restarts', brokers: [broker], logLevel: logLevel.NOTHING })
+const kafka = new Kafka({ clientId: 'restarts', brokers: broker.split(','), logLevel: logLevel.NOTHING })
 const say = (...words) => console.log(words.join(' '))
 
 let producing = true

@@ -35,6 +35,8 @@ use std::time::Duration;
 
 /// Between two looks while there is a WAL, and while one is wanted.
 const LOOK: Duration = Duration::from_millis(250);
+/// Between two looks while nothing is `replicated`: at the catalog in memory.
+const LOOK_FOR_A_WISH: Duration = Duration::from_secs(1);
 /// Between two looks for copies of the dead.
 const SWEEP: Duration = Duration::from_secs(30);
 /// What is known of the copies, beside what the WAL says itself.
@@ -58,7 +60,7 @@ pub(super) async fn run(member: Arc<Member>) {
         if !member.is_draining() {
             known.look(&member).await;
         }
-        let limit = if member.wants_copies() { LOOK } else { SWEEP };
+        let limit = if member.wants_copies() { LOOK } else { LOOK_FOR_A_WISH };
         member.followed.news(&member, count, limit).await;
     }
 }
@@ -136,10 +138,10 @@ impl Known {
 }
 
 impl Member {
-    /// Whether anything is `replicated`, or would be if it were created.
+    /// Whether anything is `replicated`. Where nothing is, no disk has to be asked after a loss (R5), and what is `object` is led again without any.
     fn wants_copies(&self) -> bool {
         let is_replicated = |topic: &Arc<floe_formats::Topic>| durability_of(topic, self.options()) == Durability::Replicated;
-        self.options().durability == Durability::Replicated || self.catalog.view().topics().any(is_replicated)
+        self.catalog.view().topics().any(is_replicated)
     }
 
     /// Brokers that are listed as alive, but for this one.

@@ -131,10 +131,13 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_a_broker_is_cut_fr
             go_on(&load, &mut brokers);
         }
         go_on(&load, &mut brokers);
+        // The quick suite has the same without cuts (`cluster_faults.rs`).
+        if std::env::var_os("FLOE_TEST_FULL").is_none() {
+            continue;
+        }
         etcd.kill();
-        let away = if std::env::var_os("FLOE_TEST_FULL").is_some() { 60 } else { 10 };
-        println!("round {round}: no etcd for {away} s");
-        std::thread::sleep(Duration::from_secs(away));
+        println!("round {round}: no etcd for a minute");
+        std::thread::sleep(Duration::from_secs(60));
         assert!(load.wait(100, ACK_LIMIT), "no etcd: {} acks, and no more\n{}", load.acknowledged(), brokers[0].log());
         assert!(brokers.iter_mut().all(|broker| !broker.has_ended()), "an etcd that is away ends nobody");
         etcd.restart().unwrap();
