@@ -71,7 +71,7 @@ impl History {
         assert!(before.is_none(), "value {value} was sent twice: the test is wrong");
     }
 
-    /// The broker answered that `value` lies at `offset`.
+    /// The broker answered that `value` lies at `offset`; below 0 where it only knows that it has had it before (DUPLICATE_SEQUENCE_NUMBER).
     pub fn acknowledged(&mut self, value: Value, offset: i64) {
         self.sends.get_mut(&value).expect("what is acknowledged was sent").acknowledged = Some(offset);
     }
@@ -105,7 +105,8 @@ impl History {
     /// Which value was seen at each offset, by anybody.
     fn places(&self, findings: &mut BTreeSet<Finding>) -> BTreeMap<(Partition, i64), Value> {
         let mut places = BTreeMap::new();
-        let acknowledged = self.sends.iter().filter_map(|(value, send)| Some((send.partition.clone(), send.acknowledged?, *value)));
+        let place = |send: &Send| send.acknowledged.filter(|offset| *offset >= 0);
+        let acknowledged = self.sends.iter().filter_map(|(value, send)| Some((send.partition.clone(), place(send)?, *value)));
         let reads = self.readers.iter().flatten().map(|read| (read.partition.clone(), read.offset, read.value));
         for (partition, offset, value) in acknowledged.chain(reads) {
             let before = *places.entry((partition.clone(), offset)).or_insert(value);
@@ -172,7 +173,7 @@ impl History {
     fn check_order_of_sends(&self, findings: &mut BTreeSet<Finding>) {
         let mut before: BTreeMap<(u64, &Partition), (Value, i64)> = BTreeMap::new();
         for (value, send) in &self.sends {
-            let Some(offset) = send.acknowledged else { continue };
+            let Some(offset) = send.acknowledged.filter(|offset| *offset >= 0) else { continue };
             if let Some((earlier, lower)) = before.insert((value >> 48, &send.partition), (*value, offset))
                 && lower >= offset
             {

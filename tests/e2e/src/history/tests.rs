@@ -120,3 +120,14 @@ fn a_loss_is_found_in_each_partition_alone() {
     history.read_at_last(vec![read(0, 1), read(1, 2), read(2, 3)]);
     assert_eq!(history.check(), [Finding::Unseen { partition: other, offset: 0, value: 11 }]);
 }
+
+#[test]
+fn what_is_acknowledged_without_a_place_has_to_be_there_all_the_same() {
+    let mut history = History::default();
+    for value in [11, 12, 13] {
+        history.sent(value, partition());
+        history.acknowledged(value, -1001);
+    }
+    history.read_at_last(vec![read(0, 11), read(1, 12)]);
+    assert_eq!(history.check(), [Finding::LostWrite { partition: partition(), offset: -1001, value: 13 }]);
+}
