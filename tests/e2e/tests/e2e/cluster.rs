@@ -311,6 +311,9 @@ fn a_rolling_restart_of_three_brokers_is_no_error_to_librdkafka_as_it_comes() {
     if let Err(reason) = etcd::is_here() {
         return println!("SKIP a rolling restart: {reason}");
     }
+    if std::env::var_os("FLOE_TEST_FULL").is_none() {
+        return println!("SKIP a rolling restart: only with --full; tests/clients/rolling has it for four clients");
+    }
     let folder = tempfile::tempdir().unwrap();
     let etcd = Etcd::start(folder.path()).unwrap();
     let setups = setups(folder.path(), &etcd);
