@@ -1,6 +1,7 @@
 //! Where an export of a topic begins, and in which mode: decided once, by whoever is first, for all who export to this place.
 
 use crate::Mode;
+use crate::json;
 use crate::target::Folders;
 use bytes::Bytes;
 use floe_types::{Offset, TopicId};
@@ -40,22 +41,12 @@ impl Begin {
     }
 
     pub(crate) fn encode(&self, write_id: u128) -> Bytes {
-        let named = Self { write_id: format!("{write_id:032x}"), ..self.clone() };
-        let mut text = serde_json::to_vec(&named).expect("numbers and texts have a JSON form");
-        text.push(b'\n');
-        text.into()
+        let named = Self { write_id: json::named(write_id), ..self.clone() };
+        json::encode(&named)
     }
 
     pub(crate) fn decode(bytes: &[u8], topic: TopicId) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let version: Version = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if version.version != VERSION {
-            return Err(format!("it has version {}, this program knows {VERSION}", version.version));
-        }
-        let begin: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let begin: Self = json::decode(bytes, VERSION)?;
         if begin.topic_id != topic.to_string() {
             return Err(format!("it is of topic {}", begin.topic_id));
         }

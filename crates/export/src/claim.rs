@@ -10,6 +10,7 @@
 //!   more may have none at all: the file is created all the same, and covers its offsets without a row.
 
 use crate::day::Day;
+use crate::json;
 use bytes::Bytes;
 use floe_types::Offset;
 use serde::{Deserialize, Serialize};
@@ -32,10 +33,8 @@ impl Claim {
     }
 
     pub(crate) fn encode(&self, write_id: u128) -> Bytes {
-        let named = Self { write_id: format!("{write_id:032x}"), ..self.clone() };
-        let mut text = serde_json::to_vec(&named).expect("numbers and texts have a JSON form");
-        text.push(b'\n');
-        text.into()
+        let named = Self { write_id: json::named(write_id), ..self.clone() };
+        json::encode(&named)
     }
 
     /// `start`: where its file begins.
@@ -43,12 +42,11 @@ impl Claim {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn decode(bytes: &[u8], start: Offset) -> Result<Self, String> {
-        let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        match read.version {
-            VERSION if read.first >= start => Ok(Self { write_id: String::new(), ..read }),
-            VERSION => Err(format!("its first record lies at {}, before its file", read.first)),
-            other => Err(format!("it has version {other}, this program knows {VERSION}")),
+        let read: Self = json::decode(bytes, VERSION)?;
+        if read.first < start {
+            return Err(format!("its first record lies at {}, before its file", read.first));
         }
+        Ok(Self { write_id: String::new(), ..read })
     }
 }
 

@@ -19,6 +19,7 @@ mod exporter;
 mod file;
 mod follow;
 mod header;
+mod json;
 mod memory;
 mod merge;
 mod partition;

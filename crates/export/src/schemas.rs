@@ -4,6 +4,7 @@
 use crate::ExportError;
 use crate::committed::{MAX_RAW, Visible, visible};
 use crate::decode::{Field, Sketch, Writer, add_all, at_top, behind_id, evolve, parse};
+use crate::json;
 use crate::rows::{Layout, Mode};
 use crate::target::Target;
 use bytes::Bytes;
@@ -34,16 +35,13 @@ const UNKNOWN_AT_ONCE: usize = 16;
 const WRITERS_AT_ONCE: usize = 256;
 
 impl SchemaVersion {
-    pub(crate) fn encode(&self, write_id: u128) -> Vec<u8> {
-        let named = Self { write_id: format!("{write_id:032x}"), version: VERSION, ..self.clone() };
-        let mut text = serde_json::to_vec(&named).expect("names and types have a JSON form");
-        text.push(b'\n');
-        text
+    pub(crate) fn encode(&self, write_id: u128) -> Bytes {
+        let named = Self { write_id: json::named(write_id), version: VERSION, ..self.clone() };
+        json::encode(&named)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if read.version == VERSION { Ok(read) } else { Err(format!("it has version {}, this program knows {VERSION}", read.version)) }
+        json::decode(bytes, VERSION)
     }
 }
 

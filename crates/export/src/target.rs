@@ -177,7 +177,7 @@ impl Target {
     }
 
     pub(crate) async fn create_schema(&self, topic: TopicId, schema: &SchemaVersion) -> Result<Created, ExportError> {
-        let body = Payload::from(Bytes::from(schema.encode(self.write_id())));
+        let body = Payload::from(schema.encode(self.write_id()));
         Ok(self.store.create(&schema_key(topic, schema.number), &body).await?)
     }
 

@@ -16,6 +16,7 @@ use super::{Entry, Merge};
 use crate::ExportError;
 use crate::file::FileOptions;
 use crate::header::FileHeader;
+use crate::json;
 use crate::memory::LatestRoom;
 use crate::rows::schema;
 use crate::writer::TableWriter;
@@ -74,24 +75,14 @@ struct LatestFile {
 
 impl LatestList {
     fn encode(&self, write_id: u128) -> Bytes {
-        let named = Self { write_id: format!("{write_id:032x}"), version: VERSION, ..self.clone() };
-        let mut text = serde_json::to_vec(&named).expect("numbers and texts have a JSON form");
-        text.push(b'\n');
-        text.into()
+        let named = Self { write_id: json::named(write_id), version: VERSION, ..self.clone() };
+        json::encode(&named)
     }
 
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn decode(bytes: &[u8], number: u64) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let version: Version = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if version.version != VERSION {
-            return Err(format!("it has version {}, this program knows {VERSION}", version.version));
-        }
-        let list: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let list: Self = json::decode(bytes, VERSION)?;
         if list.number == number { Ok(list) } else { Err("it is another list than its name says".to_owned()) }
     }
 

@@ -1,5 +1,6 @@
 //! The list of files that make a merged table, and which of them are worth to be merged.
 
+use crate::json;
 use crate::target::{Table, merged_folder};
 use bytes::Bytes;
 use floe_types::{Offset, TopicId};
@@ -45,24 +46,14 @@ impl List {
     }
 
     pub(crate) fn encode(&self, write_id: u128) -> Bytes {
-        let named = Self { write_id: format!("{write_id:032x}"), version: VERSION, ..self.clone() };
-        let mut text = serde_json::to_vec(&named).expect("numbers and texts have a JSON form");
-        text.push(b'\n');
-        text.into()
+        let named = Self { write_id: json::named(write_id), version: VERSION, ..self.clone() };
+        json::encode(&named)
     }
 
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn decode(bytes: &[u8], number: u64) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let version: Version = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if version.version != VERSION {
-            return Err(format!("it has version {}, this program knows {VERSION}", version.version));
-        }
-        let list: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let list: Self = json::decode(bytes, VERSION)?;
         if list.number == number { Ok(list) } else { Err("it is another list than its name says".to_owned()) }
     }
 }

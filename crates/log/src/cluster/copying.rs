@@ -39,6 +39,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_FOR_A_WISH: Duration = Duration::from_secs(1);
 /// Between two looks for copies of the dead.
 const SWEEP: Duration = Duration::from_secs(30);
+
 /// What is known of the copies, beside what the WAL says itself.
 #[derive(Debug)]
 struct Known {

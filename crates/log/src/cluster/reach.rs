@@ -31,8 +31,8 @@ const MOST: usize = 64;
 pub(super) struct Reach {
     /// One question at a time, and when the last one was answered.
     asked: tokio::sync::Mutex<Option<Duration>>,
-    /// Who refuses, and since when.
-    refusing: Mutex<BTreeMap<Incarnation, Duration>>,
+    /// Who refuses, since when, and whether it is left out for it.
+    refusing: Mutex<BTreeMap<Incarnation, (Duration, bool)>>,
     /// Since when there are partitions whose leader is about to be another.
     unled: Mutex<Option<Duration>>,
 }
@@ -87,9 +87,10 @@ impl Member {
         let before = known.clone();
         known.clear();
         for (_, entry) in refusing.iter().flatten() {
-            known.insert(entry.incarnation, before.get(&entry.incarnation).copied().unwrap_or(now));
+            let since = before.get(&entry.incarnation).map_or(now, |(since, _)| *since);
+            known.insert(entry.incarnation, (since, now.saturating_sub(since) < LEFT_OUT));
         }
-        if *known != before || known.values().any(|since| now.saturating_sub(*since) >= LEFT_OUT) {
+        if *known != before {
             // Answers that are kept say something else.
             self.followed.wake();
         }
@@ -104,7 +105,6 @@ impl Member {
 
     /// Whether an incarnation has refused when it was asked last, and may be about to be recovered.
     pub(crate) fn refuses(&self, incarnation: Incarnation) -> bool {
-        let now = self.env().monotonic();
-        self.reach.refusing.lock().get(&incarnation).is_some_and(|since| now.saturating_sub(*since) < LEFT_OUT)
+        self.reach.refusing.lock().get(&incarnation).is_some_and(|(_, is_left_out)| *is_left_out)
     }
 }

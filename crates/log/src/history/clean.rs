@@ -70,6 +70,8 @@ pub(crate) struct Cleaner {
     clean: BTreeSet<Incarnation>,
     /// The newest manifests of others' partitions, as this pass has read them.
     manifests: BTreeMap<PartitionId, Option<Arc<Manifest>>>,
+    /// Objects that it has deleted.
+    deleted: u64,
 }
 
 /// Which closed chains are this broker's to clean.
@@ -102,14 +104,14 @@ impl std::fmt::Debug for Cleaner {
 
 impl Cleaner {
     pub(crate) fn new(shared: Arc<Shared>, catalog: Arc<Catalog>) -> Self {
-        Self { shared, catalog, clean: BTreeSet::new(), manifests: BTreeMap::new() }
+        Self { shared, catalog, clean: BTreeSet::new(), manifests: BTreeMap::new(), deleted: 0 }
     }
 
     /// Works through what there is whenever there is news, for as long as the incarnation lives.
     pub(crate) async fn run(mut self) {
         let mut again = AGAIN;
         loop {
-            let (mut is_left, before) = (false, self.shared.history.deleted_objects());
+            let (mut is_left, before) = (false, self.deleted);
             while self.shared.ended.get().is_none() {
                 match self.pass().await {
                     Ok(left) => {
@@ -123,12 +125,14 @@ impl Cleaner {
                 }
             }
             self.manifests.clear();
-            let has_moved = self.shared.history.deleted_objects() > before;
-            again = if has_moved { AGAIN } else { (again * 2).min(LONGEST) };
+            if self.deleted > before {
+                again = AGAIN;
+            }
             let news = self.shared.history.clean_is_wanted();
             if is_left && self.shared.options.in_cluster {
                 // Whoever leads what is left does not tell when it has settled that.
                 let _news = self.shared.env.timeout(again, news).await;
+                again = (again * 2).min(LONGEST);
             } else {
                 news.await;
             }
@@ -174,7 +178,7 @@ impl Cleaner {
     }
 
     /// Everything of topics that the catalog lists as deleted (R21).
-    async fn sweep_topics(&self) -> Result<(), CleanError> {
+    async fn sweep_topics(&mut self) -> Result<(), CleanError> {
         let view = self.catalog.view();
         for name in self.shared.merging.list_folders(&keys::topics_prefix()).await? {
             let Some(topic) = keys::parse_topic_folder(&name).ok().filter(|topic| view.is_deleted(*topic)) else { continue };
@@ -342,7 +346,7 @@ impl Cleaner {
     }
 
     /// Packs below the front, the first first, and those behind the stop, which are void. Stops stay.
-    async fn delete_slots(&self, end: &End, front: SlotNumber) -> Result<(), CleanError> {
+    async fn delete_slots(&mut self, end: &End, front: SlotNumber) -> Result<(), CleanError> {
         let mut after: Option<String> = None;
         loop {
             let page = self.shared.merging.list(&keys::slots_prefix(end.incarnation), after.as_deref(), PAGE).await?;
@@ -360,7 +364,7 @@ impl Cleaner {
     }
 
     /// All indexes but the newest.
-    async fn delete_indexes(&self, incarnation: Incarnation) -> Result<(), CleanError> {
+    async fn delete_indexes(&mut self, incarnation: Incarnation) -> Result<(), CleanError> {
         loop {
             let page = self.shared.merging.list(&keys::indexes_prefix(incarnation), None, PAGE).await?;
             for object in page.iter().skip(1) {
@@ -401,8 +405,9 @@ impl Cleaner {
         }
     }
 
-    async fn delete(&self, key: &str) -> Result<(), CleanError> {
+    async fn delete(&mut self, key: &str) -> Result<(), CleanError> {
         self.shared.merging.delete(key).await?;
+        self.deleted += 1;
         self.shared.history.deleted();
         Ok(())
     }

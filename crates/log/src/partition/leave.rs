@@ -111,3 +111,33 @@ impl State {
             && !self.allowance.is_under_way()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::partition::{Line, Partition};
+    use crate::shared::Shared;
+    use crate::{Durability, EngineOptions};
+    use floe_env::Env;
+    use floe_objstore::{MemoryBackend, Store, StoreOptions};
+    use floe_types::{Incarnation, PartitionId, TopicId};
+    use std::sync::Arc;
+
+    /// Directed: the simulation needs a thousand seeds for it (mutant `LeftTakesPlace`).
+    #[test]
+    fn r11_one_that_was_left_does_not_take_the_place_among_the_unflushed_of_who_leads_it_again() {
+        let env = Env::real();
+        let store = Store::new(env.clone(), Arc::new(MemoryBackend::new()), StoreOptions::default());
+        let shared = Shared::new(env, store, EngineOptions { in_cluster: true, ..EngineOptions::default() }, Incarnation(1), None);
+        let id = PartitionId { topic: TopicId(1), index: 0 };
+        let opened = |epoch| Partition::open(shared.clone(), Line::empty(id).to_index(), epoch, Durability::Object);
+        let (left, led) = (opened(1), opened(2));
+        shared.dirty.insert(&led);
+        left.close_left();
+        assert_eq!(left.first_unplanned(), None);
+        let waits = shared.dirty.all();
+        assert!(waits.len() == 1 && Arc::ptr_eq(&waits[0], &led), "what it has waits to be flushed");
+        // Its own place goes with it.
+        led.close_left();
+        assert!(shared.dirty.all().is_empty());
+    }
+}

@@ -274,8 +274,9 @@ fn r12_nobody_guesses_what_two_lost_disks_had_and_a_word_of_the_operator_goes_on
     let load = Load::start(&bootstrap, &topics, 0..1).unwrap();
     assert!(load.wait(300, ACK_LIMIT), "{}", brokers[0].log());
     load.finish(&mut history).unwrap();
-    // All is flushed by then, so that nothing is lost in truth: nobody can know.
-    std::thread::sleep(Duration::from_secs(3));
+    // So that nothing is lost in truth: nobody can know.
+    let all_flushed = || brokers.iter().all(|broker| broker.status().contains("\"unflushed_batches\":0,")).then_some(());
+    assert!(wait::until(ACK_LIMIT, all_flushed).is_some(), "{}", brokers[0].status());
     for broker in brokers.drain(..2) {
         let data = broker.setup.data.clone();
         broker.kill();

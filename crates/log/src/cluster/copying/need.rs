@@ -69,8 +69,9 @@ impl Remembered {
         let disk = standby.disk;
         match &standby.state {
             StandbyState::Away { kind: ErrorKind::Corrupt | ErrorKind::Closed, error } => {
-                tracing::warn!(%disk, error, "a copy of the WAL is lost");
-                self.avoided.insert(disk, now + AVOIDED);
+                if self.avoid(disk, now) {
+                    tracing::warn!(%disk, error, "a copy of the WAL is lost");
+                }
                 Need::AtOnce
             }
             StandbyState::Away { kind, error } => {
@@ -79,8 +80,9 @@ impl Remembered {
                 match kind {
                     _ if now.saturating_sub(since) < self.patience => Need::Nothing,
                     ErrorKind::Overloaded => {
-                        tracing::warn!(%disk, error, "a standby takes nothing more");
-                        self.avoided.insert(disk, now + AVOIDED);
+                        if self.avoid(disk, now) {
+                            tracing::warn!(%disk, error, "a standby takes nothing more");
+                        }
                         Need::Roomier
                     }
                     _ => Need::Better,
@@ -95,12 +97,18 @@ impl Remembered {
                 if now.saturating_sub(got.1) < self.patience {
                     return Need::Nothing;
                 }
-                tracing::warn!(%disk, %durable, %end, "a standby does not get on");
-                self.avoided.insert(disk, now + AVOIDED);
+                if self.avoid(disk, now) {
+                    tracing::warn!(%disk, %durable, %end, "a standby does not get on");
+                }
                 Need::Better
             }
             StandbyState::Forgotten => Need::Nothing,
         }
+    }
+
+    /// Not to be chosen for a while from now on. Whether that is news, to be told once.
+    fn avoid(&mut self, disk: DiskId, now: Duration) -> bool {
+        self.avoided.insert(disk, now + AVOIDED).is_none_or(|until| until <= now)
     }
 
     /// Whether it is too early for another change: who comes and goes all the time is not followed at that pace, since each change is a claim to be read
