@@ -12,5 +12,5 @@ found! {
     a_log_start_that_counts_before_its_event_is_found: LogStartBeforeEvent,
     t27_segments_dropped_before_their_manifest_counts_are_found: DroppedBeforeCounted,
     t26_a_stale_compaction_that_is_published_is_found: StaleCompaction,
-    t63_slots_deleted_before_their_index_stands_are_found: DeletedBeforeIndex
+    t63_slots_deleted_before_their_index_stands_are_found: DeletedBeforeIndex from 143
 }
