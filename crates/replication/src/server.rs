@@ -8,7 +8,7 @@ use crate::{
     standby::Session,
     wire::{
         self, AttachReply, AttachRequest, Data, End, Held, PingReply, PingRequest, ReadReply, ReadRequest, Reason, Refused, SealReply,
-        SealRequest, WalProgress, read_reply,
+        SealRequest, WalProgress, parse_id, read_reply,
         replication_server::{Replication, ReplicationServer},
     },
 };

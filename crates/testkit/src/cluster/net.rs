@@ -9,7 +9,7 @@ use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
 use floe_metadata::cluster::ClusterView;
 use floe_replication::{PeerLinks, ReplicationOptions};
-use floe_types::{BrokerId, DiskId, Incarnation};
+use floe_types::{DiskId, Incarnation};
 use floe_wal::{ReplicasOptions, WalError, WalOptions};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
