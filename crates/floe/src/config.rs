@@ -83,6 +83,8 @@ pub(crate) struct ClusterConfig {
     /// None: the address that was bound.
     pub(crate) peer_advertise: Option<String>,
     pub(crate) rack: Option<String>,
+    /// Of the disk, for copies of others' WALs.
+    pub(crate) replica_budget: ByteSize,
 }
 
 impl Default for Config {
@@ -108,6 +110,7 @@ impl Default for Config {
                 peer_listen: "127.0.0.1:0".into(),
                 peer_advertise: None,
                 rack: None,
+                replica_budget: ByteSize(4 << 30),
             },
         };
         Self {
@@ -176,8 +179,11 @@ impl Config {
             (engine.compaction_bytes >= 1 << 20, "log.cleaner.dedupe.buffer.size: must be at least 1MiB"),
             (engine.object_unflushed_bytes >= 1 << 20, "floe.object.unflushed.bytes: must be at least 1MiB"),
         ];
-        let memory = [(self.server.exports.memory.0 >= 64 << 20, "floe.export.memory.bytes: must be at least 64MiB")];
-        rules.iter().chain(&memory).find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
+        let server = [
+            (self.server.exports.memory.0 >= 64 << 20, "floe.export.memory.bytes: must be at least 64MiB"),
+            (self.server.cluster.replica_budget.0 >= 16 << 20, "floe.replica.budget.bytes: must be at least 16MiB"),
+        ];
+        rules.iter().chain(&server).find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
     }
 
     fn validate_cluster(&self) -> Result<(), Refused> {

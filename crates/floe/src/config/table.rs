@@ -222,6 +222,8 @@ own! {
         c => show_time(c.engine.retention_check), v => c.engine.retention_check, millis(v).map(Into::into);
     "floe.wal.budget.bytes", "Unflushed bytes that the local disk may hold; beyond it producers get a retriable error.",
         c => show_bytes(c.engine.wal_budget), v => c.engine.wal_budget, bytes(v);
+    "floe.replica.budget.bytes", "Disk for copies of other brokers' WALs, all of them together, and two files more for each; beyond it a copy does not count, and its owner takes another standby.",
+        c => Some(c.server.cluster.replica_budget.to_string()), v => c.server.cluster.replica_budget, read(v);
     "floe.wal.file.bytes", "Size of one WAL file, allocated ahead.",
         c => show_bytes(c.engine.wal_file_bytes), v => c.engine.wal_file_bytes, bytes(v);
     "floe.tail.bytes", "Memory for the newest records: readers of the tail are served from it.",

@@ -74,6 +74,7 @@ fn values_out_of_their_range_are_refused_with_the_key() {
         ("floe.flush.age.ms", "5s"),
         ("floe.upload.window", "0"),
         ("floe.wal.budget.bytes", "1MiB"),
+        ("floe.replica.budget.bytes", "1MiB"),
         ("broker.id", "-1"),
         ("num.partitions", "0"),
     ] {
