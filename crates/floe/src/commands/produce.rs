@@ -10,22 +10,28 @@ use crate::output;
 use bytes::Bytes;
 use clap::Args;
 use floe_env::Env;
-use floe_protocol::message;
 use floe_protocol::messages::{
     ProduceRequest,
     produce_request::{PartitionProduceData, TopicProduceData},
 };
+use floe_protocol::{ErrorCode, message};
 use floe_records::{BatchBuilder, Codec, Header, Record};
 use lines::Lines;
 use partitioner::Partitioner;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Records of one round, over all partitions.
 const ROUND: usize = 1_000;
 /// Uncompressed bytes of one batch, below the broker's usual limit of one MiB.
 const BATCH_BYTES: usize = 900_000;
+/// Between two attempts at what a broker has refused without having appended it.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Refusals that only say where the leader is not, or not yet.
+const ELSEWHERE: [ErrorCode; 4] =
+    [ErrorCode::UnknownTopicOrPartition, ErrorCode::UnknownTopicId, ErrorCode::LeaderNotAvailable, ErrorCode::NotLeaderOrFollower];
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -83,7 +89,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let mut kafka = Kafka::connect(&env, &arguments.broker).await?;
     let topic = kafka.topic(&arguments.topic, true).await?;
     let mut partitioner = Partitioner::new(topic.partitions.keys().copied().collect(), arguments.partition)?;
-    let producer = Producer { env: &env, topic: &topic, arguments: &arguments, headers: &headers };
+    let mut producer = Producer { env: &env, topic, arguments: &arguments, headers: &headers };
     let mut sent = Sent::default();
     loop {
         // Reading may wait for a person at a keyboard, so it is done where waiting holds up nothing.
@@ -144,45 +150,85 @@ fn split(line: Vec<u8>, separator: Option<&str>) -> Result<(Option<Bytes>, Bytes
 /// What all rounds have in common.
 struct Producer<'a> {
     env: &'a Env,
-    topic: &'a TopicInfo,
+    topic: TopicInfo,
     arguments: &'a Arguments,
     headers: &'a [Header],
 }
 
-/// Batches for one leader, with their numbers of records.
-#[derive(Default)]
-struct Share {
-    data: Vec<PartitionProduceData>,
-    counts: BTreeMap<i32, u32>,
+/// A batch, with its number of records.
+#[derive(Clone)]
+struct Batch {
+    records: Bytes,
+    count: u32,
 }
 
+/// What a broker has refused, by partition: its code and its words.
+type Refused = BTreeMap<i32, (i16, Option<String>)>;
+
 impl Producer<'_> {
-    /// One request to each leader that has a partition in this round.
-    async fn send(&self, kafka: &mut Kafka, batches: BTreeMap<i32, Vec<(Option<Bytes>, Bytes)>>, sent: &mut Sent) -> Result<(), Failure> {
-        let mut by_leader: BTreeMap<String, Share> = BTreeMap::new();
+    /// Sends a round; what others lead by now, or not yet, is sent again until the time limit of a request is over.
+    async fn send(
+        &mut self,
+        kafka: &mut Kafka,
+        batches: BTreeMap<i32, Vec<(Option<Bytes>, Bytes)>>,
+        sent: &mut Sent,
+    ) -> Result<(), Failure> {
+        let mut waiting = BTreeMap::new();
         for (index, records) in batches {
-            let share = by_leader.entry(self.topic.leader(index)?).or_default();
-            share.counts.insert(index, u32::try_from(records.len()).expect("a round is a thousand records"));
-            let records = Some(batch(self.arguments.codec, self.env.now_ms(), self.headers, records)?);
-            share.data.push(message!(PartitionProduceData { index, records }));
+            let count = u32::try_from(records.len()).expect("a round is a thousand records");
+            let records = batch(self.arguments.codec, self.env.now_ms(), self.headers, records)?;
+            waiting.insert(index, Batch { records, count });
+        }
+        let give_up = self.env.monotonic() + Duration::from(self.arguments.broker.timeout);
+        loop {
+            let refused = self.attempt(kafka, &waiting, sent).await?;
+            let may_wait = self.env.monotonic() < give_up;
+            for (index, (code, message)) in &refused {
+                if !may_wait || !ELSEWHERE.iter().any(|elsewhere| elsewhere.code() == *code) {
+                    check(&format!("partition {index}"), *code, message.as_deref())?;
+                }
+            }
+            if refused.is_empty() {
+                return Ok(());
+            }
+            waiting.retain(|index, _| refused.contains_key(index));
+            self.env.sleep(PAUSE).await;
+            self.topic = kafka.topic(&self.arguments.topic, false).await?;
+        }
+    }
+
+    /// One request to each leader that has a partition among these.
+    async fn attempt(&self, kafka: &mut Kafka, batches: &BTreeMap<i32, Batch>, sent: &mut Sent) -> Result<Refused, Failure> {
+        let mut refused = Refused::new();
+        let mut by_leader: BTreeMap<String, BTreeMap<i32, &Batch>> = BTreeMap::new();
+        for (index, batch) in batches {
+            match self.topic.leader(*index) {
+                Ok(leader) => drop(by_leader.entry(leader).or_default().insert(*index, batch)),
+                Err(failure) => drop(refused.insert(*index, (ErrorCode::LeaderNotAvailable.code(), Some(failure.to_string())))),
+            }
         }
         for (address, share) in by_leader {
-            let counts = share.counts.clone();
-            let make = |version| self.request(version, share.data);
+            let data =
+                |(index, batch): (&i32, &&Batch)| message!(PartitionProduceData { index: *index, records: Some(batch.records.clone()) });
+            let make = |version| self.request(version, share.iter().map(data).collect());
             if self.arguments.acks == 0 {
                 kafka.tell_at::<ProduceRequest>(&address, make).await?;
-                sent.records += counts.values().copied().map(u64::from).sum::<u64>();
+                sent.records += share.values().map(|batch| u64::from(batch.count)).sum::<u64>();
                 continue;
             }
             let answer = kafka.ask_at::<ProduceRequest>(&address, make).await?;
             for partition in answer.responses.iter().flat_map(|topic| &topic.partition_responses) {
-                check(&format!("partition {}", partition.index), partition.error_code, partition.error_message.as_deref())?;
-                let count = counts.get(&partition.index).copied().unwrap_or(0);
+                if partition.error_code != 0 {
+                    let message = partition.error_message.as_ref().map(ToString::to_string);
+                    refused.insert(partition.index, (partition.error_code, message));
+                    continue;
+                }
+                let count = share.get(&partition.index).map_or(0, |batch| batch.count);
                 sent.ends.insert(partition.index, partition.base_offset + i64::from(count));
                 sent.records += u64::from(count);
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Topics are named up to version 12 and told by id from then on.
