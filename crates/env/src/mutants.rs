@@ -83,10 +83,16 @@ pub enum Mutant {
     AnsweredBeforeCommit,
     /// The log of a coordinator begins where its checkpoint ends, not where it began.
     CheckpointFromItsEnd,
+    /// A coordinator answers when it has read some of its partition, not all.
+    LoadedInPart,
+    /// A coordinator keeps what it knows of a partition that is led elsewhere meanwhile (T18).
+    GroupsOutliveLeadership,
+    /// A coordinator takes over offsets alone: members and generations begin anew.
+    GenerationsForgotten,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -124,6 +130,9 @@ impl Mutant {
         Self::FootersNameNewest,
         Self::AnsweredBeforeCommit,
         Self::CheckpointFromItsEnd,
+        Self::LoadedInPart,
+        Self::GroupsOutliveLeadership,
+        Self::GenerationsForgotten,
     ];
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A run takes several hundred random steps - appends by idempotent producers, reads, kills, power losses, freezes, drains, clocks that jump, cuts between brokers and to etcd, an etcd
 //! and a store that are away, a disk that is lost, topics of each durability that come and go and change it. What was acknowledged is in the log of whoever owns the partition, at its offset, for ever, and once; in the end,
-//! when everything is whole again, every partition is led, every producer is answered, and the store alone has every record once all have drained. The same seed gives the same trace. Left out: Kafka's protocol, sockets.
+//! when everything is whole again, every partition is led, every producer is answered, and the store alone has every record once all have drained. Meanwhile groups consume (`groups.rs`): what was committed never goes back.
+//! The same seed gives the same trace. Left out: Kafka's protocol, sockets.
 
 mod copies;
 mod damage;
+mod groups;
 mod net;
 mod pipes;
 mod steps;
