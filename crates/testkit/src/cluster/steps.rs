@@ -17,7 +17,6 @@ const MOVED: Duration = Duration::from_secs(60);
 
 impl World {
     pub(super) async fn live(&mut self, operations: u64) -> Result<(), String> {
-        self.groups = Some(GroupClients::new(&self.env));
         for at in 0..self.nodes.len() {
             self.start(at);
         }

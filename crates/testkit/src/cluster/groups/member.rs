@@ -16,7 +16,7 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(8);
 const SESSION_MS: i32 = 3_000;
 const REBALANCE_MS: i32 = 4_000;
 /// Between one request of a client and its next.
-const PAUSE_MS: (u64, u64) = (200, 1_200);
+const PAUSE_MS: (u64, u64) = (300, 1_800);
 
 /// A consumer that gives itself its partition, and is no member.
 pub(super) async fn lives_alone(mut client: Client) {
