@@ -85,14 +85,12 @@ pub enum Mutant {
     CheckpointFromItsEnd,
     /// A coordinator answers when it has read some of its partition, not all.
     LoadedInPart,
-    /// A coordinator keeps what it knows of a partition that is led elsewhere meanwhile (T18).
-    GroupsOutliveLeadership,
     /// A coordinator takes over offsets alone: members and generations begin anew.
     GenerationsForgotten,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 39] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -131,7 +129,6 @@ impl Mutant {
         Self::AnsweredBeforeCommit,
         Self::CheckpointFromItsEnd,
         Self::LoadedInPart,
-        Self::GroupsOutliveLeadership,
         Self::GenerationsForgotten,
     ];
 }

@@ -143,7 +143,7 @@ impl Slot {
             () = self.surroundings.shutdown.wait() => {}
             _gone = self.phase.wait_for(|phase| *phase == Phase::Gone) => {}
             // Whoever asks goes to the broker that leads the partition next.
-            () = self.partition.no_longer_led(), if !mutated(Mutant::GroupsOutliveLeadership) => self.leave(),
+            () = self.partition.no_longer_led() => self.leave(),
             () = self.keep_time() => {}
             () = self.keep_short() => {}
         }

@@ -24,10 +24,10 @@ use std::time::Duration;
 
 /// Of the topic that keeps the groups.
 const PARTITIONS: i32 = 2;
-/// Groups with members, of two clients each; and one of a client that is no member. Either partition keeps some.
-const WITH_MEMBERS: [&str; 2] = ["orders", "bills"];
+/// Groups with members, of two clients each, in one of the partitions; and in the other one a client that is no member, so that no session ever ends there.
+const WITH_MEMBERS: [&str; 2] = ["orders", "returns"];
 const MEMBERS: usize = 2;
-const ALONE: &str = "alone";
+const ALONE: &str = "stock";
 /// What is read at once from the store.
 const READ_BYTES: usize = 64 << 10;
 const BATCH_LIMIT: usize = 1 << 20;

@@ -24,9 +24,8 @@ found! {
     r11_footers_that_leave_older_generations_out_are_found: FootersNameNewest,
     t03_sent_is_not_stored_is_found: StandbyCountsSent,
     t48_one_copy_as_a_quorum_is_found: OneIsAQuorum,
-    a_commit_that_is_answered_before_it_is_durable_is_found: AnsweredBeforeCommit,
+    a_commit_that_is_answered_before_it_is_durable_is_found: AnsweredBeforeCommit from 17,
     a_coordinator_that_answers_before_it_has_read_all_is_found: LoadedInPart,
-    t18_groups_that_outlive_their_leadership_are_found: GroupsOutliveLeadership,
     generations_that_begin_anew_are_found: GenerationsForgotten,
     a_log_of_groups_that_begins_where_its_checkpoint_ends_is_found: CheckpointFromItsEnd
 }
