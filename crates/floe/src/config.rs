@@ -29,7 +29,8 @@ const DISK_CACHE_BYTES: u64 = 1 << 30;
 
 // A broker of a cluster has a part of the load, and the memory and the requests of all of them count together.
 const FLUSH_BYTES_OF_MANY: u64 = 8 << 20;
-const TAIL_BYTES_OF_MANY: u64 = 24 << 20;
+const UPLOAD_BYTES_OF_MANY: u64 = 16 << 20;
+const TAIL_BYTES_OF_MANY: u64 = 16 << 20;
 /// Three brokers at 20 MB/s then write less than a thousand objects a GB.
 const OBJECT_FLUSH_AGE_OF_MANY: Duration = Duration::from_millis(160);
 
@@ -43,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) disk_cache_bytes: Option<u64>,
     /// None: by whether it is a single broker.
     pub(crate) flush_bytes: Option<u64>,
+    pub(crate) upload_bytes: Option<u64>,
     pub(crate) object_flush_age: Option<Duration>,
     pub(crate) tail_bytes: Option<u64>,
     pub(crate) engine: EngineOptions,
@@ -128,6 +130,7 @@ impl Default for Config {
             durability: None,
             disk_cache_bytes: None,
             flush_bytes: None,
+            upload_bytes: None,
             object_flush_age: None,
             tail_bytes: None,
             engine: EngineOptions::default(),
@@ -153,16 +156,19 @@ impl Config {
             StoreUrl::Memory => (Durability::Object, 0),
         };
         let engine = &self.engine;
-        let (flush_bytes, object_flush_age, tail_bytes) = match self.server.cluster.etcd {
-            Some(_) => (FLUSH_BYTES_OF_MANY, OBJECT_FLUSH_AGE_OF_MANY, TAIL_BYTES_OF_MANY),
-            None => (engine.flush_bytes, engine.object_flush_age, engine.tail_bytes),
-        };
+        let is_one_of_many = self.server.cluster.etcd.is_some();
+        let fitting = |single: u64, of_many: u64| if is_one_of_many { of_many } else { single };
         EngineOptions {
             durability: self.durability.unwrap_or(durability),
             disk_cache_bytes: self.disk_cache_bytes.unwrap_or(disk_cache_bytes),
-            flush_bytes: self.flush_bytes.unwrap_or(flush_bytes),
-            object_flush_age: self.object_flush_age.unwrap_or(object_flush_age),
-            tail_bytes: self.tail_bytes.unwrap_or(tail_bytes),
+            flush_bytes: self.flush_bytes.unwrap_or(fitting(engine.flush_bytes, FLUSH_BYTES_OF_MANY)),
+            upload_bytes: self.upload_bytes.unwrap_or(fitting(engine.upload_bytes, UPLOAD_BYTES_OF_MANY)),
+            tail_bytes: self.tail_bytes.unwrap_or(fitting(engine.tail_bytes, TAIL_BYTES_OF_MANY)),
+            object_flush_age: self.object_flush_age.unwrap_or(if is_one_of_many {
+                OBJECT_FLUSH_AGE_OF_MANY
+            } else {
+                engine.object_flush_age
+            }),
             ..engine.clone()
         }
     }
@@ -186,6 +192,7 @@ impl Config {
             ),
             (engine.object_flush_age <= second, "floe.object.flush.age.ms: must not be longer than 1s"),
             (engine.flush_bytes >= 1 << 16, "floe.flush.bytes: must be at least 64KiB"),
+            (engine.upload_bytes >= 1 << 16, "floe.upload.bytes: must be at least 64KiB"),
             ((1 << 20..=1 << 30).contains(&engine.pack_bytes), "floe.pack.bytes: must lie between 1MiB and 1GiB"),
             (engine.own_pack_bytes >= 1 << 16, "floe.own.pack.bytes: must be at least 64KiB"),
             ((1..=64).contains(&engine.window), "floe.upload.window: must lie between 1 and 64"),

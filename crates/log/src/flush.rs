@@ -39,7 +39,9 @@ type Contents = Vec<PlannedSegment>;
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     chain: Chain,
-    uploads: FuturesUnordered<BoxFuture<'static, Result<Landed, PackError>>>,
+    /// With the bytes of records that each holds.
+    uploads: FuturesUnordered<BoxFuture<'static, (u64, Result<Landed, PackError>)>>,
+    uploading: u64,
     index_upload: Option<BoxFuture<'static, (NewIndex, Created)>>,
     /// Beside the flush: a disk that hangs must not hold up what needs no disk (T69).
     trimming: Option<BoxFuture<'static, ()>>,
@@ -68,6 +70,7 @@ impl Flusher {
             shared,
             chain,
             uploads,
+            uploading: 0,
             index_upload: None,
             trimming: None,
             trim_to: None,
@@ -94,10 +97,13 @@ impl Flusher {
             tokio::select! {
                 biased;
                 _ = &mut ended => return,
-                Some(landed) = self.uploads.next(), if !self.uploads.is_empty() => match landed {
-                    Ok(landed) => self.landed(landed),
-                    Err(error) => return shared.end(Ended::Failed { why: error.to_string() }),
-                },
+                Some((bytes, landed)) = self.uploads.next(), if !self.uploads.is_empty() => {
+                    self.uploading -= bytes;
+                    match landed {
+                        Ok(landed) => self.landed(landed),
+                        Err(error) => return shared.end(Ended::Failed { why: error.to_string() }),
+                    }
+                }
                 (index, created) = pending_or(self.index_upload.as_mut()) => self.index_landed(&index, created),
                 () = pending_or(self.trimming.as_mut()) => {
                     self.trimming = None;
@@ -131,11 +137,17 @@ impl Flusher {
         let wal_from = self.wal_from_of(&[Vec::new()]).pop().flatten();
         let (slot, front) = (self.chain.take_slot(), self.chain.front());
         self.merging = Some((slot, merge.certain));
-        self.uploads.push(send_segments(self.shared.clone(), (slot, front), merge.segments, wal_from).boxed());
+        // Its bytes have a bound of their own.
+        self.upload(0, send_segments(self.shared.clone(), (slot, front), merge.segments, wal_from));
+    }
+
+    fn upload(&mut self, bytes: u64, sending: impl Future<Output = Result<Landed, PackError>> + Send + 'static) {
+        self.uploading += bytes;
+        self.uploads.push(async move { (bytes, sending.await) }.boxed());
     }
 
     fn has_a_free_slot(&self) -> bool {
-        self.uploads.len() < self.shared.options.window as usize
+        self.uploads.len() < self.shared.options.window as usize && self.uploading < self.shared.options.upload_bytes
     }
 
     fn is_drained(&self) -> bool {
@@ -172,7 +184,7 @@ impl Flusher {
         let wal_from = self.wal_from_of(&packs);
         for (contents, wal_from) in packs.into_iter().zip(wal_from) {
             let places = (self.chain.take_slot(), self.chain.front());
-            self.uploads.push(send(self.shared.clone(), places, contents, wal_from).boxed());
+            self.upload(contents.iter().map(|segment| segment.bytes).sum(), send(self.shared.clone(), places, contents, wal_from));
         }
         if complete {
             let again = self.shared.env.monotonic() + self.shared.options.object_flush_age;
@@ -180,20 +192,23 @@ impl Flusher {
         }
     }
 
-    /// Takes what waits, as many packs as slots are free; false if something is left. A partition with much gets a
+    /// Takes what waits, as many packs as slots are free and about as many bytes as may be under way; false if something is left. A partition with much gets a
     /// pack of its own.
     fn plan(&self) -> (Vec<Contents>, bool) {
         let options = &self.shared.options;
         let free = (options.window as usize).saturating_sub(self.uploads.len());
+        let mut room = options.upload_bytes.saturating_sub(self.uploading);
         let (mut packs, mut small, mut small_bytes) = (Vec::new(), Vec::new(), 0);
         for partition in self.shared.dirty.all() {
             loop {
-                if packs.len() + usize::from(!small.is_empty()) >= free && (small.is_empty() || small_bytes >= options.pack_bytes) {
+                let is_full = packs.len() + usize::from(!small.is_empty()) >= free;
+                if room == 0 || (is_full && (small.is_empty() || small_bytes >= options.pack_bytes)) {
                     packs.extend((!small.is_empty()).then_some(small));
                     return (packs, false);
                 }
-                let Some(segment) = self.take(&partition, options.pack_bytes) else { break };
+                let Some(segment) = self.take(&partition, options.pack_bytes.min(room)) else { break };
                 let bytes = segment.bytes;
+                room = room.saturating_sub(bytes);
                 // The shared pack gets a later slot than an own one that is ready now: a partition's next segment must
                 // not overtake one that waits in it.
                 let overtakes = small.iter().any(|waiting: &PlannedSegment| waiting.partition == segment.partition);

@@ -79,6 +79,8 @@ pub struct EngineOptions {
     pub block_codec: BlockCodec,
     /// Uploads in flight; also how far behind the first free slot a recoverer has to look.
     pub window: u32,
+    /// Bytes of records in those; one more pack is begun below it.
+    pub upload_bytes: u64,
     /// Slots between two index objects that are small; sixteen times as many between large ones, whose bytes have to be worth it:
     /// bounds how many footers a recovery reads.
     pub index_every_slots: u64,
@@ -133,6 +135,7 @@ impl Default for EngineOptions {
             own_pack_bytes: 8 << 20,
             block_codec: BlockCodec::Lz4,
             window: 4,
+            upload_bytes: 64 << 20,
             index_every_slots: 64,
             replica_timeout: Duration::from_millis(500),
             replace_standby_after: Duration::from_secs(10),

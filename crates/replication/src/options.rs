@@ -44,8 +44,8 @@ impl Default for ReplicationOptions {
             connections: 64,
             streams: 32,
             piece_bytes: 512 << 10,
-            ring_bytes: 64 << 20,
-            window_bytes: 16 << 20,
+            ring_bytes: 8 << 20,
+            window_bytes: 8 << 20,
         }
     }
 }

@@ -29,6 +29,12 @@ variable "log_retention_days" {
   default     = 7
 }
 
+variable "surroundings" {
+  description = "Also what a broker on AWS has around it: network, role, logs, and the bucket's protection, which takes a minute. False: the bucket alone."
+  type        = bool
+  default     = true
+}
+
 provider "aws" {
   region                      = "us-east-1"
   access_key                  = "test"
@@ -48,17 +54,24 @@ provider "aws" {
   }
 }
 
+locals {
+  around = var.surroundings ? 1 : 0
+}
+
 resource "aws_vpc" "here" {
+  count      = local.around
   cidr_block = "10.0.0.0/16"
 }
 
 resource "aws_subnet" "here" {
-  vpc_id     = aws_vpc.here.id
+  count      = local.around
+  vpc_id     = aws_vpc.here[0].id
   cidr_block = "10.0.0.0/24"
 }
 
 resource "aws_route_table" "here" {
-  vpc_id = aws_vpc.here.id
+  count  = local.around
+  vpc_id = aws_vpc.here[0].id
 
   lifecycle {
     # The endpoint of S3 adds its own.
@@ -67,22 +80,24 @@ resource "aws_route_table" "here" {
 }
 
 resource "aws_route_table_association" "here" {
-  subnet_id      = aws_subnet.here.id
-  route_table_id = aws_route_table.here.id
+  count          = local.around
+  subnet_id      = aws_subnet.here[0].id
+  route_table_id = aws_route_table.here[0].id
 }
 
 module "floe" {
   source = "../../modules/floe"
 
   platform           = "none"
-  network            = true
-  iam                = true
+  network            = var.surroundings
+  iam                = var.surroundings
+  bucket_protection  = var.surroundings
   bucket             = var.bucket
   force_destroy      = true
   store_endpoint     = var.endpoint
   listen_address     = "127.0.0.1"
-  vpc_id             = aws_vpc.here.id
-  route_table_ids    = [aws_route_table.here.id]
+  vpc_id             = one(aws_vpc.here[*].id)
+  route_table_ids    = aws_route_table.here[*].id
   client_cidrs       = ["10.0.0.0/16"]
   log_retention_days = var.log_retention_days
 }

@@ -8,7 +8,6 @@ with FLOE_TEST_FULL=1 it is built from its Go module if there is none. Needs PyY
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "clients"))
+sys.path[:0] = [str(HERE.parent), str(ROOT / "tests" / "clients")]
 
-from run import TARGET, Skip, need, program, quiet
+import built
+from run import Skip, program
 
 CHART = ROOT / "deploy" / "helm" / "floe"
 HELM = "helm.sh/helm/v3/cmd/helm@v3.18.6"
@@ -77,14 +77,7 @@ def differences(schema, values, at):
 
 
 def helm():
-    for place in [os.environ.get("FLOE_TEST_HELM"), str(TARGET / "go" / "helm"), shutil.which("helm")]:
-        if place and Path(place).is_file():
-            return place
-    if os.environ.get("FLOE_TEST_FULL") != "1":
-        raise Skip("helm is not here, and is built with FLOE_TEST_FULL=1 only")
-    need("go")
-    quiet(["go", "install", HELM], "go install", env=dict(os.environ, GOBIN=str(TARGET / "go")))
-    return str(TARGET / "go" / "helm")
+    return built.go("helm", HELM)
 
 
 def render(*arguments):

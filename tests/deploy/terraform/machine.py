@@ -1,8 +1,8 @@
 """The minio example on a machine that is reached by SSH: a real SSH server, a real store, a real broker.
 
 The machine is this one in a mount namespace of its own, where /etc, /usr/local, /var/lib and home folders are copies on top: what the example
-installs is gone with it. systemd is played by `systemctl.py`, which starts what the unit says. The store is MinIO where a `minio` is found (or,
-with FLOE_TEST_MINIO_BUILD=1, built from its Go module), else SeaweedFS.
+installs is gone with it. systemd is played by `systemctl.py`, which starts what the unit says. The store is MinIO, built from its Go module, or
+SeaweedFS where that cannot be.
 """
 
 import contextlib
@@ -18,38 +18,29 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
+import built
 import debian
 import emulators
 import stores
-from run import TARGET, Skip, need, program, quiet
+from run import Skip, need, program
 from stores import free_port
 from tf import Terraform
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 120
+# Named by its commit: tags of releases of MinIO are none to Go.
+MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 
 
 @contextlib.contextmanager
 def minio(folder):
-    program = find_minio()
+    program = built.go("minio", MINIO)
     port = free_port()
-    (folder / "minio").mkdir()
+    (folder / "minio").mkdir(exist_ok=True)
     environment = dict(os.environ, MINIO_ROOT_USER=stores.KEY, MINIO_ROOT_PASSWORD=stores.SECRET, MINIO_UPDATE="off", MINIO_BROWSER="off")
     command = [program, "server", folder / "minio", "--address", f"127.0.0.1:{port}", "--quiet"]
     with emulators.server(folder, command, environment, f"http://127.0.0.1:{port}/minio/health/ready"):
         yield f"http://127.0.0.1:{port}"
-
-
-def find_minio():
-    places = [os.environ.get("FLOE_TEST_MINIO"), str(TARGET / "go" / "minio"), shutil.which("minio")]
-    for place in places:
-        if place and Path(place).is_file():
-            return place
-    if os.environ.get("FLOE_TEST_MINIO_BUILD") == "1":
-        need("go")
-        quiet(["go", "install", "github.com/minio/minio@latest"], "go install", env=dict(os.environ, GOBIN=str(TARGET / "go")))
-        return str(TARGET / "go" / "minio")
-    raise Skip("minio is not here")
 
 
 @contextlib.contextmanager
@@ -62,8 +53,9 @@ def seaweed(folder):
 def a_store(folder):
     """Its name and endpoint."""
     try:
-        find_minio()
-    except Skip:
+        built.go("minio", MINIO)
+    except Skip as reason:
+        print(f"SKIP   the minio example on MinIO itself: {reason}", flush=True)
         with seaweed(folder) as endpoint:
             yield "SeaweedFS", endpoint
     else:

@@ -97,3 +97,10 @@ def configuration(folder):
     path = folder / "terraform.rc"
     path.write_text(f'disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    "hashicorp/aws" = "{provider()}"\n  }}\n}}\n')
     return path
+
+
+def mirrored(folder):
+    """Settings for those who run `terraform init`: the provider from its mirror, as from the registry."""
+    path, mirror = folder / "mirror.rc", Path(provider()).parents[4]
+    path.write_text(f'disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
+    return path

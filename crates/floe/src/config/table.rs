@@ -208,6 +208,8 @@ own! {
         c => Some(c.engine.block_codec.to_string()), v => c.engine.block_codec, read(v);
     "floe.upload.window", "Uploads under way at once.",
         c => Some(c.engine.window.to_string()), v => c.engine.window, number(v);
+    "floe.upload.bytes", "Bytes of records in uploads under way: what is built waits in memory. Default: 16MiB in a cluster, else 64MiB.",
+        c => c.upload_bytes.and_then(show_bytes), v => c.upload_bytes, bytes(v).map(Some);
     "floe.index.every.slots", "Objects with records between two indexes, sixteen times as many where an index is large: bounds how many are read when a broker takes over.",
         c => Some(c.engine.index_every_slots.to_string()), v => c.engine.index_every_slots, number(v);
     "floe.settle.bytes", "Bytes of a partition that are merged into an object of its own, and that object's size; one merge is held in memory, compressed.",
@@ -226,7 +228,7 @@ own! {
         c => Some(c.server.cluster.replica_budget.to_string()), v => c.server.cluster.replica_budget, read(v);
     "floe.wal.file.bytes", "Size of one WAL file, allocated ahead.",
         c => show_bytes(c.engine.wal_file_bytes), v => c.engine.wal_file_bytes, bytes(v);
-    "floe.tail.bytes", "Memory for the newest records: readers of the tail are served from it. Default: 24MiB in a cluster, else 64MiB.",
+    "floe.tail.bytes", "Memory for the newest records: readers of the tail are served from it. Default: 16MiB in a cluster, else 64MiB.",
         c => c.tail_bytes.and_then(show_bytes), v => c.tail_bytes, bytes(v).map(Some);
     "floe.object.unflushed.bytes", "Memory for records of object topics that wait for the store.",
         c => show_bytes(c.engine.object_unflushed_bytes), v => c.engine.object_unflushed_bytes, bytes(v);
