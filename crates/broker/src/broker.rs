@@ -2,7 +2,7 @@
 
 use crate::budget::ByteBudget;
 use crate::config::BrokerConfig;
-use crate::groups::Groups;
+use crate::groups;
 use crate::handlers::{FetchSessions, KeptAnswers};
 use crate::live::{LiveSettings, Settings};
 use crate::metrics::BrokerMetrics;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use floe_coordinator::OFFSETS_TOPIC;
 use floe_env::{Env, Shutdown};
 use floe_formats::Topic;
+use floe_groups::Groups;
 use floe_log::{AppendError, Appended, Engine, Partition};
 use floe_metadata::View;
 use floe_protocol::ErrorCode;
@@ -20,7 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 /// Batches that are decompressed, checked record by record or compressed anew at the same time.
 const CONVERSIONS: usize = 2;
@@ -67,7 +68,7 @@ impl Broker {
             sessions: FetchSessions::new(env.clone(), usize::try_from(config.fetch_sessions).unwrap_or(usize::MAX)),
             kept_metadata: KeptAnswers::default(),
             full: AtomicBool::new(false),
-            groups: Groups::new(env.clone(), engine.clone(), live.clone(), shutdown.clone()),
+            groups: groups::coordinate(env.clone(), engine.clone(), live.clone(), shutdown.clone()),
             env,
             engine,
             config,
@@ -143,24 +144,8 @@ impl Broker {
         limit: Duration,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        run_to_end(&self.env, name, limit, work).await
+        self.env.run_to_end(name, limit, work).await
     }
-}
-
-/// [`Broker::run_to_end`], for those who have no broker.
-pub(crate) async fn run_to_end<T: Send + 'static>(
-    env: &Env,
-    name: &'static str,
-    limit: Duration,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
-    let (done, result) = oneshot::channel();
-    let run = async move {
-        // Nobody waits any more: the work counts all the same.
-        let _nobody = done.send(work.await);
-    };
-    env.spawn(name, run).detach_to_group();
-    env.timeout(limit, result).await.ok()?.ok()
 }
 
 /// Whether a topic is the broker's own.

@@ -12,7 +12,7 @@
 //! * every request gets exactly one reply, parked ones included;
 //! * nothing that a refused append should have made durable is kept.
 //!
-//! Is not: Kafka's wire, nor the log, nor the place where tasks and timers run; those are the broker's.
+//! Is not: Kafka's wire, nor the log, nor the place where tasks and timers run; that is `floe-groups`.
 
 mod checkpoint;
 mod describe;

@@ -6,6 +6,7 @@ use crate::{
     tasks::{Group, Task, TaskFailed},
 };
 use std::{future::Future, time::Duration};
+use tokio::sync::oneshot;
 
 /// What one process sees of the world. Cheap to clone; clones share clock, randomness and task group.
 #[derive(Clone, Debug)]
@@ -116,6 +117,22 @@ impl Env {
         F::Output: Send + 'static,
     {
         self.group.spawn(name, future)
+    }
+
+    /// Runs something that must not stop half way, even if whoever waits for it goes away or gives up at `limit`: then there is no result.
+    pub async fn run_to_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        limit: Duration,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let run = async move {
+            // Nobody waits any more: the work counts all the same.
+            let _nobody = done.send(work.await);
+        };
+        self.spawn(name, run).detach_to_group();
+        self.timeout(limit, result).await.ok()?.ok()
     }
 
     /// Runs work that computes for long (compression, merging) where it holds up no other task; in simulation it runs in place,

@@ -83,10 +83,14 @@ pub enum Mutant {
     AnsweredBeforeCommit,
     /// The log of a coordinator begins where its checkpoint ends, not where it began.
     CheckpointFromItsEnd,
+    /// A coordinator answers when it has read some of its partition, not all.
+    LoadedInPart,
+    /// A coordinator takes over offsets alone: members and generations begin anew.
+    GenerationsForgotten,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::ReplicaTellsWhatItReceived,
         Self::ReplicaKeepsMarks,
         Self::TailOnlySynced,
@@ -124,6 +128,8 @@ impl Mutant {
         Self::FootersNameNewest,
         Self::AnsweredBeforeCommit,
         Self::CheckpointFromItsEnd,
+        Self::LoadedInPart,
+        Self::GenerationsForgotten,
     ];
 }
 

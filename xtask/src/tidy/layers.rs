@@ -6,7 +6,7 @@ use crate::tree::Tree;
 use toml::{Table, Value};
 
 /// What each crate may use of the others, by folder name.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("env", &["types"]),
     ("records", &["types"]),
@@ -19,14 +19,13 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("log", &["types", "env", "records", "formats", "objstore", "wal", "cache", "metadata"]),
     ("replication", &["types", "env", "wal", "metadata", "log"]),
     ("coordinator", &["types", "env", "records"]),
+    ("groups", &["types", "env", "records", "formats", "log", "coordinator"]),
     ("export", &["types", "env", "records", "formats", "objstore", "log"]),
     ("broker", &ALL_BELOW_BROKER),
     ("floe", &ALL_BELOW_FLOE),
     ("testkit", &ALL_BELOW_FLOE),
 ];
-const ALL_BELOW_BROKER: [&str; 12] =
-    ["types", "env", "records", "protocol", "formats", "objstore", "wal", "cache", "metadata", "log", "replication", "coordinator"];
-const ALL_BELOW_FLOE: [&str; 14] = [
+const ALL_BELOW_BROKER: [&str; 13] = [
     "types",
     "env",
     "records",
@@ -39,6 +38,22 @@ const ALL_BELOW_FLOE: [&str; 14] = [
     "log",
     "replication",
     "coordinator",
+    "groups",
+];
+const ALL_BELOW_FLOE: [&str; 15] = [
+    "types",
+    "env",
+    "records",
+    "protocol",
+    "formats",
+    "objstore",
+    "wal",
+    "cache",
+    "metadata",
+    "log",
+    "replication",
+    "coordinator",
+    "groups",
     "export",
     "broker",
 ];

@@ -1,5 +1,6 @@
 //! What happens, at random.
 
+use super::groups::GroupClients;
 use super::world::World;
 use floe_env::sim::SimDisk;
 use floe_log::{DURABILITY, Durability, NewTopic};
@@ -26,6 +27,7 @@ impl World {
             self.notice();
             self.thaw();
             self.reap()?;
+            self.check_groups()?;
         }
         self.end_well().await
     }
@@ -155,9 +157,7 @@ impl World {
     /// What is appended from now on counts when the new word is given; what was, keeps its own.
     async fn switch_durability(&mut self) {
         let serving = self.serving();
-        let Some(id) = self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied().filter(|_| !serving.is_empty()) else {
-            return;
-        };
+        let Some(id) = self.some_partition().filter(|_| !serving.is_empty()) else { return };
         let engine = serving[self.pick(serving.len())].1.clone();
         let change = engine.set_topic_config(id.topic, DURABILITY, self.some_durability());
         let _answer = self.env.timeout(Duration::from_secs(20), change).await;
@@ -301,7 +301,7 @@ impl World {
     /// Says who should lead some partition: one of the machines, or anybody.
     async fn move_one(&mut self) {
         let serving = self.serving();
-        let Some(id) = self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied() else { return };
+        let Some(id) = self.some_partition() else { return };
         if serving.is_empty() {
             return;
         }
@@ -317,6 +317,9 @@ impl World {
     pub(super) async fn end_well(&mut self) -> Result<(), String> {
         self.net.heal();
         self.store.set_faults(crate::sim_store::SimFaults::none());
+        if let Some(groups) = &self.groups {
+            groups.begin_to_end();
+        }
         let give_up = self.env.monotonic() + RECOVERED;
         loop {
             for at in 0..self.nodes.len() {
@@ -337,8 +340,9 @@ impl World {
             self.env.sleep(Duration::from_millis(50)).await;
             self.hear().await;
             self.reap()?;
-            let all_led = self.partitions.iter().all(|id| self.owner(*id).is_some());
-            if all_led && self.nobody_is_deposed() && !(0..self.clients.len()).any(|at| self.waits(at)) {
+            self.check_groups()?;
+            let nobody_waits = !(0..self.clients.len()).any(|at| self.waits(at)) && self.waiting_groups().is_empty();
+            if self.unled().is_empty() && self.nobody_is_deposed() && nobody_waits {
                 break;
             }
             if self.env.monotonic() > give_up {
@@ -353,7 +357,24 @@ impl World {
                 self.coverage.step("partition: in the end of an owner without a base");
             }
         }
+        if let Some(groups) = &mut self.groups {
+            groups.stop();
+        }
         self.check_store().await
+    }
+
+    fn check_groups(&self) -> Result<(), String> {
+        self.groups.as_ref().map_or(Ok(()), GroupClients::check)
+    }
+
+    fn waiting_groups(&self) -> Vec<String> {
+        self.groups.as_ref().map(GroupClients::waiting).unwrap_or_default()
+    }
+
+    /// Partitions, those that keep groups among them, that nobody leads.
+    fn unled(&self) -> Vec<PartitionId> {
+        let all = self.partitions.iter().copied().chain(self.groups_partitions());
+        all.filter(|id| self.owner(*id).is_none()).collect()
     }
 
     /// Everything that its owner has of it; one that is being moved, or has just been, is looked for again.
@@ -390,7 +411,7 @@ impl World {
     }
 
     pub(super) fn what_is_stuck(&self) -> String {
-        let unled: Vec<String> = self.partitions.iter().filter(|id| self.owner(**id).is_none()).map(|id| self.told_of(*id)).collect();
+        let unled: Vec<String> = self.unled().into_iter().map(|id| self.told_of(id)).collect();
         let waiting = (0..self.clients.len()).filter(|at| self.waits(*at)).count();
         let serving = self.serving();
         let view = serving.iter().filter_map(|(_, engine)| engine.cluster_view()).max_by_key(|view| view.revision());
@@ -401,8 +422,10 @@ impl World {
                 format!("{} on {at}: {life:?}", engine.incarnation())
             })
             .collect();
-        let (unled, lives) = (unled.join("; "), lives.join(", "));
-        format!("{RECOVERED:?} after everything was whole again {waiting} producers wait, nobody leads: {unled}; serving: {lives}")
+        let (unled, lives, groups) = (unled.join("; "), lives.join(", "), self.waiting_groups().join(", "));
+        format!(
+            "{RECOVERED:?} after everything was whole again {waiting} producers wait and groups [{groups}], nobody leads: {unled}; serving: {lives}"
+        )
     }
 
     fn told_of(&self, id: PartitionId) -> String {

@@ -5,7 +5,7 @@ use super::world::{World, take_records};
 use floe_formats::keys::{self, Key};
 use floe_log::stored::StoredLog;
 use floe_objstore::{Store, StoreOptions};
-use floe_types::SlotNumber;
+use floe_types::{PartitionId, SlotNumber};
 use std::time::Duration;
 
 /// Memory for the reader of the store.
@@ -36,6 +36,7 @@ impl World {
         if let Some(problems) = problems {
             return Err(format!("while brokers are at work: {problems}"));
         }
+        let of_groups = self.groups_partitions();
         self.drain_all().await?;
         if let Some(problems) = self.verify().await? {
             return Err(format!("after all have drained: {problems}"));
@@ -50,7 +51,7 @@ impl World {
         for _ in ended.filter(|incarnation| !all.contains(&keys::slot(*incarnation, SlotNumber(0)))) {
             self.coverage.step("store: slots of an ended chain deleted");
         }
-        self.read_stored().await
+        self.read_stored(&of_groups).await
     }
 
     async fn drain_all(&mut self) -> Result<(), String> {
@@ -75,7 +76,7 @@ impl World {
     }
 
     /// Every partition, without any broker.
-    async fn read_stored(&mut self) -> Result<(), String> {
+    async fn read_stored(&mut self, of_groups: &[PartitionId]) -> Result<(), String> {
         let text = |error: floe_log::stored::StoredError| error.to_string();
         let stored = StoredLog::open(self.env.process(), &self.reading(), CACHE).await.map_err(text)?;
         for id in self.partitions.clone() {
@@ -92,6 +93,11 @@ impl World {
                 }
             }
             self.history.restarted(id, start, &values).map_err(|broken| format!("in the store: {broken}"))?;
+        }
+        for id in of_groups {
+            if let Some(groups) = &self.groups {
+                groups.read_stored(&stored, *id).await?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Machines, brokers on them, what they share, and the clients.
 
+use super::groups::{self, GroupClients};
 use super::net::Net;
 use super::pipes::Pipes;
 use crate::sim_store::{SimFaults, SimStore};
@@ -89,6 +90,8 @@ pub(super) struct World {
     pub(super) topics: u64,
     /// A disk was lost, or damaged: no more than one at a time can be borne.
     pub(super) lost_disk: bool,
+    /// Once groups consume.
+    pub(super) groups: Option<GroupClients>,
     options: EngineOptions,
     next_value: u64,
     hash: u64,
@@ -117,6 +120,7 @@ impl World {
             coverage: Coverage::default(),
             topics: 0,
             lost_disk: false,
+            groups: None,
             options,
             next_value: 1,
             hash: 0xcbf2_9ce4_8422_2325,
@@ -130,7 +134,7 @@ impl World {
     }
 
     pub(super) fn trace(&self) -> u64 {
-        self.store.trace() ^ self.hash
+        self.store.trace() ^ self.hash ^ self.groups.as_ref().map_or(0, |groups| groups.observed().hash)
     }
 
     pub(super) fn coverage(&self) -> Coverage {
@@ -141,6 +145,9 @@ impl World {
         }
         coverage.faults("store: outage", store.unavailable);
         coverage.faults("store: landed late", store.landed_late);
+        for (name, count) in self.groups.iter().flat_map(|groups| groups.observed().steps) {
+            *coverage.steps.entry(name).or_default() += count;
+        }
         coverage
     }
 
@@ -182,8 +189,12 @@ impl World {
         let store = Store::new(env.clone(), self.store.backend(), StoreOptions::default());
         let started = Arc::new(Mutex::new(None));
         let (result, disk, env_of) = (started.clone(), Arc::new(self.nodes[at].disk.clone()), env.clone());
+        let brokers = self.groups.as_ref().map(|groups| groups.brokers.clone());
         let start = async move {
-            let joined = Box::pin(Engine::join(env_of, store, disk, options, membership)).await;
+            let joined = Box::pin(Engine::join(env_of.clone(), store, disk, options, membership)).await;
+            if let (Ok(engine), Some(brokers)) = (&joined, brokers) {
+                brokers.serves(at, env_of, engine.clone());
+            }
             *result.lock() = Some(joined);
         };
         env.spawn("start", start).detach_to_group();
@@ -196,6 +207,9 @@ impl World {
         let Some(process) = self.nodes[at].process.take() else { return };
         process.env.abort_all();
         self.net.died(at);
+        if let Some(groups) = &self.groups {
+            groups.brokers.died(at);
+        }
         if with_power {
             self.nodes[at].disk.crash();
         } else {
@@ -237,6 +251,23 @@ impl World {
         let (_, engine) = serving.iter().find(|(_, engine)| engine.incarnation() == owner.incarnation)?;
         let partition = engine.partition(id).filter(|partition| partition.leader_epoch() == owner.epoch)?;
         Some((owner.incarnation, partition))
+    }
+
+    /// Partitions that keep groups, as far as anybody serves who knows of them.
+    pub(super) fn groups_partitions(&self) -> Vec<PartitionId> {
+        if self.groups.is_none() {
+            return Vec::new();
+        }
+        self.serving().iter().map(|(_, engine)| groups::partitions(engine)).find(|partitions| !partitions.is_empty()).unwrap_or_default()
+    }
+
+    /// Some partition that anybody knows of: one in three times one that keeps groups.
+    pub(super) fn some_partition(&self) -> Option<PartitionId> {
+        let of_groups = self.groups_partitions();
+        if !of_groups.is_empty() && self.chance(3) {
+            return of_groups.get(self.pick(of_groups.len())).copied();
+        }
+        self.partitions.iter().nth(self.pick(self.partitions.len().max(1))).copied()
     }
 
     /// Adds a producer for each partition.

@@ -23,7 +23,11 @@ found! {
     r11_trimming_before_slots_are_certain_is_found: TrimBeforeCertain,
     r11_footers_that_leave_older_generations_out_are_found: FootersNameNewest,
     t03_sent_is_not_stored_is_found: StandbyCountsSent,
-    t48_one_copy_as_a_quorum_is_found: OneIsAQuorum
+    t48_one_copy_as_a_quorum_is_found: OneIsAQuorum,
+    a_commit_that_is_answered_before_it_is_durable_is_found: AnsweredBeforeCommit from 17,
+    a_coordinator_that_answers_before_it_has_read_all_is_found: LoadedInPart,
+    generations_that_begin_anew_are_found: GenerationsForgotten,
+    a_log_of_groups_that_begins_where_its_checkpoint_ends_is_found: CheckpointFromItsEnd
 }
 
 /// It takes a move and its return, and a batch within milliseconds of them; `partition/leave.rs` of the log has a directed test.

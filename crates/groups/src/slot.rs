@@ -5,7 +5,8 @@
 
 mod checkpoint;
 
-use super::{Surroundings, load};
+use crate::groups::Surroundings;
+use crate::load;
 use checkpoint::Due;
 use floe_coordinator::records::GroupRecord;
 use floe_coordinator::{Answer, Effects, GroupError, Now, Reply, Request, Shard, Waiter, WriteFailed};
@@ -31,7 +32,7 @@ enum Phase {
 }
 
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     surroundings: Arc<Surroundings>,
     partition: Arc<Partition>,
     phase: Watched<Phase>,
@@ -54,17 +55,18 @@ struct Running {
 }
 
 impl Slot {
-    pub(super) fn new(surroundings: Arc<Surroundings>, partition: Arc<Partition>) -> Self {
+    pub(crate) fn new(surroundings: Arc<Surroundings>, partition: Arc<Partition>) -> Self {
         let (phase, running) = (Watched::new(Phase::Loading), Mutex::new(None));
-        Self { surroundings, partition, phase, running, sooner: Notify::new(), grown: Notify::new(), due: Mutex::default() }
+        let due = Mutex::new(Due::above(surroundings.options.checkpoint_slack));
+        Self { surroundings, partition, phase, running, sooner: Notify::new(), grown: Notify::new(), due }
     }
 
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.phase.get() == Phase::Gone
     }
 
     /// Waits until requests can be handled.
-    pub(super) async fn until_loaded(&self, limit: Duration) -> Result<(), GroupError> {
+    pub(crate) async fn until_loaded(&self, limit: Duration) -> Result<(), GroupError> {
         let loaded = self.phase.wait_for(|phase| *phase != Phase::Loading);
         match self.surroundings.env.timeout(limit, loaded).await {
             Ok(Phase::Ready) => Ok(()),
@@ -74,7 +76,7 @@ impl Slot {
     }
 
     /// Asks, waits for the answer, and for what it rests on to be committed.
-    pub(super) async fn call(&self, request: Request) -> Result<Reply, GroupError> {
+    pub(crate) async fn call(&self, request: Request) -> Result<Reply, GroupError> {
         let (sender, answer) = oneshot::channel();
         self.step(|running, now| {
             let waiter = Waiter(running.next_waiter);
@@ -90,7 +92,7 @@ impl Slot {
         };
         if answer.until > 0 && !mutated(Mutant::AnsweredBeforeCommit) {
             let committed = self.partition.committed(answer.until);
-            match self.surroundings.env.timeout(self.surroundings.commit_timeout, committed).await {
+            match self.surroundings.env.timeout(self.surroundings.options.commit_timeout, committed).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(GroupError::NotCoordinator),
                 Err(_) => return Err(GroupError::CoordinatorNotAvailable),
@@ -100,11 +102,11 @@ impl Slot {
     }
 
     /// Lets go of offsets that nobody has used for too long.
-    pub(super) fn clean(&self) {
+    pub(crate) fn clean(&self) {
         self.each_group(|shard, now, group| shard.clean(now, group));
     }
 
-    pub(super) fn forget_topic(&self, topic: &str) {
+    pub(crate) fn forget_topic(&self, topic: &str) {
         self.each_group(|shard, now, group| shard.forget_topic(now, group, topic));
     }
 
@@ -119,9 +121,9 @@ impl Slot {
     }
 
     /// Loads, then keeps time until shutdown or until the log is gone.
-    pub(super) async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let permit = self.surroundings.loads.acquire().await;
-        let loading = load::load(&self.partition, self.surroundings.config());
+        let loading = load::load(&self.partition, self.surroundings.config(), self.surroundings.options.load_bytes);
         let loaded = tokio::select! {
             biased;
             () = self.surroundings.shutdown.wait() => return self.leave(),

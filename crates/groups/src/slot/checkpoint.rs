@@ -13,12 +13,6 @@ use floe_coordinator::records::GroupRecord;
 use floe_env::{Mutant, mutated};
 use std::time::Duration;
 
-/// Records that a partition may have beside twice its state. Few in tests, so that they see checkpoints.
-const SLACK: i64 = if cfg!(test) { 24 } else { 20_000 };
-
-/// Most records of a batch: what others wait for at the most.
-const BATCH_RECORDS: usize = if cfg!(test) { 3 } else { 2_000 };
-
 /// Records after which the log is waited for, so that a checkpoint takes no room that others need.
 const UNCOMMITTED_RECORDS: usize = 20_000;
 
@@ -33,9 +27,9 @@ pub(super) struct Due {
     not_before: Duration,
 }
 
-impl Default for Due {
-    fn default() -> Self {
-        Self { above: SLACK, not_before: Duration::ZERO }
+impl Due {
+    pub(super) fn above(records: i64) -> Self {
+        Self { above: records, not_before: Duration::ZERO }
     }
 }
 
@@ -51,18 +45,19 @@ enum CheckpointError {
 
 impl Slot {
     /// Whether the log has grown so far that it is worth a look. Cheap: asked after every append.
-    pub(super) fn may_be_due(&self) -> bool {
+    pub(crate) fn may_be_due(&self) -> bool {
         let due = self.due.lock();
         self.log_len() > due.above && self.surroundings.env.monotonic() >= due.not_before
     }
 
     /// Writes a checkpoint if less than half of the log is state.
-    pub(super) async fn checkpoint_if_due(&self) {
+    pub(crate) async fn checkpoint_if_due(&self) {
         if !self.may_be_due() {
             return;
         }
         let state = self.running.lock().as_ref().map_or(0, |running| running.shard.checkpoint_len());
-        let above = i64::try_from(state).unwrap_or(i64::MAX / 4).saturating_mul(2).saturating_add(SLACK);
+        let above =
+            i64::try_from(state).unwrap_or(i64::MAX / 4).saturating_mul(2).saturating_add(self.surroundings.options.checkpoint_slack);
         self.due.lock().above = above;
         if self.log_len() <= above {
             return;
@@ -101,7 +96,7 @@ impl Slot {
         let guard = self.running.lock();
         let running = guard.as_ref().ok_or(CheckpointError::Refused)?;
         let records: Vec<GroupRecord> = running.shard.checkpoint(group);
-        for batch in records.chunks(BATCH_RECORDS) {
+        for batch in records.chunks(self.surroundings.options.checkpoint_batch.max(1)) {
             self.append(batch, self.surroundings.env.now_ms()).map_err(|_: WriteFailed| CheckpointError::Refused)?;
         }
         Ok(records.len())
