@@ -77,7 +77,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let started = start_all(&env, (&arguments, &data, &url), &mut brokers).await;
     let ended = match started {
         Ok(addresses) => {
-            output::print(&format!("floe ready: bootstrap {}, etcd {url}, data {}", addresses.join(","), data.display()))?;
+            let all = |of: fn(&(String, String)) -> &str| addresses.iter().map(of).collect::<Vec<_>>();
+            let (kafka, admin) = (all(|pair| &pair.0).join(","), all(|pair| &pair.1).join(" "));
+            output::print(&format!("floe ready: bootstrap {kafka}, admin {admin}, etcd {url}, data {}", data.display()))?;
             until_the_end(&env, &mut brokers, &mut etcd).await
         }
         Err(failure) => Err(failure),
@@ -107,12 +109,12 @@ async fn until_the_end(env: &Env, brokers: &mut [Process], etcd: &mut Process) -
     }
 }
 
-/// Starts the brokers, and gives back their addresses once all serve.
+/// Starts the brokers, and gives back their addresses, for clients and for their consoles, once all serve.
 async fn start_all(
     env: &Env,
     (arguments, data, etcd): (&ClusterArguments, &Path, &str),
     brokers: &mut Vec<Process>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<(String, String)>, Failure> {
     let store = arguments.store.clone().unwrap_or_else(|| format!("file://{}", data.join("store").display()));
     let mut addresses = Vec::new();
     for at in 0..arguments.brokers {
@@ -137,9 +139,11 @@ async fn start_all(
             line
         });
         let line = env.timeout(START, ready).await.ok().and_then(Result::ok).unwrap_or_default();
-        match line.strip_prefix("floe ready: kafka ").and_then(|rest| rest.split(',').next()) {
-            Some(address) => addresses.push(address.to_owned()),
-            None => return Err(Failure::error(format!("{name} does not serve: see {}", data.join(format!("{name}.log")).display()))),
+        let mut said = line.split(", ");
+        let kafka = said.next().and_then(|word| word.strip_prefix("floe ready: kafka "));
+        match (kafka, said.find_map(|word| word.strip_prefix("admin "))) {
+            (Some(kafka), Some(admin)) => addresses.push((kafka.to_owned(), admin.to_owned())),
+            _ => return Err(Failure::error(format!("{name} does not serve: see {}", data.join(format!("{name}.log")).display()))),
         }
     }
     Ok(addresses)

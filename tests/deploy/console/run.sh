@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# needs: python chromium
+exec python "$(dirname "$0")/suite.py" "$@"
