@@ -45,6 +45,11 @@ export function money(value) {
   return value >= 100 ? Math.round(value).toLocaleString('en') : value >= 0.01 ? value.toFixed(2) : value.toFixed(6);
 }
 
+/** A price as it was set. */
+export function price(value) {
+  return String(Number(value.toPrecision(9)));
+}
+
 export function duration(ms) {
   const s = Math.floor(ms / 1000);
   const parts = [[Math.floor(s / 86_400), 'd'], [Math.floor(s / 3600) % 24, 'h'], [Math.floor(s / 60) % 60, 'min'], [s % 60, 's']];

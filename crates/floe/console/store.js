@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { facts, h, replace, table } from './dom.js';
-import { bytes, bytesPerSecond, count, duration, money, perSecond } from './format.js';
+import { bytes, bytesPerSecond, count, duration, money, perSecond, price } from './format.js';
 import { chart, History } from './chart.js';
 
 const MONTH_S = 30 * 86_400;
@@ -48,10 +48,10 @@ export function store(parameters, { signal }) {
       history.add(answer);
       replace(about, facts(costs(answer, history)));
       for (const [one, read] of charts) one.draw(read(history));
-      const { prices: price } = answer;
-      operations.fill(answer.operations.map((row) => ({ ...row, cost: row.requests * (price[row.billed] ?? 0) })));
+      const { prices: set } = answer;
+      operations.fill(answer.operations.map((row) => ({ ...row, cost: row.requests * (set[row.billed] ?? 0) })));
       classes.fill(answer.classes);
-      replace(prices, `Reckoned by this broker's settings: ${money(price.gib_month)} for a GiB in a month, ${money(price.write * 1000)} for a thousand writes, ${money(price.read * 1000)} for a thousand reads, in the currency that they are in. Traffic between networks is not in it. `,
+      replace(prices, `Reckoned by this broker's settings: ${price(set.gib_month)} for a GiB in a month, ${price(set.write * 1000)} for a thousand writes, ${price(set.read * 1000)} for a thousand reads, in the currency that they are in. Traffic between networks is not in it. `,
         h('code', {}, 'floe du'), ' looks the whole store through.');
     },
   };

@@ -137,7 +137,9 @@ class Page:
 
     def wait(self, script, what=None):
         deadline = time.monotonic() + LIMIT
-        while not (found := self.run(script)):
+        # An element is no value to be told.
+        value = f"((found) => (found instanceof Node ? true : found))({script})"
+        while not (found := self.run(value)):
             assert time.monotonic() < deadline, f"{what or script} is not so after {LIMIT} s; there is: {self.text('body')[:1500]!r} {self.troubles}"
             time.sleep(0.02)
         return found

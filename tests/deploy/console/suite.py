@@ -64,7 +64,9 @@ def broker(folder, *options):
 
 def create(kafka, topics):
     wanted = [NewTopic(name, num_partitions=partitions, config=config) for name, partitions, config in topics]
-    for done in AdminClient({"bootstrap.servers": kafka}).create_topics(wanted, request_timeout=300, operation_timeout=300).values():
+    # Answers come as long as the client is there.
+    client = AdminClient({"bootstrap.servers": kafka})
+    for done in client.create_topics(wanted, request_timeout=300, operation_timeout=300).values():
         done.result()
 
 
@@ -361,12 +363,14 @@ CHECKS = [
 
 def views(browser, folder):
     page = Page(browser, WIDE)
-    with broker(folder / "views") as (running, kafka, admin):
+    with broker(folder / "views", "group.initial.rebalance.delay.ms=100") as (running, kafka, admin):
         fill(kafka)
         world = World(kafka, admin, page)
         for check in CHECKS:
+            began = time.monotonic()
             try:
                 check(world)
+                print(f"       {check.__name__.removeprefix('check_')} {time.monotonic() - began:.1f} s", flush=True)
             except AssertionError as error:
                 page.picture(PICTURES / "failed.png")
                 raise AssertionError(f"{check.__name__.removeprefix('check_')}: {error}") from error
