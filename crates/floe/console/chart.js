@@ -103,7 +103,7 @@ export function chart(name, show, detail = '') {
       line.setAttribute('d', lines);
       area.setAttribute('d', areas);
       const span = points.length > 1 ? points.at(-1).at - points[0].at : 0;
-      replace(when, span > 0 ? `${duration(span)} ago` : 'collecting …');
+      replace(when, span > 0 ? `${duration(Math.max(span, 1000))} ago` : 'collecting …');
       replace(most, top > 0 ? `max ${show(top)}` : '');
       const newest = points.at(-1)?.value;
       picture.setAttribute('aria-label', `${name}: ${newest === undefined ? 'nothing yet' : `${show(newest)} now, at most ${show(top)}`}`);

@@ -107,10 +107,15 @@ function restoreFocus(before, after) {
   if (at >= 0) after.focusAt = [...after.querySelectorAll('a, button')][at];
 }
 
-/** Names and values. */
+/** Names and values, with a note where there is one; what has a fourth word is long. */
 export function facts(entries) {
-  const shown = entries.filter(Boolean);
-  return h('dl', { class: 'facts' }, shown.map(([name, value, note]) => h('div', {}, h('dt', {}, name), h('dd', {}, value, note && h('small', {}, note)))));
+  const one = ([name, value, note, long]) => h('div', { class: long && 'long' }, h('dt', {}, name), h('dd', {}, value, note && h('small', {}, note)));
+  return h('dl', { class: 'facts' }, entries.filter(Boolean).map(one));
+}
+
+/** Nothing is no news. */
+export function quiet(value, shown) {
+  return value === 0 ? h('span', { class: 'muted' }, shown) : shown;
 }
 
 export function message(kind, ...children) {

@@ -54,7 +54,7 @@ function general(latest) {
     engine && ['Partitions', count(latest.partitions), missing > 0 ? `${count(missing)} without a leader` : 'all have leaders'],
     engine && latest.is_cluster && ['Led here', count(engine.partitions)],
     ['Connections', count(kafka.connections)],
-    ['Errors told', count(kafka.errors), 'to clients, since the start'],
+    ['Errors to clients', count(kafka.errors), 'since the start'],
     ['Up', duration(latest.uptime_ms), engine && `incarnation ${engine.incarnation}`],
   ];
 }
@@ -65,13 +65,13 @@ function ofLog(latest) {
   return [
     ['WAL', h('span', {}, bytes(engine.wal_bytes), ' ', meter), `of ${bytes(latest.wal_budget)}`],
     ['Not in the store yet', plural(engine.unflushed_batches, 'batch', 'batches'), `${bytes(engine.unplanned_bytes)} without a slot`],
-    ['Newest records in memory', bytes(engine.tail_bytes)],
+    ['Tail in memory', bytes(engine.tail_bytes)],
     ['Read cache', bytes(engine.cached_bytes), hits(engine.cache_hits, engine.cache_misses)],
     (engine.disk_cached_bytes > 0 || engine.disk_cache_hits > 0) && ['Cache on disk', bytes(engine.disk_cached_bytes), hits(engine.disk_cache_hits, engine.disk_cache_misses)],
     engine.standbys > 0 && ['Copies of the WAL', `${engine.standbys_counting} of ${engine.standbys}`, 'count at the moment'],
     ['Durability', engine.durability, 'of topics that do not say'],
     ['Catalog', `version ${count(engine.catalog_version)}`],
-    ['Store', h('code', {}, latest.store)],
+    ['Store', h('code', {}, latest.store), null, 'long'],
   ];
 }
 

@@ -44,9 +44,10 @@ export function records(parameters, { signal, refresh, shared }) {
   const list = h('div', { class: 'records' });
   const older = h('button', { type: 'button', on: { click: () => go({ offset: Math.max(shown.log_start, shown.first - asked.count) }) } }, 'Older');
   const newer = h('button', { type: 'button', on: { click: () => go({ offset: shown.next }) } }, 'Newer');
+  const steps = h('div', { class: 'pager', role: 'group', 'aria-label': 'Older and newer records', hidden: true }, older, newer);
   const element = h('div', {},
     h('p', { class: 'path' }, link('topics', {}, 'Topics'), ' / ', link('topic', { name: topic }, topic)),
-    h('h1', {}, 'Records'), form, where, notes, list, h('div', { class: 'pager', role: 'group', 'aria-label': 'Older and newer records' }, older, newer));
+    h('h1', {}, 'Records'), form, where, notes, list, steps);
 
   function adapt() {
     at.hidden = begin.value !== 'offset';
@@ -84,7 +85,7 @@ export function records(parameters, { signal, refresh, shared }) {
       } catch (error) {
         replace(list);
         replace(where);
-        older.disabled = newer.disabled = true;
+        steps.hidden = true;
         throw error;
       }
       const { records: found } = answer;
@@ -94,6 +95,7 @@ export function records(parameters, { signal, refresh, shared }) {
       update(list, found, asked.partition, (record) => one(record, { topic, partition: asked.partition }));
       older.disabled = shown.first <= shown.log_start;
       newer.disabled = !answer.more;
+      steps.hidden = older.disabled && newer.disabled;
     },
   };
 }

@@ -1,7 +1,7 @@
 // What the object store is asked, for whom, and what it costs.
 
 import { get } from './api.js';
-import { facts, h, replace, table } from './dom.js';
+import { facts, h, quiet, replace, table } from './dom.js';
 import { bytes, bytesPerSecond, count, duration, money, perSecond, price } from './format.js';
 import { chart, History } from './chart.js';
 
@@ -25,15 +25,15 @@ export function store(parameters, { signal }) {
   ];
   const operations = table('Operations', [
     { title: 'Operation', main: true, cell: (row) => row.op },
-    { title: 'Billed', cell: (row) => BILLED[row.billed] },
-    { title: 'Requests', number: true, cell: (row) => count(row.requests) },
-    { title: 'Cost', number: true, cell: (row) => money(row.cost) },
+    { title: 'Billed', wide: true, cell: (row) => BILLED[row.billed] },
+    { title: 'Requests', number: true, cell: (row) => quiet(row.requests, count(row.requests)) },
+    { title: 'Cost', number: true, cell: (row) => quiet(row.cost, money(row.cost)) },
   ], (row) => row.op, '');
   const classes = table('For whom', [
     { title: 'For whom', main: true, cell: (row) => [h('strong', {}, row.class), h('small', {}, FOR[row.class])] },
-    { title: 'Requests', number: true, cell: (row) => count(row.requests) },
-    { title: 'As writes', number: true, wide: true, cell: (row) => count(row.writes) },
-    { title: 'Waited', number: true, cell: (row) => `${row.seconds_waited.toFixed(1)} s` },
+    { title: 'Requests', number: true, cell: (row) => quiet(row.requests, count(row.requests)) },
+    { title: 'As writes', number: true, wide: true, cell: (row) => quiet(row.writes, count(row.writes)) },
+    { title: 'Waited', number: true, cell: (row) => quiet(Math.round(row.seconds_waited * 10), `${row.seconds_waited.toFixed(1)} s`) },
   ], (row) => row.class, '');
   const prices = h('p', { class: 'hint' });
   const element = h('div', {},

@@ -1,7 +1,7 @@
 // Topics, and the partitions of one.
 
 import { get } from './api.js';
-import { badge, facts, h, link, message, pager, remember, replace, searchField, table } from './dom.js';
+import { badge, facts, h, link, message, pager, quiet, remember, replace, searchField, table } from './dom.js';
 import { bytes, count, NONE, plural, time } from './format.js';
 
 const PAGE = 50;
@@ -17,9 +17,9 @@ export function topics(parameters, { signal, refresh, shared }) {
   const list = table('Topics', [
     { title: 'Topic', main: true, cell: (row) => [link('topic', { name: row.name }, row.name), without(row.held)] },
     { title: 'Partitions', number: true, cell: (row) => [count(row.partitions), isCluster() && h('small', {}, `${count(row.held.led)} here`)] },
-    { title: 'Records', number: true, cell: (row) => known(row, (held) => count(held.records)) },
-    { title: 'In the store', number: true, cell: (row) => known(row, (held) => bytes(held.stored_bytes)) },
-    { title: 'In the WAL', number: true, wide: true, cell: (row) => known(row, (held) => bytes(held.wal_bytes)) },
+    { title: 'Records', number: true, cell: (row) => known(row, (held) => quiet(held.records, count(held.records))) },
+    { title: 'In the store', number: true, wide: true, cell: (row) => known(row, (held) => quiet(held.stored_bytes, bytes(held.stored_bytes))) },
+    { title: 'In the WAL', number: true, wide: true, cell: (row) => known(row, (held) => quiet(held.wal_bytes, bytes(held.wal_bytes))) },
     { title: 'Durability', wide: true, cell: (row) => row.durability },
     { title: 'Cleanup', wide: true, cell: (row) => row.cleanup },
   ], (row) => row.id, 'No topic is called so.');
@@ -56,9 +56,9 @@ export function topic(parameters, { signal, refresh }) {
     { title: 'Leader', cell: (row) => leader(row) },
     { title: 'First offset', number: true, wide: true, cell: (row) => count(row.log_start) },
     { title: 'Next offset', number: true, cell: (row) => [count(row.committed), row.end > row.committed && h('small', {}, `${count(row.end - row.committed)} not committed`)] },
-    { title: 'In the store', number: true, cell: (row) => bytes(row.stored_bytes) },
-    { title: 'In the WAL', number: true, wide: true, cell: (row) => bytes(row.wal_bytes) },
-    { title: 'Not in the store', number: true, wide: true, cell: (row) => (row.here ? plural(row.records_not_stored, 'record') : NONE) },
+    { title: 'In the store', number: true, wide: true, cell: (row) => quiet(row.stored_bytes, bytes(row.stored_bytes)) },
+    { title: 'In the WAL', number: true, wide: true, cell: (row) => quiet(row.wal_bytes, bytes(row.wal_bytes)) },
+    { title: 'Not in the store', number: true, wide: true, cell: (row) => (row.here ? quiet(row.records_not_stored, plural(row.records_not_stored, 'record')) : NONE) },
   ], (row) => row.partition, 'There are no partitions here.');
   const pages = pager('Pages of partitions', (next) => {
     offset = next;
@@ -97,7 +97,7 @@ function ofTopic(topic) {
     ['Durability', topic.durability],
     ['Cleanup', topic.cleanup],
     ['Created', time(topic.created_ms)],
-    ['Id', h('code', {}, topic.id)],
+    ['Id', h('code', {}, topic.id), null, 'long'],
   ];
 }
 
@@ -112,6 +112,6 @@ function elsewhere({ held, partitions }) {
 function leader(row) {
   if (!row.leader) return badge('bad', 'none');
   const { id, host, port, epoch } = row.leader;
-  return [h('span', { title: `${host}:${port}, epoch ${epoch}` }, `Broker ${id}`), row.here ? null : h('small', {}, `${host}:${port}`),
+  return [h('span', { class: 'whole', title: `${host}:${port}, epoch ${epoch}` }, `Broker ${id}`), row.here ? null : h('small', { class: 'beside' }, `${host}:${port}`),
     row.preferred !== null && row.preferred !== id && h('small', {}, `${row.preferred} is preferred`)];
 }

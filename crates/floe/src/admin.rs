@@ -1,6 +1,7 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, and the console with its `/api`. Read only; it asks nothing of the store, but for
 //! records that somebody looks at.
 
+mod accept;
 mod api;
 mod console;
 mod metrics;
@@ -20,13 +21,9 @@ use floe_objstore::StoreMetrics;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
-/// Rest after an accept that failed for lack of descriptors or memory.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Time that answers under way get at the end.
 const GRACE: Duration = Duration::from_secs(1);
 /// A WAL this full, in percent of its budget, is said by `/readyz`: producers are about to be turned away.
@@ -177,7 +174,7 @@ pub(crate) fn serve(env: &Env, listener: net::Listener, state: Arc<State>) -> Ru
         .merge(console::router().merge(api::router()).layer(from_fn_with_state(state.clone(), console::guard)))
         .with_state(state);
     let stopped = stop.clone();
-    let listener = Accept { env: env.clone(), listener };
+    let listener = accept::Accept::new(env.clone(), listener);
     let serving = async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.wait().await }).await;
         if let Err(error) = served {
@@ -185,32 +182,6 @@ pub(crate) fn serve(env: &Env, listener: net::Listener, state: Arc<State>) -> Ru
         }
     };
     Running { env: env.clone(), task: env.spawn("admin-listener", serving), stop }
-}
-
-struct Accept {
-    env: Env,
-    listener: net::Listener,
-}
-
-impl axum::serve::Listener for Accept {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        loop {
-            match self.listener.accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept admin connections at the moment");
-                    self.env.sleep(ACCEPT_REST).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {

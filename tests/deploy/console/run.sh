@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # needs: python chromium
-exec python "$(dirname "$0")/suite.py" "$@"
+exec "${FLOE_TEST_PYTHON:-python3}" "$(dirname "$0")/suite.py" "$@"

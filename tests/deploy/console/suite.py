@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The console in headless Chromium, against real brokers: tests/deploy/console/run.sh [name ...]
+"""The console in headless Chromium, against real brokers: tests/deploy/console/run.sh [views] [switched_off] [cluster] [many]
 
-Each view is opened and checked by what a person sees, light and dark, 1280 and 360 pixels wide; screenshots go to target/console. Then how soon the list
-of topics is there with 10,000 partitions (row F8): figures, no assertion. Without Chromium it is skipped, the cluster's part without etcd.
+Each view is opened and checked by what a person sees, light and dark, 1280 and 360 pixels wide; screenshots go to target/console. With FLOE_TEST_FULL=1, or
+by name: the consoles of a cluster (without etcd they are skipped), and how soon the list of topics is there with 10,000 partitions (row F8: figures, no
+assertion). Without Chromium all of it is skipped.
 """
 
 import contextlib
@@ -96,18 +97,13 @@ def fill(kafka):
         (0, "words", "Grüße, 世界 🌍", None),
     ]
     produce(kafka, "odd.records", odd)
-    consume(kafka, "billing", 300)
+    commit(kafka, "billing", {0: 100, 1: 50, 2: 300})
 
 
-def consume(kafka, group, count):
-    """Commits a part of the orders; the group is left."""
-    consumer = consumer_of(kafka, group)
-    taken = 0
-    deadline = time.monotonic() + 60
-    while taken < count:
-        assert time.monotonic() < deadline, f"{group} has read {taken} records in a minute"
-        taken += len(consumer.consume(count - taken, timeout=1))
-    consumer.commit(asynchronous=False)
+def commit(kafka, group, offsets):
+    """A group that has no members and has come so far, by partition of the orders."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": kafka, "group.id": group})
+    consumer.commit(offsets=[confluent_kafka.TopicPartition("orders", partition, offset) for partition, offset in offsets.items()], asynchronous=False)
     consumer.close()
 
 
@@ -141,6 +137,7 @@ def check_overview(world):
     produce(world.kafka, "orders", [(0, "c", order(n), None) for n in range(200)])
     page.wait("[...document.querySelectorAll('.chart')].every((one) => (one.querySelector('.line').getAttribute('d') ?? '').length > 20)", "curves")
     page.wait("/[1-9]/.test([...document.querySelectorAll('.chart')].find((one) => one.innerText.includes('Produced')).querySelector('.most').innerText)")
+    page.picture(PICTURES / "overview-busy.png")
 
 
 def check_brokers(world):
@@ -239,10 +236,10 @@ def check_groups(world):
         page.sees("billing", "Empty", "reporting", "Stable")
         world.open("groups?q=bil")
         lag = page.wait("document.querySelector('tbody tr td:last-child')?.innerText")
-        assert int(lag.replace(",", "")) > 0, f"lag {lag}"
+        assert int(lag.replace(",", "")) >= 450, f"lag {lag}"
         page.click("td a", "billing")
         page.sees("Lag", "Nobody is in it.", "orders", "Committed at")
-        assert page.run("document.querySelectorAll('table[aria-label=Offsets] tbody tr').length") >= 1
+        assert page.run("document.querySelectorAll('table[aria-label=Offsets] tbody tr').length") == 3
         world.open("group?id=reporting")
         page.sees("Stable", "reporting-reader", "127.0.0.1", "range")
         world.open("group?id=nobody")
@@ -322,13 +319,16 @@ def check_pictures(world):
     for dark in (False, True):
         for width in (WIDE, NARROW):
             page.look(width, 800 if width == WIDE else 740, dark)
+            world.open("")
             for name, (view, text) in VIEWS.items():
-                world.open(view)
-                page.sees(text, selector="body")
+                if view:
+                    page.run(f"document.querySelector('#main h1').id = 'before'; location.hash = {json.dumps(f'#/{view}')}")
+                page.wait("document.querySelector('#main h1') && !document.querySelector('#before')")
+                page.sees(text)
                 if name == "odd-records":
                     page.run("[0, 3].forEach((n) => { document.querySelectorAll('.record')[n].open = true; })")
                     page.sees("<i>header</i>", DIGITS)
-                if name in ("overview", "store"):
+                if name == "overview" and not dark:
                     page.wait("[...document.querySelectorAll('.chart .axis')].every((one) => one.innerText.includes('ago'))", "charts with an axis")
                 page.picture(PICTURES / f"{name}-{'dark' if dark else 'light'}-{width}.png")
                 wide = page.run("document.documentElement.scrollWidth")
@@ -395,7 +395,13 @@ def switched_off(browser, folder):
     return "contents are not shown, and the page says why"
 
 
+def full(name):
+    if not os.environ.get("FLOE_TEST_FULL") and name not in sys.argv:
+        raise Skip("only with FLOE_TEST_FULL=1, or by its name")
+
+
 def cluster(browser, folder):
+    full("cluster")
     need("etcd")
     page = Page(browser, WIDE)
     with process([program(), "dev", "cluster", "--port", "0", "--data", folder / "cluster"]) as (_, line):
@@ -403,7 +409,7 @@ def cluster(browser, folder):
         admins = admins.split()
         create(kafka, [("orders", 12, {})])
         produce(kafka, "orders", [(n % 12, "k", order(n), None) for n in range(240)])
-        consume(kafka, "billing", 120)
+        commit(kafka, "billing", {n: 10 for n in range(12)})
         world = World(kafka, admins[0], page)
         world.open("brokers")
         page.wait("document.querySelectorAll('tbody tr').length === 3 && document.body.innerText.split('listed').length === 4", "three brokers")
@@ -448,23 +454,33 @@ looking.observe(document, { childList: true, subtree: true });
 
 
 def many(browser, folder):
-    """Row F8: from navigation to the list of topics, painted, of a broker with 10,000 partitions."""
+    """Row F8: from navigation to the list of topics, painted, of 10,000 partitions."""
+    full("many")
+    said = []
     with broker(folder / "many") as (_, kafka, admin):
-        began = time.monotonic()
-        per = PARTITIONS // TOPICS
-        for first in range(0, TOPICS, 250):
-            create(kafka, [(f"topic-{n:04}", per, {}) for n in range(first, first + 250)])
-        print(f"       {PARTITIONS:,} partitions created in {time.monotonic() - began:.1f} s", flush=True)
-        took = []
-        for _ in range(RUNS):
-            page = Page(browser, WIDE)
-            page.before(FILLED)
-            page.go(f"{admin}/#/topics")
-            took.append(page.wait("window.filled") / 1000)
-            assert page.run("document.querySelector('.total').innerText") == f"{TOPICS:,}"
-            page.close()
+        said.append(f"one broker {listed(browser, kafka, admin)}")
+    if shutil.which("etcd"):
+        with process([program(), "dev", "cluster", "--port", "0", "--data", folder / "many-cluster"]) as (_, line):
+            kafka, admin = re.search(r"bootstrap (\S+), admin (\S+) ", line).groups()
+            said.append(f"one of three {listed(browser, kafka, admin)}")
     kind = program().parent.name
-    return f"F8: {min(took):.3f} / {statistics.median(took):.3f} / {max(took):.3f} s (least, median, most of {RUNS}; {kind} build; 0.5 s wanted, goal 0.2 s)"
+    return f"F8: {', '.join(said)} s (least, median, most of {RUNS}; {kind} build; 0.5 s wanted, goal 0.2 s)"
+
+
+def listed(browser, kafka, admin):
+    began = time.monotonic()
+    for first in range(0, TOPICS, 250):
+        create(kafka, [(f"topic-{n:04}", PARTITIONS // TOPICS, {}) for n in range(first, first + 250)])
+    print(f"       {PARTITIONS:,} partitions created in {time.monotonic() - began:.1f} s", flush=True)
+    took = []
+    for _ in range(RUNS):
+        page = Page(browser, WIDE)
+        page.before(FILLED)
+        page.go(f"{admin}/#/topics")
+        took.append(page.wait("window.filled") / 1000)
+        assert page.run("document.querySelector('.total').innerText") == f"{TOPICS:,}"
+        page.close()
+    return f"{min(took):.3f} / {statistics.median(took):.3f} / {max(took):.3f}"
 
 
 def main():

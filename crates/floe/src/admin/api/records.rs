@@ -116,7 +116,8 @@ async fn answer(state: &State, asked: &Question) -> Result<Response, Refused> {
         return Err(Refused::NotThere(format!("topic {:?} has no partition {}", topic.name, asked.partition)));
     }
     let id = PartitionId { topic: topic.id, index: asked.partition };
-    let elsewhere = || Refused::Elsewhere(format!("{}-{} is led by another broker", topic.name, id.index), leader(state, engine, id));
+    let elsewhere =
+        || Refused::Elsewhere(format!("partition {} of {:?} is led by another broker", id.index, topic.name), leader(state, engine, id));
     let partition = engine.partition(id).ok_or_else(elsewhere)?;
     let failed = |error: ReadError| match error {
         ReadError::NotOwner => elsewhere(),
