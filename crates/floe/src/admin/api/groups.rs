@@ -45,7 +45,7 @@ struct Lag {
 }
 
 pub(super) async fn list(asked: Asked, uri: Uri) -> Response {
-    answered(&asked, async { list_of(&asked, question(&uri)?).await }).await
+    answered(&asked, Box::pin(async { list_of(&asked, question(&uri)?).await })).await
 }
 
 async fn list_of(state: &State, asked: ListQuestion) -> Result<Value, Refused> {
@@ -125,7 +125,7 @@ fn not_now(error: GroupError, group: Option<(&State, &Engine, &str)>) -> Refused
 }
 
 pub(super) async fn one(asked: Asked, uri: Uri) -> Response {
-    answered(&asked, async { one_of(&asked, question(&uri)?).await }).await
+    answered(&asked, Box::pin(async { one_of(&asked, question(&uri)?).await })).await
 }
 
 async fn one_of(state: &State, asked: OneQuestion) -> Result<Value, Refused> {

@@ -102,7 +102,7 @@ impl Question {
 }
 
 pub(super) async fn read(asked: Asked, uri: Uri) -> Response {
-    in_turn(&asked.env, &asked.gates.records, async { answer(&asked, &question(&uri)?).await }).await
+    in_turn(&asked.env, &asked.gates.records, Box::pin(async { answer(&asked, &question(&uri)?).await })).await
 }
 
 async fn answer(state: &State, asked: &Question) -> Result<Response, Refused> {
