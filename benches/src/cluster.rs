@@ -7,6 +7,7 @@ use crate::rows::s3::start_seaweed;
 use crate::{http, load};
 use anyhow::{Context, bail};
 use rdkafka::producer::{BaseProducer, Producer};
+use std::cell::Cell;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -68,6 +69,8 @@ pub(crate) struct Cluster {
     etcd: Option<(Process, String)>,
     store: Option<(Process, String)>,
     data: PathBuf,
+    /// Whether there is anything that Floe's brokers keep copies of.
+    has_copies: Cell<bool>,
 }
 
 impl Cluster {
@@ -84,7 +87,7 @@ impl Cluster {
         settings: &[&str],
     ) -> anyhow::Result<Self> {
         let data = bench.fresh(&format!("{}-cluster", candidate.name()))?;
-        let mut cluster = Self { candidate, nodes: Vec::new(), etcd: None, store: None, data };
+        let mut cluster = Self { candidate, nodes: Vec::new(), etcd: None, store: None, data, has_copies: Cell::new(false) };
         match candidate {
             Candidate::Kafka => cluster.nodes = kafka_nodes(&bench.programs, &cluster.data)?,
             Candidate::Floe => {
@@ -124,10 +127,14 @@ impl Cluster {
         self.etcd.as_ref().map(|(_, url)| url.as_str()).context("no etcd")
     }
 
-    /// A topic with as many copies as this kind of cluster needs to survive a broker.
+    /// A topic with as many copies as this kind of cluster needs to survive a broker; comes back when they count.
     pub(crate) fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> anyhow::Result<()> {
         let copies = if self.candidate == Candidate::Kafka { BROKERS } else { 1 };
-        load::create_topic_with_copies(&self.bootstrap(), (name, partitions, copies), settings)
+        load::create_topic_with_copies(&self.bootstrap(), (name, partitions, copies), settings)?;
+        if self.candidate == Candidate::Floe && !settings.contains(&("floe.durability", "object")) {
+            self.has_copies.set(true);
+        }
+        self.until_whole()
     }
 
     /// The leader of every partition.
@@ -156,7 +163,7 @@ impl Cluster {
         self.until_whole()
     }
 
-    /// Waits until all brokers are seen by all, and, with Floe, two copies count for each.
+    /// Waits until all brokers are seen by all, and, where Floe's keep copies, all of them count.
     fn until_whole(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while let Err(error) = self.nodes.iter().try_for_each(|node| self.is_whole(node)) {
@@ -175,7 +182,7 @@ impl Cluster {
         if metadata.brokers().len() != self.nodes.len() {
             bail!("broker {} knows of {} brokers", node.id, metadata.brokers().len());
         }
-        if self.candidate == Candidate::Floe && self.metric(node, "floe_log_standbys_counting")? + 1.0 < self.nodes.len() as f64 {
+        if self.has_copies.get() && self.metric(node, "floe_log_standbys_counting")? + 1.0 < self.nodes.len() as f64 {
             bail!("copies of broker {} do not count", node.id);
         }
         Ok(())

@@ -110,11 +110,25 @@ fn follower(bootstrap: &str, load: &Load<'_>) -> anyhow::Result<BaseConsumer> {
     let consumer: BaseConsumer = config.create()?;
     let mut assignment = TopicPartitionList::new();
     for partition in 0..load.partitions {
-        let (_, end) = consumer.fetch_watermarks(load.topic, partition, Duration::from_secs(30))?;
+        let end = end_of(&consumer, load.topic, partition)?;
         assignment.add_partition_offset(load.topic, partition, Offset::Offset(end))?;
     }
     consumer.assign(&assignment)?;
     Ok(consumer)
+}
+
+/// librdkafka asks once; not every broker knows at once of a topic that another has just made.
+fn end_of(consumer: &BaseConsumer, topic: &str, partition: i32) -> anyhow::Result<i64> {
+    let began = Instant::now();
+    loop {
+        match consumer.fetch_watermarks(topic, partition, Duration::from_secs(30)) {
+            Ok((_, end)) => return Ok(end),
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition)) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => return Err(error).with_context(|| format!("the end of {topic}-{partition}")),
+        }
+    }
 }
 
 fn follow(consumer: &BaseConsumer, zero: Instant, records: u64) -> anyhow::Result<Histogram<u64>> {

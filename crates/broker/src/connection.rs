@@ -146,6 +146,8 @@ impl<R: AsyncRead + Unpin> Requests<R> {
             return started.failure().map_or(Ok(()), |why| Err(Close::UnacknowledgedFailure(why)));
         }
         let (broker, peer) = (self.broker.clone(), self.peer.clone());
+        // Without what is a part of the request, and would keep all of it.
+        let header = RequestHeader { client_id: None, ..header };
         let answer = async move {
             let response = started.finish(&broker, header.version, &peer).await;
             encode(&broker, &header, response.into())

@@ -27,6 +27,12 @@ use std::time::Duration;
 /// Of the cache on disk, where the store is further away than the disk.
 const DISK_CACHE_BYTES: u64 = 1 << 30;
 
+// A broker of a cluster has a part of the load, and the memory and the requests of all of them count together.
+const FLUSH_BYTES_OF_MANY: u64 = 8 << 20;
+const TAIL_BYTES_OF_MANY: u64 = 24 << 20;
+/// Three brokers at 20 MB/s then write less than a thousand objects a GB.
+const OBJECT_FLUSH_AGE_OF_MANY: Duration = Duration::from_millis(160);
+
 /// Everything that `floe serve` can be told.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -35,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) durability: Option<Durability>,
     /// None: by the kind of store.
     pub(crate) disk_cache_bytes: Option<u64>,
+    /// None: by whether it is a single broker.
+    pub(crate) flush_bytes: Option<u64>,
+    pub(crate) object_flush_age: Option<Duration>,
+    pub(crate) tail_bytes: Option<u64>,
     pub(crate) engine: EngineOptions,
     pub(crate) s3: S3Options,
     pub(crate) broker: BrokerConfig,
@@ -85,6 +95,8 @@ pub(crate) struct ClusterConfig {
     /// None: the address that was bound.
     pub(crate) peer_advertise: Option<String>,
     pub(crate) rack: Option<String>,
+    /// Of the disk, for copies of others' WALs.
+    pub(crate) replica_budget: ByteSize,
 }
 
 impl Default for Config {
@@ -111,12 +123,16 @@ impl Default for Config {
                 peer_listen: "127.0.0.1:0".into(),
                 peer_advertise: None,
                 rack: None,
+                replica_budget: ByteSize(4 << 30),
             },
         };
         Self {
             server,
             durability: None,
             disk_cache_bytes: None,
+            flush_bytes: None,
+            object_flush_age: None,
+            tail_bytes: None,
             engine: EngineOptions::default(),
             s3: S3Options::default(),
             broker: BrokerConfig::default(),
@@ -139,10 +155,18 @@ impl Config {
             StoreUrl::S3 { .. } => (Durability::Object, DISK_CACHE_BYTES),
             StoreUrl::Memory => (Durability::Object, 0),
         };
+        let engine = &self.engine;
+        let (flush_bytes, object_flush_age, tail_bytes) = match self.server.cluster.etcd {
+            Some(_) => (FLUSH_BYTES_OF_MANY, OBJECT_FLUSH_AGE_OF_MANY, TAIL_BYTES_OF_MANY),
+            None => (engine.flush_bytes, engine.object_flush_age, engine.tail_bytes),
+        };
         EngineOptions {
             durability: self.durability.unwrap_or(durability),
             disk_cache_bytes: self.disk_cache_bytes.unwrap_or(disk_cache_bytes),
-            ..self.engine.clone()
+            flush_bytes: self.flush_bytes.unwrap_or(flush_bytes),
+            object_flush_age: self.object_flush_age.unwrap_or(object_flush_age),
+            tail_bytes: self.tail_bytes.unwrap_or(tail_bytes),
+            ..engine.clone()
         }
     }
 
@@ -155,7 +179,7 @@ impl Config {
     }
 
     fn validate_engine(&self) -> Result<(), Refused> {
-        let engine = &self.engine;
+        let engine = &self.engine_options(&StoreUrl::Memory);
         let second = Duration::from_secs(1);
         let rules = [
             (engine.broker.0 >= 0, "broker.id: must not be negative"),
@@ -179,8 +203,11 @@ impl Config {
             (engine.compaction_bytes >= 1 << 20, "log.cleaner.dedupe.buffer.size: must be at least 1MiB"),
             (engine.object_unflushed_bytes >= 1 << 20, "floe.object.unflushed.bytes: must be at least 1MiB"),
         ];
-        let memory = [(self.server.exports.memory.0 >= 64 << 20, "floe.export.memory.bytes: must be at least 64MiB")];
-        rules.iter().chain(&memory).find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
+        let server = [
+            (self.server.exports.memory.0 >= 64 << 20, "floe.export.memory.bytes: must be at least 64MiB"),
+            (self.server.cluster.replica_budget.0 >= 16 << 20, "floe.replica.budget.bytes: must be at least 16MiB"),
+        ];
+        rules.iter().chain(&server).find(|(holds, _)| !holds).map_or(Ok(()), |(_, why)| Err(Refused((*why).to_owned())))
     }
 
     fn validate_cluster(&self) -> Result<(), Refused> {

@@ -210,7 +210,8 @@ impl Bound {
         let state = admin::State::new(&env, sources);
         let admin = admin::serve(&env, self.admin, state.clone());
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(place.data.clone()));
-        let (options, links) = (config.engine_options(&place.store), self.peer.map(|peer| member::links(&env, &disk, peer)));
+        let (options, links) =
+            (config.engine_options(&place.store), self.peer.map(|peer| member::links(&env, &config.server.cluster, &disk, peer)));
         let (engine, links) = match links.transpose()? {
             None => (Box::pin(Engine::open(env.clone(), store, disk, options)).await?, None),
             Some(links) => {

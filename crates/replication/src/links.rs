@@ -9,7 +9,7 @@ use floe_env::{Disk, Env};
 use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
 use floe_metadata::cluster::{BrokerEntry, ClusterView};
-use floe_types::{BrokerId, DiskId, Incarnation};
+use floe_types::{DiskId, Incarnation};
 use floe_wal::{Replicas, ReplicasOptions, Wal, WalError, WalOptions};
 use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ const ASKED_AT_ONCE: usize = 16;
 const EVERY: Duration = Duration::from_millis(200);
 /// Who is silent for so long is suspected, and asked once more.
 const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+/// What a question to a third broker takes besides.
+const ON_THE_WAY: Duration = Duration::from_millis(250);
 /// A disk that has not been done with a write for so long does not move (T69).
 const LONGEST_STALL: Duration = Duration::from_secs(5);
 
@@ -66,25 +68,30 @@ impl Links for PeerLinks {
         let identity = Identity { cluster: of.cluster, broker: of.broker, disk: of.disk, incarnation: of.incarnation };
         let me = Arc::new(Me::new(identity));
         let replicas = Replicas::open(self.env.clone(), self.disk.clone(), of.disk, self.replicas.clone()).await?;
-        let own = Arc::new(OwnWals::default());
-        let vitals: Arc<dyn Vitals> = own.clone();
-        let server = Server::start(&self.env, self.accept.clone(), Arc::clone(&me), replicas.clone(), vitals, self.options.clone());
-        *self.server.lock() = Some(server);
         let directory = Arc::new(Addresses::default());
-        let addresses = Arc::clone(&directory);
-        let brokers = Brokers { env: self.env.clone(), me, network: self.network.clone(), directory, options: self.options.clone() };
+        let (addresses, network) = (Arc::clone(&directory), self.network.clone());
+        let brokers = Brokers { env: self.env.clone(), me: me.clone(), network, directory, options: self.options.clone() };
+        let own = Arc::new(Own { brokers: brokers.clone(), wals: Mutex::default() });
+        let vitals: Arc<dyn Vitals> = own.clone();
+        let server = Server::start(&self.env, self.accept.clone(), me, replicas.clone(), vitals, self.options.clone());
+        *self.server.lock() = Some(server);
         let copies = PeerCopies::new(brokers.clone(), replicas.clone());
         Ok(Arc::new(PeerWatch { brokers, addresses, replicas, copies, own }))
     }
 }
 
-/// The WAL that this broker writes now.
-#[derive(Debug, Default)]
-struct OwnWals(Mutex<Option<(Weak<Wal>, Weak<Shipping>)>>);
+/// What others are told of this broker.
+#[derive(Debug)]
+struct Own {
+    brokers: Brokers,
+    /// The WAL that it writes now.
+    wals: Mutex<Option<(Weak<Wal>, Weak<Shipping>)>>,
+}
 
-impl Vitals for OwnWals {
+#[async_trait]
+impl Vitals for Own {
     fn wal(&self) -> Option<WalVitals> {
-        let own = self.0.lock();
+        let own = self.wals.lock();
         let (wal, shipping) = own.as_ref()?;
         let (wal, shipping) = (wal.upgrade()?, shipping.upgrade()?);
         Some(WalVitals {
@@ -95,6 +102,11 @@ impl Vitals for OwnWals {
             stalled: wal.stalled(),
         })
     }
+
+    async fn reaches(&self, disk: DiskId, incarnation: Incarnation) -> bool {
+        let Ok(peer) = self.brokers.peer(disk) else { return false };
+        matches!(ask(&self.brokers.env, &peer, incarnation).await, Sign::Alive)
+    }
 }
 
 #[derive(Debug)]
@@ -103,7 +115,7 @@ struct PeerWatch {
     addresses: Arc<Addresses>,
     replicas: Replicas,
     copies: PeerCopies,
-    own: Arc<OwnWals>,
+    own: Arc<Own>,
 }
 
 /// What came of one question.
@@ -115,24 +127,28 @@ enum Sign {
     Gone,
 }
 
+async fn ask(env: &Env, peer: &crate::Peer, incarnation: Incarnation) -> Sign {
+    let is_it = |pong: &Pong| pong.from.incarnation == incarnation && pong.is_alive(LONGEST_STALL);
+    match env.timeout(SUSPECT_AFTER, peer.ping()).await {
+        Ok(Ok(pong)) if is_it(&pong) => Sign::Alive,
+        Ok(Err(ReplicationError::Unreachable { .. })) => Sign::Unreachable,
+        Ok(_) | Err(_) => Sign::Gone,
+    }
+}
+
 impl PeerWatch {
-    async fn ask(&self, peer: &crate::Peer, broker: BrokerId, entry: &BrokerEntry) -> Sign {
-        let is_it = |pong: &Pong| (pong.from.broker, pong.from.incarnation) == (broker, entry.incarnation) && pong.is_alive(LONGEST_STALL);
-        match self.brokers.env.timeout(SUSPECT_AFTER, peer.ping()).await {
-            Ok(Ok(pong)) if is_it(&pong) => Sign::Alive,
-            Ok(Err(ReplicationError::Unreachable { .. })) => Sign::Unreachable,
-            Ok(_) | Err(_) => Sign::Gone,
-        }
+    async fn ask(&self, entry: &BrokerEntry) -> Sign {
+        ask(&self.brokers.env, &self.brokers.at(&entry.peer, Some(entry.disk)), entry.incarnation).await
     }
 }
 
 #[async_trait]
 impl Peers for PeerWatch {
-    async fn lost(&self, broker: BrokerId, entry: &BrokerEntry) {
+    async fn lost(&self, entry: &BrokerEntry) {
         let peer = self.brokers.at(&entry.peer, Some(entry.disk));
         let mut was_reached = true;
         loop {
-            match self.ask(&peer, broker, entry).await {
+            match ask(&self.brokers.env, &peer, entry.incarnation).await {
                 Sign::Alive => {
                     was_reached = true;
                     self.brokers.env.sleep(EVERY).await;
@@ -144,16 +160,30 @@ impl Peers for PeerWatch {
         }
     }
 
-    async fn answers(&self, broker: BrokerId, entry: &BrokerEntry) -> bool {
-        let peer = self.brokers.at(&entry.peer, Some(entry.disk));
-        matches!(self.ask(&peer, broker, entry).await, Sign::Alive)
+    async fn answers(&self, entry: &BrokerEntry) -> bool {
+        matches!(self.ask(entry).await, Sign::Alive)
     }
 
-    async fn refuses(&self, broker: BrokerId, entry: &BrokerEntry) -> bool {
-        let peer = self.brokers.at(&entry.peer, Some(entry.disk));
+    async fn is_reached_by(&self, entry: &BrokerEntry, others: &[BrokerEntry]) -> bool {
+        let ask = |other: &BrokerEntry| {
+            let (peer, of) = (self.brokers.at(&other.peer, Some(other.disk)), entry.clone());
+            async move { peer.reaches(of.disk, of.incarnation).await.unwrap_or(false) }
+        };
+        let mut answers = stream::iter(others).map(ask).buffer_unordered(ASKED_AT_ONCE);
+        let any = async {
+            while let Some(reached) = answers.next().await {
+                if reached {
+                    return true;
+                }
+            }
+            false
+        };
+        self.brokers.env.timeout(SUSPECT_AFTER + ON_THE_WAY, any).await.unwrap_or(false)
+    }
+
+    async fn refuses(&self, entry: &BrokerEntry) -> bool {
         // A connection that broke long ago is dialled again.
-        matches!(self.ask(&peer, broker, entry).await, Sign::Unreachable)
-            && matches!(self.ask(&peer, broker, entry).await, Sign::Unreachable)
+        matches!(self.ask(entry).await, Sign::Unreachable) && matches!(self.ask(entry).await, Sign::Unreachable)
     }
 
     fn follow(&self, view: &ClusterView) {
@@ -185,7 +215,7 @@ impl Peers for PeerWatch {
         let tap: Arc<dyn floe_wal::Tap> = shipping.clone();
         let wal = self.replicas.create_own(options, Some(tap)).await?;
         shipping.start(&wal);
-        *self.own.0.lock() = Some((Arc::downgrade(&wal), Arc::downgrade(&shipping)));
+        *self.own.wals.lock() = Some((Arc::downgrade(&wal), Arc::downgrade(&shipping)));
         Ok(Arc::new(Shipped { wal, shipping }))
     }
 

@@ -2,7 +2,10 @@
 
 use crate::{
     Dial, Directory, Identity, Me, ReplicationError, ReplicationOptions, WalVitals,
-    wire::{AttachReply, AttachRequest, End, PingRequest, ReadReply, ReadRequest, ReplicationClient, SealRequest, read_reply, required},
+    wire::{
+        AttachReply, AttachRequest, End, PingRequest, ReadReply, ReadRequest, ReplicationClient, SealRequest, Whom, id_bytes, read_reply,
+        required,
+    },
 };
 use floe_env::Env;
 use floe_types::{DiskId, Generation, Incarnation, Lsn};
@@ -98,12 +101,24 @@ impl Peer {
     /// # Errors
     /// Any: it has not shown that it is alive.
     pub async fn ping(&self) -> Result<Pong, ReplicationError> {
-        let request = PingRequest { caller: self.me.caller(self.disk) };
+        Ok(self.ping_about(None).await?.0)
+    }
+
+    /// Whether it reaches another broker's incarnation.
+    ///
+    /// # Errors
+    /// Any: not known.
+    pub async fn reaches(&self, disk: DiskId, incarnation: Incarnation) -> Result<bool, ReplicationError> {
+        Ok(self.ping_about(Some(Whom { disk: id_bytes(disk.0), incarnation: incarnation.0 })).await?.1)
+    }
+
+    async fn ping_about(&self, about: Option<Whom>) -> Result<(Pong, bool), ReplicationError> {
+        let request = PingRequest { caller: self.me.caller(self.disk), about };
         let mut client = self.client.clone();
         let reply = self.call("answer a ping", self.options.call_timeout, client.ping(request)).await?;
         self.unless_refused(reply.refused)?;
         let from = self.me.accept(&self.address, &required(reply.answerer, &self.address, "who answers")?, self.disk)?;
-        Ok(Pong { from, wal: reply.wal.map(WalVitals::from) })
+        Ok((Pong { from, wal: reply.wal.map(WalVitals::from) }, reply.reached))
     }
 
     /// The disk's word to accept nothing more of `incarnation`, fsynced; and what it has of it.

@@ -8,13 +8,13 @@ use crate::{
     standby::Session,
     wire::{
         self, AttachReply, AttachRequest, Data, End, Held, PingReply, PingRequest, ReadReply, ReadRequest, Reason, Refused, SealReply,
-        SealRequest, WalProgress, read_reply,
+        SealRequest, WalProgress, parse_id, read_reply,
         replication_server::{Replication, ReplicationServer},
     },
 };
 use bytes::Bytes;
 use floe_env::{Env, Task, Watched};
-use floe_types::{Generation, Incarnation, Lsn};
+use floe_types::{DiskId, Generation, Incarnation, Lsn};
 use floe_wal::{Replicas, WalError};
 use futures::{StreamExt, stream::BoxStream};
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -36,9 +36,15 @@ pub struct WalVitals {
 }
 
 /// What a ping is answered with.
+#[async_trait]
 pub trait Vitals: Debug + Send + Sync {
     /// None without a WAL of one's own.
     fn wal(&self) -> Option<WalVitals>;
+
+    /// Whether that life of another broker answers this one. Bounded in time.
+    async fn reaches(&self, _disk: DiskId, _incarnation: Incarnation) -> bool {
+        false
+    }
 }
 
 /// The running server. Dropping it ends it.
@@ -150,11 +156,17 @@ impl Replication for Service {
     }
 
     async fn ping(&self, request: Request<PingRequest>) -> Result<Response<PingReply>, Status> {
-        let reply = match self.me.admit(request.into_inner().caller) {
-            Ok(answerer) => PingReply { answerer: Some(answerer), refused: None, wal: self.vitals.wal().map(WalProgress::from) },
-            Err(refused) => PingReply { answerer: None, refused: Some(refused), wal: None },
+        let PingRequest { caller, about } = request.into_inner();
+        let answerer = match self.me.admit(caller) {
+            Ok(answerer) => answerer,
+            Err(refused) => return Ok(Response::new(PingReply { refused: Some(refused), ..PingReply::default() })),
         };
-        Ok(Response::new(reply))
+        let about = about.and_then(|whom| Some((DiskId(parse_id(&whom.disk)?), Incarnation(whom.incarnation))));
+        let reached = match about {
+            Some((disk, incarnation)) => self.vitals.reaches(disk, incarnation).await,
+            None => false,
+        };
+        Ok(Response::new(PingReply { answerer: Some(answerer), refused: None, wal: self.vitals.wal().map(WalProgress::from), reached }))
     }
 }
 

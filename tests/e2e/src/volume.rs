@@ -1,4 +1,4 @@
-//! A small file system of its own, in memory: a disk that can fill up and grow.
+//! A small file system of its own: a disk in memory that can fill up and grow, or one in a file that can hang.
 
 use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,30 @@ impl Volume {
         std::fs::create_dir_all(at).map_err(|error| error.to_string())?;
         mount(&format!("size={bytes}"), at).map_err(|error| format!("cannot mount a tmpfs: {error:#}"))?;
         Ok(Self { at: at.to_owned() })
+    }
+
+    /// Mounts one of `bytes` that lie in `image`, a file that is made: it can hang.
+    ///
+    /// # Errors
+    /// The reason, for a SKIP line: mounting is for root, and takes mkfs.ext4 and a loop device.
+    pub fn in_file(image: &Path, at: &Path, bytes: u64) -> Result<Self, String> {
+        let make = || -> anyhow::Result<()> {
+            std::fs::create_dir_all(at)?;
+            std::fs::File::create(image)?.set_len(bytes)?;
+            run(Command::new("mkfs.ext4").arg("-q").arg(image))?;
+            run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(at))
+        };
+        make().map_err(|error| format!("cannot mount a file: {error:#}"))?;
+        Ok(Self { at: at.to_owned() })
+    }
+
+    /// Writes to it hang until what comes back is dropped.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn hang(&self) -> anyhow::Result<Hanging> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(&self.at))?;
+        Ok(Hanging { at: self.at.clone() })
     }
 
     /// # Errors
@@ -44,8 +68,24 @@ impl Drop for Volume {
     }
 }
 
+/// A file system whose writes hang.
+#[derive(Debug)]
+pub struct Hanging {
+    at: PathBuf,
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        drop(Command::new("fsfreeze").arg("--unfreeze").arg(&self.at).status());
+    }
+}
+
 fn mount(options: &str, at: &Path) -> anyhow::Result<()> {
-    let output = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output().context("mount")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at))
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }

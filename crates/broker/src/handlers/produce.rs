@@ -114,7 +114,8 @@ async fn start_topic(broker: &Broker, version: i16, topic: Result<Arc<Topic>, Re
         };
         partitions.push(StartedPartition { index, outcome });
     }
-    StartedTopic { name: data.name, id: data.topic_id, partitions }
+    // A copy: what is a part of the request would keep all of it in memory until its records are committed.
+    StartedTopic { name: StrBytes::from(data.name.to_string()), id: data.topic_id, partitions }
 }
 
 async fn append(
@@ -236,5 +237,37 @@ impl StartedPartition {
             error_message: Some(refusal.message.into()),
             record_errors,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, batch, create_topic, produce_request};
+    use bytes::Bytes;
+    use floe_log::Durability;
+    use floe_protocol::client::encode_request;
+    use floe_protocol::frame::decode_header;
+    use floe_protocol::{Request, decode_request};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_commit_keeps_nothing_of_its_request() {
+        let world = World::new(1);
+        let broker = world.broker().await;
+        for durability in [Durability::Local, Durability::Object] {
+            let name = durability.to_string();
+            create_topic(&broker, &name, 1, durability).await;
+            let request = produce_request(&name, &batch(&broker.env, 1_000), 1_000);
+            let sent = encode_request(&request, 9, 1, Some("client")).unwrap().to_bytes();
+            drop(request);
+            let frame = Bytes::copy_from_slice(&sent[4..]);
+            let (header, body) = decode_header(frame.clone()).unwrap();
+            let Request::Produce(request) = decode_request(&header, body).unwrap() else { panic!("another request") };
+            drop(header);
+            let started = start(&broker, 9, request).await;
+            assert_eq!(started.failure(), None);
+            assert!(frame.is_unique(), "{name}: something holds on to the request");
+            drop(started);
+        }
     }
 }

@@ -196,12 +196,12 @@ own! {
         c => Some(c.server.log_format.to_string()), v => c.server.log_format, read(v);
     "floe.durability", "When a record of a topic that does not say it counts as committed: local (fsynced here; a single broker only), replicated (fsynced by two brokers; a cluster only) or object (its pack is in the store). Default: replicated in a cluster, else local on a directory, object otherwise.",
         c => c.durability.map(|d| d.to_string()), v => c.durability, read(v).map(Some);
-    "floe.flush.bytes", "Unflushed bytes that start a flush to the store.",
-        c => show_bytes(c.engine.flush_bytes), v => c.engine.flush_bytes, bytes(v);
+    "floe.flush.bytes", "Unflushed bytes that start a flush to the store. Default: 8MiB in a cluster, else 16MiB.",
+        c => c.flush_bytes.and_then(show_bytes), v => c.flush_bytes, bytes(v).map(Some);
     "floe.flush.age.ms", "Age of the oldest unflushed record that starts a flush; at most 1s.",
         c => show_time(c.engine.flush_age), v => c.engine.flush_age, millis(v).map(Into::into);
-    "floe.object.flush.age.ms", "The same while records of object topics wait for their acknowledgement.",
-        c => show_time(c.engine.object_flush_age), v => c.engine.object_flush_age, millis(v).map(Into::into);
+    "floe.object.flush.age.ms", "The same while records of object topics wait for their acknowledgement. Default: 160ms in a cluster, where each broker writes objects of its own, else 50ms.",
+        c => c.object_flush_age.and_then(show_time), v => c.object_flush_age, millis(v).map(|age| Some(age.into()));
     "floe.pack.bytes", "Most bytes of one object with records.",
         c => show_bytes(c.engine.pack_bytes), v => c.engine.pack_bytes, bytes(v);
     "floe.own.pack.bytes", "A partition with this many unflushed bytes gets an object of its own.",
@@ -224,10 +224,12 @@ own! {
         c => show_time(c.engine.retention_check), v => c.engine.retention_check, millis(v).map(Into::into);
     "floe.wal.budget.bytes", "Unflushed bytes that the local disk may hold; beyond it producers get a retriable error.",
         c => show_bytes(c.engine.wal_budget), v => c.engine.wal_budget, bytes(v);
+    "floe.replica.budget.bytes", "Disk for copies of other brokers' WALs, all of them together, and two files more for each; beyond it a copy does not count, and its owner takes another standby.",
+        c => Some(c.server.cluster.replica_budget.to_string()), v => c.server.cluster.replica_budget, read(v);
     "floe.wal.file.bytes", "Size of one WAL file, allocated ahead.",
         c => show_bytes(c.engine.wal_file_bytes), v => c.engine.wal_file_bytes, bytes(v);
-    "floe.tail.bytes", "Memory for the newest records: readers of the tail are served from it.",
-        c => show_bytes(c.engine.tail_bytes), v => c.engine.tail_bytes, bytes(v);
+    "floe.tail.bytes", "Memory for the newest records: readers of the tail are served from it. Default: 24MiB in a cluster, else 64MiB.",
+        c => c.tail_bytes.and_then(show_bytes), v => c.tail_bytes, bytes(v).map(Some);
     "floe.object.unflushed.bytes", "Memory for records of object topics that wait for the store.",
         c => show_bytes(c.engine.object_unflushed_bytes), v => c.engine.object_unflushed_bytes, bytes(v);
     "floe.cache.bytes", "Memory for blocks read from the store, up to three quarters of it for what is read ahead of consumers; all consumers of history share it.",

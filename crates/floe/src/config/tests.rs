@@ -74,6 +74,7 @@ fn values_out_of_their_range_are_refused_with_the_key() {
         ("floe.flush.age.ms", "5s"),
         ("floe.upload.window", "0"),
         ("floe.wal.budget.bytes", "1MiB"),
+        ("floe.replica.budget.bytes", "1MiB"),
         ("broker.id", "-1"),
         ("num.partitions", "0"),
     ] {
@@ -120,7 +121,7 @@ fn a_file_may_use_dotted_keys_or_tables_and_units() {
     let text = "num.partitions = 3\n\"broker.id\" = 7\ninsecure = true\n[floe]\nflush.bytes = \"32MiB\"\n[s3]\nregion = \"eu-west-1\"\n";
     let config = load(&Layers { file: parse_file(text, "f").unwrap(), ..Layers::default() }).unwrap();
     assert_eq!((config.broker.num_partitions, config.engine.broker.0, config.server.insecure), (3, 7, true));
-    assert_eq!((config.engine.flush_bytes, config.s3.region.as_deref()), (32 << 20, Some("eu-west-1")));
+    assert_eq!((config.flush_bytes, config.s3.region.as_deref()), (Some(32 << 20), Some("eu-west-1")));
     assert!(parse_file("num.partitions = [1]", "f").expect_err("a list").to_string().starts_with("f: num.partitions: must be text"));
     assert!(parse_file("a.b = 1\n\"a.b\" = 2\n", "f").expect_err("two ways to one key").to_string().contains("set twice"));
 }
@@ -192,4 +193,17 @@ fn settings_are_documented() {
         documented == markdown(),
         "docs/settings.md is not what the code says: FLOE_BLESS=1 cargo test -p floe settings_are_documented"
     );
+}
+
+#[test]
+fn a_broker_of_a_cluster_takes_less_memory_and_fewer_requests_unless_told_otherwise() {
+    let store = "s3://b/c".parse().unwrap();
+    let mut given = vec![("etcd.endpoints", "http://127.0.0.1:2379"), ("store", "s3://b/c")];
+    let single = Config::default().engine_options(&store);
+    let options = load(&Layers { command_line: pairs(&given), ..Layers::default() }).unwrap().engine_options(&store);
+    assert!(options.tail_bytes < single.tail_bytes && options.flush_bytes < single.flush_bytes);
+    assert!(options.object_flush_age > single.object_flush_age);
+    given.extend([("floe.tail.bytes", "48MiB"), ("floe.flush.bytes", "4MiB"), ("floe.object.flush.age.ms", "20ms")]);
+    let options = load(&Layers { command_line: pairs(&given), ..Layers::default() }).unwrap().engine_options(&store);
+    assert_eq!((options.tail_bytes, options.flush_bytes, options.object_flush_age.as_millis()), (48 << 20, 4 << 20, 20));
 }

@@ -8,6 +8,7 @@ use floe_log::Membership;
 use floe_metadata::cluster::etcd::{EtcdBackend, EtcdOptions};
 use floe_metadata::cluster::{Cluster, ClusterOptions};
 use floe_replication::{PeerLinks, ReplicationOptions, Tcp};
+use floe_wal::ReplicasOptions;
 use std::sync::Arc;
 
 /// The peer listener, with what it was bound to.
@@ -28,9 +29,10 @@ pub(super) async fn bind(config: &ClusterConfig) -> Result<Option<net::Listener>
     Ok(Some(listener))
 }
 
-pub(super) fn links(env: &Env, disk: &Arc<dyn Disk>, peer: net::Listener) -> Result<Links, Failure> {
+pub(super) fn links(env: &Env, config: &ClusterConfig, disk: &Arc<dyn Disk>, peer: net::Listener) -> Result<Links, Failure> {
     let address = peer.local_addr()?;
-    let links = PeerLinks::new(env.clone(), disk.clone(), Arc::new(peer), Arc::new(Tcp), ReplicationOptions::default());
+    let links = PeerLinks::new(env.clone(), disk.clone(), Arc::new(peer), Arc::new(Tcp), ReplicationOptions::default())
+        .with_replicas(ReplicasOptions { budget: config.replica_budget.0, ..ReplicasOptions::default() });
     Ok(Links { links: Arc::new(links), address })
 }
 

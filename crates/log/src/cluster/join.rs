@@ -114,6 +114,9 @@ impl Start {
                 };
             }
             let broker = self.options.broker;
+            if !is_free {
+                membership.cluster.may_have_id(broker, identity.disk).await?;
+            }
             let incarnation = self.begin(&membership.cluster).await?;
             let peers = membership.links.begin(PeerIdentity { cluster, broker, disk: identity.disk, incarnation }).await?;
             match membership.cluster.register(broker, membership.entry(incarnation, identity)).await {

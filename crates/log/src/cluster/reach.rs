@@ -79,7 +79,7 @@ impl Member {
         let is_alive = |id: &BrokerId, incarnation| *id != self.broker() && alive.get(id) == Some(incarnation);
         let others = view.brokers().iter().filter(|(id, entry)| is_alive(id, &entry.incarnation)).take(MOST);
         let questions = others.map(async |(id, entry)| {
-            let refuses = self.env().timeout(LIMIT, self.peers.refuses(*id, entry)).await;
+            let refuses = self.env().timeout(LIMIT, self.peers.refuses(entry)).await;
             (refuses == Ok(true)).then_some((*id, entry))
         });
         let refusing = join_all(questions).await;

@@ -1,7 +1,7 @@
 //! Noticing that another broker is gone. Suspicion is cheap, because safety never rests on it: what is recovered although it lives acknowledges nothing more.
 //!
 //! Each broker is watched by the two that follow it, in the order of their ids. Who is lost there, or is listed no more, is asked directly; only who does not answer
-//! that either is recovered.
+//! that either, and whom nobody else reaches, is recovered.
 
 use super::join::{LOOK, former_lives};
 use super::{Member, place};
@@ -13,6 +13,7 @@ use floe_formats::etcd::{BrokerEntry, Life};
 use floe_metadata::cluster::ClusterView;
 use floe_types::{BrokerId, ClusterId, DiskId, Incarnation};
 use floe_wal::{WalError, WalOptions};
+use futures::future::{Either, select};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,6 +23,10 @@ use std::time::Duration;
 const WATCHERS: usize = 2;
 /// How much longer each further broker waits before it does what the one before it should.
 const STAGGER: Duration = Duration::from_millis(250);
+/// Who is lost, and reached by others, is watched again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Others that are asked whether they reach a broker.
+const ASKED: usize = 4;
 /// How long an incarnation that nobody has ever seen listed is left alone: it may be about to be listed.
 const UNSEEN: Duration = Duration::from_secs(6);
 /// How long a recovery, or a drain, that another has begun is left alone.
@@ -50,13 +55,16 @@ pub trait Links: Debug + Send + Sync + 'static {
 #[async_trait]
 pub trait Peers: Debug + Send + Sync + 'static {
     /// Returns when a standing connection to that very incarnation is lost, and a new one is refused, or when nothing is heard for a while. Cancellation safe.
-    async fn lost(&self, broker: BrokerId, entry: &BrokerEntry);
+    async fn lost(&self, entry: &BrokerEntry);
 
     /// Whether that very incarnation answers a direct call, and its disk moves. Bounded in time.
-    async fn answers(&self, broker: BrokerId, entry: &BrokerEntry) -> bool;
+    async fn answers(&self, entry: &BrokerEntry) -> bool;
+
+    /// Whether that very incarnation answers one of `others`. Bounded in time.
+    async fn is_reached_by(&self, entry: &BrokerEntry, others: &[BrokerEntry]) -> bool;
 
     /// Whether nobody listens where it was, or a connection to it breaks: known as soon as that happens. False: it answers, or says nothing. Cancellation safe.
-    async fn refuses(&self, broker: BrokerId, entry: &BrokerEntry) -> bool;
+    async fn refuses(&self, entry: &BrokerEntry) -> bool;
 
     /// What etcd says now: where each disk is.
     fn follow(&self, view: &ClusterView);
@@ -131,17 +139,20 @@ impl Known {
         self.entries.retain(|incarnation, _| !is_over(incarnation));
         self.since.retain(|incarnation, _| !is_over(incarnation));
         let watched: Vec<Incarnation> = watched(view, member.broker());
-        self.watches.retain(|incarnation, task| watched.contains(incarnation) && !task.is_finished());
+        self.watches.retain(|incarnation, _| watched.contains(incarnation));
         for incarnation in watched {
             let Some((id, entry)) = self.entries.get(&incarnation).cloned() else { continue };
             self.watches.entry(incarnation).or_insert_with(|| {
                 let member_too = member.clone();
                 member.env().spawn("watch a broker", async move {
-                    member_too.peers.lost(id, &entry).await;
-                    // Not by this task, which ends when the other is listed no more.
-                    let recovering = member_too.clone();
-                    let recover = async move { recovering.recover_if_dead(id, &entry).await };
-                    member_too.env().spawn("recover a broker", recover).detach_to_group();
+                    loop {
+                        member_too.peers.lost(&entry).await;
+                        // Not by this task, which ends when the other is listed no more.
+                        let (recovering, entry) = (member_too.clone(), entry.clone());
+                        let recover = async move { recovering.recover_if_dead(id, &entry).await };
+                        member_too.env().spawn("recover a broker", recover).detach_to_group();
+                        member_too.env().sleep(AGAIN).await;
+                    }
                 })
             });
         }
@@ -191,6 +202,21 @@ fn watched(view: &ClusterView, me: BrokerId) -> Vec<Incarnation> {
     let Some(at) = alive.iter().position(|(id, _)| *id == me) else { return Vec::new() };
     let before = (1..alive.len().min(WATCHERS + 1)).map(|back| alive[(at + alive.len() - back) % alive.len()].1);
     before.collect()
+}
+
+impl Member {
+    /// Whether it answers this broker, or one of the others: who cannot reach it alone is not to put an end to it.
+    pub(super) async fn is_alive(&self, entry: &BrokerEntry) -> bool {
+        let view = self.view();
+        let is_third = |other: &&BrokerEntry| ![self.me(), entry.incarnation].contains(&other.incarnation);
+        let others: Vec<BrokerEntry> = view.brokers().values().filter(is_third).take(ASKED).cloned().collect();
+        let (mine, theirs) = (self.peers.answers(entry), self.peers.is_reached_by(entry, &others));
+        let (mine, theirs) = (std::pin::pin!(mine), std::pin::pin!(theirs));
+        match select(mine, theirs).await {
+            Either::Left((answers, theirs)) => answers || theirs.await,
+            Either::Right((reached, mine)) => reached || mine.await,
+        }
+    }
 }
 
 /// How many brokers come before this one in what anybody may do.

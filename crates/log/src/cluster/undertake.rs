@@ -46,7 +46,7 @@ fn is_forgotten(error: &ClusterError, incarnation: Incarnation) -> bool {
 impl Member {
     /// Recovers an incarnation unless it answers.
     pub(super) async fn recover_if_dead(&self, broker: BrokerId, entry: &BrokerEntry) {
-        if self.is_over(entry.incarnation) || self.peers.answers(broker, entry).await {
+        if self.is_over(entry.incarnation) || self.is_alive(entry).await {
             return;
         }
         if self.begins_to_recover(entry.incarnation) {

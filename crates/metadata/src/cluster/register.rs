@@ -7,7 +7,7 @@ use super::lives::put;
 use super::options::{MAX_RACES, NO_REVISION};
 use super::{BackendError, ClusterError};
 use floe_formats::etcd::{BrokerEntry, CleanerEntry, Life, encode_value};
-use floe_types::{BrokerId, Incarnation};
+use floe_types::{BrokerId, DiskId, Incarnation};
 use parking_lot::Mutex;
 
 /// A broker that is listed as alive. Dropping it leaves the key to the end of its lease.
@@ -114,6 +114,16 @@ impl Cluster {
         (first.0..=i32::MAX).map(BrokerId).find(is_free).ok_or_else(|| ClusterError::Invalid("no broker id is free".into()))
     }
 
+    /// What [`Cluster::register`] would refuse, known before anything is claimed.
+    ///
+    /// # Errors
+    /// `BrokerIdTaken`: another disk is listed under this id. And [`Cluster::found`]'s.
+    pub async fn may_have_id(&self, broker: BrokerId, disk: DiskId) -> Result<(), ClusterError> {
+        let Some(stands) = self.get("whose a broker's id is", &self.key(Key::Broker(broker))).await? else { return Ok(()) };
+        let listed = decode::<BrokerEntry>(&stands)?;
+        if listed.disk == disk { Ok(()) } else { Err(taken(broker, &listed)) }
+    }
+
     async fn list_as_alive(&self, broker: BrokerId, entry: &BrokerEntry) -> Result<LeaseId, ClusterError> {
         let what = "listing the broker as alive";
         let (key, life) = (self.key(Key::Broker(broker)), self.key(Key::Life(entry.incarnation)));
@@ -164,5 +174,9 @@ fn may_replace(broker: BrokerId, entry: &BrokerEntry, stands: Option<&KeyValue>)
     if listed.disk == entry.disk && listed.incarnation <= entry.incarnation {
         return Ok(());
     }
-    Err(ClusterError::BrokerIdTaken { broker, by: listed.incarnation, disk: listed.disk })
+    Err(taken(broker, &listed))
+}
+
+fn taken(broker: BrokerId, listed: &BrokerEntry) -> ClusterError {
+    ClusterError::BrokerIdTaken { broker, by: listed.incarnation, disk: listed.disk }
 }

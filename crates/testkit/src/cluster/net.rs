@@ -9,7 +9,7 @@ use floe_log::copies::{Candidate, CopiedWal, Copies, CopySet};
 use floe_log::{Links, OpenError, PeerIdentity, Peers};
 use floe_metadata::cluster::ClusterView;
 use floe_replication::{PeerLinks, ReplicationOptions};
-use floe_types::{BrokerId, DiskId, Incarnation};
+use floe_types::{DiskId, Incarnation};
 use floe_wal::{ReplicasOptions, WalError, WalOptions};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +102,15 @@ impl Net {
         Arc::new(SimLinks { net: self.clone(), env, node, real: Arc::new(real) })
     }
 
+    /// What comes of asking one life whether another answers it.
+    fn way_over(&self, from: usize, by: Incarnation, of: Incarnation) -> Way {
+        let at = self.0.state.lock().lives.get(&by).copied();
+        match (self.way(from, by), at) {
+            (Way::Answered, Some(at)) => self.way(at, of),
+            (way, _) => way,
+        }
+    }
+
     fn way(&self, from: usize, to: Incarnation) -> Way {
         let state = self.0.state.lock();
         let Some(at) = state.lives.get(&to) else { return Way::Refused };
@@ -156,13 +165,13 @@ struct SimPeers {
 
 #[async_trait]
 impl Peers for SimPeers {
-    async fn lost(&self, broker: BrokerId, entry: &BrokerEntry) {
-        while self.answers(broker, entry).await {
+    async fn lost(&self, entry: &BrokerEntry) {
+        while self.answers(entry).await {
             self.env.sleep(EVERY).await;
         }
     }
 
-    async fn answers(&self, _broker: BrokerId, entry: &BrokerEntry) -> bool {
+    async fn answers(&self, entry: &BrokerEntry) -> bool {
         self.env.sleep(Duration::from_millis(1)).await;
         match self.net.way(self.node, entry.incarnation) {
             Way::Answered => true,
@@ -174,7 +183,18 @@ impl Peers for SimPeers {
         }
     }
 
-    async fn refuses(&self, _broker: BrokerId, entry: &BrokerEntry) -> bool {
+    async fn is_reached_by(&self, entry: &BrokerEntry, others: &[BrokerEntry]) -> bool {
+        self.env.sleep(Duration::from_millis(2)).await;
+        let ways = || others.iter().map(|other| self.net.way_over(self.node, other.incarnation, entry.incarnation)).collect::<Vec<_>>();
+        let now = ways();
+        if now.contains(&Way::Silent) && !now.contains(&Way::Answered) {
+            self.env.sleep(SUSPECT_AFTER).await;
+            return ways().contains(&Way::Answered);
+        }
+        now.contains(&Way::Answered)
+    }
+
+    async fn refuses(&self, entry: &BrokerEntry) -> bool {
         self.env.sleep(Duration::from_millis(1)).await;
         self.net.way(self.node, entry.incarnation) == Way::Refused
     }

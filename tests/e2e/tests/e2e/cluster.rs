@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub(crate) const ACK_LIMIT: Duration = Duration::from_secs(120);
 /// The exit code of a broker whose cluster went on without it.
-const DEPOSED: i32 = 9;
+pub(crate) const DEPOSED: i32 = 9;
 
 pub(crate) fn setups(folder: &Path, etcd: &Etcd) -> Vec<Setup> {
     let store = format!("file://{}", folder.join("store").display());

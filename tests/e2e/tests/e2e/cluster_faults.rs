@@ -1,7 +1,7 @@
 //! What a cluster is promised to survive, one thing at a time: a store with bad days, etcd that is killed or has no quorum or an old
-//! snapshot, all brokers killed at once, disks that are lost or full, a group's coordinator that dies. `cargo xtask chaos` mixes them.
+//! snapshot, all brokers killed at once, disks that are lost, full, hung or damaged, a group's coordinator that dies. `cargo xtask chaos` mixes them.
 
-use crate::cluster::{ACK_LIMIT, setups};
+use crate::cluster::{ACK_LIMIT, DEPOSED, setups};
 use crate::kill::rounds;
 use crate::{alone, assert_clean};
 use anyhow::ensure;
@@ -17,6 +17,7 @@ use floe_e2e::wait;
 use floe_e2e::wire::{Connection, request};
 use parking_lot::Mutex;
 use rustix::process::Signal;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -270,12 +271,94 @@ fn a_full_disk_of_one_broker_is_left_out_and_the_others_go_on() {
         let filler = setups[2].data.join("filler");
         let rest = usize::try_from(volume.free().unwrap()).unwrap();
         // The last of it fills up by itself.
-        std::fs::write(&filler, vec![0; rest.saturating_sub(1 << 20)]).unwrap();
+        match std::fs::write(&filler, vec![0; rest.saturating_sub(1 << 20)]) {
+            Err(error) if error.kind() != ErrorKind::StorageFull => panic!("{error}"),
+            _ => {}
+        }
         std::thread::sleep(Duration::from_secs(10));
         cluster.serves(&format!("round {round}: a disk is full"));
         std::fs::remove_file(&filler).unwrap();
         cluster.serves(&format!("round {round}: it has room again"));
         assert!(cluster.brokers.iter_mut().all(|broker| !broker.has_ended()), "a full disk ends nobody\n{}", cluster.brokers[2].log());
+    }
+    cluster.finish();
+}
+
+#[test]
+fn t69_a_disk_that_hangs_ends_its_broker_and_the_others_go_on() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP a disk that hangs: {reason}");
+    }
+    if !is_full() {
+        return println!("SKIP a disk that hangs: only with --full");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let mut setups = setups(folder.path(), &etcd);
+    let volume = match Volume::in_file(&folder.path().join("image"), &setups[2].data, 256 << 20) {
+        Ok(volume) => volume,
+        Err(reason) => return println!("SKIP a disk that hangs: {reason}"),
+    };
+    setups.iter_mut().for_each(|setup| setup.options.push("floe.wal.file.bytes=2MiB".to_owned()));
+    let mut cluster = Cluster::start(&setups, &BOTH);
+    let hanging = volume.hang().unwrap();
+    // At first by the standbys' fsyncs alone; then by whoever has recovered it.
+    cluster.serves("a disk hangs");
+    std::thread::sleep(Duration::from_secs(12));
+    cluster.serves("a disk hangs on");
+    drop(hanging);
+    let broker = &mut cluster.brokers[2];
+    let code = wait::until(ACK_LIMIT, || broker.ended()).and_then(|status| status.code());
+    assert_eq!(code, Some(DEPOSED), "it was recovered meanwhile\n{}", broker.log());
+    *broker = setups[2].spawn().unwrap();
+    supervise(broker);
+    cluster.serves("it moves again");
+    cluster.finish();
+}
+
+/// Flips bits all over what these files hold.
+fn flip_bits(folder: &Path) -> anyhow::Result<usize> {
+    let mut flipped = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            flipped += flip_bits(&path)?;
+        } else if path.extension().is_none_or(|extension| extension != "state") {
+            let mut bytes = std::fs::read(&path)?;
+            for byte in bytes.iter_mut().step_by(509).filter(|byte| **byte != 0) {
+                *byte ^= 1;
+                flipped += 1;
+            }
+            std::fs::write(&path, bytes)?;
+        }
+    }
+    Ok(flipped)
+}
+
+#[test]
+fn a_damaged_copy_is_no_answer_and_its_owners_disk_is_waited_for() {
+    let _alone = alone();
+    if let Err(reason) = etcd::is_here() {
+        return println!("SKIP a damaged copy: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path()).unwrap();
+    let mut cluster = Cluster::start(&setups(folder.path(), &etcd), &[("replicated", "replicated"), ("other", "replicated")]);
+    for round in 0..rounds(1, 5) {
+        // Nobody recovers anything before the copy is damaged.
+        cluster.brokers[1..].iter().for_each(|broker| broker.signal(Signal::STOP));
+        let owner = cluster.brokers.remove(0);
+        let setup = owner.setup.clone();
+        owner.kill();
+        let damaged = cluster.brokers[0].setup.data.join("replicas");
+        assert!(flip_bits(&damaged).unwrap() > 0, "there was a copy in {}", damaged.display());
+        cluster.brokers.iter().for_each(|broker| broker.signal(Signal::CONT));
+        std::thread::sleep(Duration::from_secs(3));
+        let mut back = setup.spawn().unwrap();
+        supervise(&mut back);
+        cluster.brokers.push(back);
+        cluster.serves(&format!("round {round}: the owner's disk is back"));
     }
     cluster.finish();
 }

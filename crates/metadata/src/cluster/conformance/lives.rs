@@ -89,6 +89,10 @@ impl Suite<'_> {
         let first = self.ok("register", pair.one.register(id, broker(1, 10)).await);
         let other = pair.other.register(id, broker(2, 20)).await;
         self.holds("another disk is refused", matches!(other, Err(ClusterError::BrokerIdTaken { by: Incarnation(1), .. })));
+        let other = pair.other.may_have_id(id, broker(2, 20).disk).await;
+        self.holds("and may know before", matches!(other, Err(ClusterError::BrokerIdTaken { by: Incarnation(1), .. })));
+        self.ok("its own", pair.other.may_have_id(id, broker(3, 10).disk).await);
+        self.ok("one that is free", pair.other.may_have_id(BrokerId(4), broker(3, 10).disk).await);
         let later = self.ok("a later life on the same disk", pair.other.register(id, broker(3, 10)).await);
         let again = pair.one.register(id, broker(1, 10)).await;
         self.holds("an earlier life is refused", matches!(again, Err(ClusterError::BrokerIdTaken { by: Incarnation(3), .. })));
