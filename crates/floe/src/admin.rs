@@ -171,7 +171,7 @@ pub(crate) fn serve(env: &Env, listener: net::Listener, state: Arc<State>) -> Ru
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/status/partitions", get(partitions))
-        .merge(console::router().merge(api::router()).layer(from_fn_with_state(state.clone(), console::guard)))
+        .merge(console::router().merge(api::router()).route_layer(from_fn_with_state(state.clone(), console::guard)))
         .with_state(state);
     let stopped = stop.clone();
     let listener = accept::Accept::new(env.clone(), listener);

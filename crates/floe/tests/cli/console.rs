@@ -147,6 +147,8 @@ fn groups_are_shown_with_their_lag_and_looking_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(folder.path(), &[]);
     let at = broker.kafka();
+    // Groups are there as soon as clients are served, a moment after the ready line.
+    assert_eq!(good(&["topic", "list", "-b", &at]), "no topics\n");
     assert_eq!(get(&broker, "/api/groups")["groups"], Value::Array(vec![]));
     assert_eq!(refused(&broker, "/api/group?group=g"), (404, "there is no group \"g\"".to_owned()));
     assert_eq!(get(&broker, "/api/topics?internal=true")["total"], 0, "the topic of the groups was created by looking");
