@@ -14,6 +14,7 @@ mod config_change;
 mod connection;
 mod errors;
 mod features;
+mod group_reads;
 mod groups;
 mod handlers;
 mod live;
@@ -26,6 +27,7 @@ mod testing;
 pub mod topic_config;
 
 pub use config::{BrokerConfig, ConfigError};
-pub use metrics::BrokerMetrics;
+pub use group_reads::{GroupOffset, GroupReads};
+pub use metrics::{BrokerMetrics, Traffic};
 pub use peer::{Advertised, PLAINTEXT};
 pub use server::{BindError, Server};

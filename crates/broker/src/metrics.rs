@@ -33,6 +33,19 @@ struct PerApi {
     seconds: Histogram,
 }
 
+/// Sums over everything that clients have asked so far, and what is open now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub requests: u64,
+    /// Answers, and parts of them, with an error code.
+    pub errors: u64,
+    /// Bytes of Produce requests.
+    pub produce_bytes: u64,
+    /// Bytes of records given to consumers.
+    pub fetched_bytes: u64,
+    pub connections: i64,
+}
+
 /// The metrics of one server. Clones count into the same counters.
 #[derive(Debug, Clone)]
 pub struct BrokerMetrics {
@@ -41,6 +54,7 @@ pub struct BrokerMetrics {
     response_bytes: Family<ApiLabels, Counter>,
     seconds: Family<ApiLabels, Histogram>,
     errors: Family<ErrorLabels, Counter>,
+    all_errors: Counter,
     closed: Family<ReasonLabels, Counter>,
     connections: Gauge,
     accepted: Counter,
@@ -81,6 +95,7 @@ impl Default for BrokerMetrics {
             response_bytes,
             seconds,
             errors: Family::default(),
+            all_errors: Counter::default(),
             closed: Family::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
@@ -129,6 +144,7 @@ impl BrokerMetrics {
     pub(crate) fn error(&self, api: Api, code: i16) {
         let code = ErrorCode::from_code(code).map_or("UNKNOWN", ErrorCode::name);
         self.errors.get_or_create(&ErrorLabels { api: api.name(), code }).inc();
+        self.all_errors.inc();
     }
 
     pub(crate) fn opened(&self) {
@@ -155,6 +171,18 @@ impl BrokerMetrics {
     pub fn traffic(&self, polls: bool) -> u64 {
         let apis = self.per_api.iter().zip(ROWS).filter(|(_, row)| polls || row.api != Api::Fetch);
         apis.map(|(api, _)| api.requests.get()).sum::<u64>() + self.fetched_bytes.get()
+    }
+
+    /// Everything so far, in a few numbers.
+    #[must_use]
+    pub fn totals(&self) -> Traffic {
+        Traffic {
+            requests: self.per_api.iter().map(|api| api.requests.get()).sum(),
+            errors: self.all_errors.get(),
+            produce_bytes: self.of(Api::Produce).request_bytes.get(),
+            fetched_bytes: self.fetched_bytes.get(),
+            connections: self.connections.get(),
+        }
     }
 
     fn of(&self, api: Api) -> &PerApi {
@@ -198,6 +226,18 @@ mod tests {
         let rest = metrics.traffic(false);
         metrics.received(Api::Heartbeat, 100);
         assert!(metrics.traffic(false) > rest);
+    }
+
+    #[test]
+    fn totals_are_sums_over_all_apis() {
+        let metrics = BrokerMetrics::default();
+        metrics.received(Api::Produce, 1_000);
+        metrics.received(Api::Fetch, 70);
+        metrics.fetched(5);
+        metrics.error(Api::Fetch, 1);
+        metrics.opened();
+        let all = Traffic { requests: 2, errors: 1, produce_bytes: 1_000, fetched_bytes: 5, connections: 1 };
+        assert_eq!(metrics.totals(), all);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::config::{BrokerConfig, ConfigError};
 use crate::connection::{self, Close};
+use crate::group_reads::GroupReads;
 use crate::metrics::BrokerMetrics;
 use crate::peer::{Advertised, Door, PLAINTEXT, Peer};
 use floe_env::net::{Listener, listen};
@@ -41,6 +42,7 @@ pub struct Server {
     listeners: Vec<(Listener, Arc<Door>)>,
     config: BrokerConfig,
     metrics: BrokerMetrics,
+    group_reads: GroupReads,
 }
 
 impl Server {
@@ -61,7 +63,7 @@ impl Server {
     /// A setting out of its range.
     pub fn new(env: Env, config: BrokerConfig) -> Result<Self, BindError> {
         config.validate()?;
-        Ok(Self { env, listeners: Vec::new(), config, metrics: BrokerMetrics::default() })
+        Ok(Self { env, listeners: Vec::new(), config, metrics: BrokerMetrics::default(), group_reads: GroupReads::default() })
     }
 
     /// Serves on this socket, too. Who comes in by it is told `advertised`, for the leader of every partition as for
@@ -104,14 +106,21 @@ impl Server {
         &self.metrics
     }
 
+    /// What the coordinators of groups know, once it runs.
+    #[must_use]
+    pub fn group_reads(&self) -> &GroupReads {
+        &self.group_reads
+    }
+
     /// Serves until `shutdown`: then nothing more is accepted or read, what was taken is answered, and connections are
     /// closed, within [`SHUTDOWN_GRACE`]. The engine is to be drained after this.
     ///
     /// Cancelled, it accepts nothing more; connections go on until their environment's tasks end.
     pub async fn run(self, engine: Engine, shutdown: Shutdown) {
-        let Self { env, listeners, config, metrics } = self;
+        let Self { env, listeners, config, metrics, group_reads } = self;
         let most = config.max_connections;
         let broker = Arc::new(Broker::new(env.clone(), engine, config, metrics, shutdown.clone()));
+        group_reads.open(&broker.groups);
         env.spawn("groups", broker.groups.clone().run()).detach_to_group();
         let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
         let cut = Shutdown::new();

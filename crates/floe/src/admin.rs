@@ -1,13 +1,19 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`. Read only; it asks nothing of the store.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, and the console with its `/api`. Read only; it asks nothing of the store, but for
+//! records that somebody looks at.
 
+mod accept;
+mod api;
+mod console;
 mod metrics;
 
+use crate::config::Prices;
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use floe_broker::BrokerMetrics;
+use floe_broker::{Advertised, BrokerMetrics, GroupReads};
 use floe_env::{Env, Shutdown, Task, net};
 use floe_export::Exporter;
 use floe_log::Engine;
@@ -15,13 +21,9 @@ use floe_objstore::StoreMetrics;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
-/// Rest after an accept that failed for lack of descriptors or memory.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Time that answers under way get at the end.
 const GRACE: Duration = Duration::from_secs(1);
 /// A WAL this full, in percent of its budget, is said by `/readyz`: producers are about to be turned away.
@@ -38,25 +40,73 @@ pub(crate) enum Phase {
 /// A disk that takes so long for one write is said by `/readyz`: whoever produces to `local` topics waits for it (T69).
 const STALLED: Duration = Duration::from_secs(5);
 
+/// What the pages are made of before the engine is open.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) broker: BrokerMetrics,
+    pub(crate) store: StoreMetrics,
+    pub(crate) groups: GroupReads,
+    /// The store's URL.
+    pub(crate) url: String,
+    /// What clients are told to dial.
+    pub(crate) advertised: Advertised,
+    pub(crate) prices: Prices,
+    /// Whether the console shows what records hold.
+    pub(crate) records_shown: bool,
+    /// Whether the listener is for this machine alone.
+    pub(crate) is_local: bool,
+}
+
 /// What the pages show.
 #[derive(Debug)]
 pub(crate) struct State {
+    env: Env,
+    began: Duration,
     phase: Mutex<Phase>,
     engine: Arc<OnceLock<Engine>>,
     exporter: Arc<OnceLock<Exporter>>,
     registry: Registry,
+    gates: api::Gates,
+    broker: BrokerMetrics,
+    store_metrics: StoreMetrics,
+    groups: GroupReads,
     store: String,
+    advertised: Advertised,
+    prices: Prices,
+    records_shown: bool,
+    is_local: bool,
 }
 
 impl State {
-    pub(crate) fn new(broker: &BrokerMetrics, store: &StoreMetrics, url: String) -> Arc<Self> {
+    pub(crate) fn new(env: &Env, sources: Sources) -> Arc<Self> {
         let (engine, exporter) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let mut registry = Registry::with_prefix("floe");
-        store.register(&mut registry);
-        broker.register(&mut registry);
+        sources.store.register(&mut registry);
+        sources.broker.register(&mut registry);
         registry.register_collector(Box::new(metrics::EngineCollector(engine.clone())));
         registry.register_collector(Box::new(metrics::ExporterCollector(exporter.clone())));
-        Arc::new(Self { phase: Mutex::new(Phase::Starting), engine, exporter, registry, store: url })
+        let Sources { broker, store, groups, url, advertised, prices, records_shown, is_local } = sources;
+        Arc::new(Self {
+            env: env.clone(),
+            began: env.monotonic(),
+            phase: Mutex::new(Phase::Starting),
+            engine,
+            exporter,
+            registry,
+            gates: api::Gates::default(),
+            broker,
+            store_metrics: store,
+            groups,
+            store: url,
+            advertised,
+            prices,
+            records_shown,
+            is_local,
+        })
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.env.monotonic().saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn opened(&self, engine: Engine, exporter: Exporter) {
@@ -121,9 +171,10 @@ pub(crate) fn serve(env: &Env, listener: net::Listener, state: Arc<State>) -> Ru
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/status/partitions", get(partitions))
+        .merge(console::router().merge(api::router()).route_layer(from_fn_with_state(state.clone(), console::guard)))
         .with_state(state);
     let stopped = stop.clone();
-    let listener = Accept { env: env.clone(), listener };
+    let listener = accept::Accept::new(env.clone(), listener);
     let serving = async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.wait().await }).await;
         if let Err(error) = served {
@@ -131,32 +182,6 @@ pub(crate) fn serve(env: &Env, listener: net::Listener, state: Arc<State>) -> Ru
         }
     };
     Running { env: env.clone(), task: env.spawn("admin-listener", serving), stop }
-}
-
-struct Accept {
-    env: Env,
-    listener: net::Listener,
-}
-
-impl axum::serve::Listener for Accept {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        loop {
-            match self.listener.accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept admin connections at the moment");
-                    self.env.sleep(ACCEPT_REST).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {

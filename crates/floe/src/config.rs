@@ -63,6 +63,8 @@ pub(crate) struct ServerConfig {
     /// Where there is none: the address that was bound.
     pub(crate) advertise: Option<Named<Dial>>,
     pub(crate) admin: String,
+    /// Whether the console shows what records hold.
+    pub(crate) console_records: bool,
     pub(crate) insecure: bool,
     pub(crate) drain_timeout: Millis,
     /// Without traffic for so long, it drains and ends. 0: never.
@@ -107,6 +109,7 @@ impl Default for Config {
             listen: Named(vec![(PLAINTEXT.into(), Address("127.0.0.1:9092".into()))]),
             advertise: None,
             admin: "127.0.0.1:9644".into(),
+            console_records: true,
             insecure: false,
             drain_timeout: Millis(60_000),
             idle_exit: Millis(0),

@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Address that clients of a listener are told to dial [default: the one that was bound]
     #[arg(long, value_name = "[NAME=]HOST:PORT")]
     advertise: Vec<String>,
-    /// Address of /metrics, /healthz, /readyz, /status [default: 127.0.0.1:9644]
+    /// Address of the console, /metrics, /healthz, /readyz, /status [default: 127.0.0.1:9644]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
     /// What Kafka clients see as the node id; auto, in a cluster: one that nobody has, kept with the data directory [default: 0]
@@ -197,7 +197,17 @@ impl Bound {
         let store = Store::new(env.clone(), backend, StoreOptions::default());
         let (kafka, admin_addr) = (self.server.local_addrs()?, self.admin.local_addr()?);
         let metrics = self.server.metrics().clone();
-        let state = admin::State::new(&metrics, store.metrics(), place.store.to_string());
+        let sources = admin::Sources {
+            broker: metrics.clone(),
+            store: store.metrics().clone(),
+            groups: self.server.group_reads().clone(),
+            url: place.store.to_string(),
+            advertised: self.server.advertised(),
+            prices: config.server.prices.clone(),
+            records_shown: config.server.console_records,
+            is_local: admin_addr.ip().is_loopback(),
+        };
+        let state = admin::State::new(&env, sources);
         let admin = admin::serve(&env, self.admin, state.clone());
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(place.data.clone()));
         let (options, links) =

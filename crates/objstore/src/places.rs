@@ -20,7 +20,7 @@ pub enum Class {
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 4] = [Self::Tail, Self::Replay, Self::Merging, Self::Recovery];
+    pub const ALL: [Self; 4] = [Self::Tail, Self::Replay, Self::Merging, Self::Recovery];
 
     /// Of the places, in sixteenths, those that are this class's alone. What is left over is everybody's.
     fn sixteenths(self, writes: bool) -> usize {

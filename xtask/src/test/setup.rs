@@ -19,6 +19,8 @@ const DEBIAN: [(&str, &str); 8] = [
     ("strace", "strace"),
     ("zlib1g-dev", "/usr/include/zlib.h"),
 ];
+/// What single suites need, and are skipped without: not every system has it under this name.
+const OPTIONAL: [(&str, &str); 1] = [("chromium", "chromium")];
 const PYTHON: [&str; 9] = [
     "aiokafka==0.14.0",
     "confluent-kafka==2.16.0",
@@ -43,24 +45,40 @@ pub(super) fn install() -> anyhow::Result<Vec<String>> {
 }
 
 fn debian(missing: &mut Vec<String>) -> anyhow::Result<()> {
-    let wanted: Vec<&str> = DEBIAN.iter().filter(|(package, sign)| !is_there(package, sign)).map(|(package, _)| *package).collect();
-    if wanted.is_empty() {
+    let wanted = |all: &[(&'static str, &'static str)]| -> Vec<&str> {
+        all.iter().filter(|(package, sign)| !is_there(package, sign)).map(|(package, _)| *package).collect()
+    };
+    let (needed, optional) = (wanted(&DEBIAN), wanted(&OPTIONAL));
+    if needed.is_empty() && optional.is_empty() {
         return Ok(());
     }
     let is_superuser = output("id", &["-u"]).is_ok_and(|id| id.trim() == "0");
     let sudo: &[&str] = if is_superuser { &[] } else { &["sudo", "-n"] };
     if !has("apt-get") || !is_superuser && !has("sudo") {
-        missing.push(format!("Debian packages {}: install them as the superuser", wanted.join(" ")));
+        missing.push(format!("Debian packages {}: install them as the superuser", [needed, optional].concat().join(" ")));
         return Ok(());
     }
-    println!("installing Debian packages: {}", wanted.join(" "));
+    println!("installing Debian packages: {}", [needed.clone(), optional.clone()].concat().join(" "));
     let apt = |arguments: &[&str]| {
         let line: Vec<&str> =
             sudo.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).chain(arguments).copied().collect();
         checked(Command::new(line[0]).args(&line[1..]))
     };
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], wanted.as_slice()].concat())
+    let install = |packages: &[&str]| apt(&[&["install", "-y", "--no-install-recommends"], packages].concat());
+    if let Err(error) = apt(&["update"])
+        && !needed.is_empty()
+    {
+        return Err(error);
+    }
+    if !needed.is_empty() {
+        install(&needed)?;
+    }
+    for package in optional {
+        if let Err(error) = install(&[package]) {
+            missing.push(format!("Debian package {package}: {error}"));
+        }
+    }
+    Ok(())
 }
 
 fn is_there(package: &str, sign: &str) -> bool {

@@ -92,7 +92,7 @@ impl Collector for ExporterCollector {
 }
 
 /// From `/proc`; none where there is no such thing.
-fn resident_memory() -> Option<u64> {
+pub(super) fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -171,8 +171,10 @@ own! {
         c => Some(c.server.listen.to_string()), v => c.server.listen, read(v);
     "advertise", "What clients of a listener are told to dial: [NAME=]HOST:PORT, separated by commas. Default: the address that was bound.",
         c => c.server.advertise.as_ref().map(ToString::to_string), v => c.server.advertise, read(v).map(Some);
-    "admin", "Address of /metrics, /healthz, /readyz and /status. A loopback address, unless insecure is set.",
+    "admin", "Address of the console, /metrics, /healthz, /readyz and /status. A loopback address, unless insecure is set.",
         c => Some(c.server.admin.clone()), v => c.server.admin, super::host_and_port(v).map(|_| v.to_owned());
+    "floe.console.records", "Whether the console at the admin address shows what records hold: their keys, values and headers.",
+        c => Some(c.server.console_records.to_string()), v => c.server.console_records, boolean(v);
     "insecure", "Allow listeners that others can reach, without encryption and authentication.",
         c => Some(c.server.insecure.to_string()), v => c.server.insecure, boolean(v);
     "broker.id", "What Kafka clients see as the node id. auto, in a cluster: the one that the data directory has, or the first that nobody has.",

@@ -5,6 +5,7 @@
 mod activator;
 mod bench;
 mod commands;
+mod console;
 mod credentials;
 mod export;
 mod groups;
