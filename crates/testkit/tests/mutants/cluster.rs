@@ -38,7 +38,7 @@ fn found_on_demand(mutant: floe_env::Mutant) -> String {
     format!("{mutant:?} is found by seed {seed}: {violation}")
 }
 
-/// Seed 622 found it before groups consumed in these worlds.
+/// Seed 622 found it in an earlier state of the code.
 #[test]
 fn r2_a_wal_that_goes_on_behind_its_end_is_found() {
     println!("{}", found_on_demand(floe_env::Mutant::AppendedBehindEnd));
