@@ -305,7 +305,8 @@ fn t69_a_disk_that_hangs_ends_its_broker_and_the_others_go_on() {
     let hanging = volume.hang().unwrap();
     // At first by the standbys' fsyncs alone; then by whoever has recovered it.
     cluster.serves("a disk hangs");
-    std::thread::sleep(Duration::from_secs(12));
+    let recovered = wait::until(ACK_LIMIT, || (said(&cluster.brokers[..2], "a broker does not answer any more") > 0).then_some(()));
+    assert!(recovered.is_some(), "nobody has recovered it\n{}", cluster.brokers[0].log());
     cluster.serves("a disk hangs on");
     drop(hanging);
     let broker = &mut cluster.brokers[2];
@@ -317,14 +318,22 @@ fn t69_a_disk_that_hangs_ends_its_broker_and_the_others_go_on() {
     cluster.finish();
 }
 
-/// Flips bits all over what these files hold.
-fn flip_bits(folder: &Path) -> anyhow::Result<usize> {
+const NOT_DONE: &str = "a recovery is not done yet";
+
+/// How often these brokers' logs say something.
+fn said(brokers: &[Broker], what: &str) -> usize {
+    let log = |broker: &Broker| std::fs::read_to_string(&broker.setup.log).unwrap_or_default();
+    brokers.iter().map(|broker| log(broker).matches(what).count()).sum()
+}
+
+/// Flips bits all over the copies of the WALs in a folder, and of no others: how many.
+fn flip_bits_of_copies(wals: &Path, copies: &Path) -> anyhow::Result<usize> {
     let mut flipped = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            flipped += flip_bits(&path)?;
-        } else if path.extension().is_none_or(|extension| extension != "state") {
+    for wal in std::fs::read_dir(wals)? {
+        let copy = copies.join(wal?.file_name());
+        let files = if copy.is_dir() { std::fs::read_dir(copy)?.collect() } else { Vec::new() };
+        for file in files {
+            let path = file?.path();
             let mut bytes = std::fs::read(&path)?;
             for byte in bytes.iter_mut().step_by(509).filter(|byte| **byte != 0) {
                 *byte ^= 1;
@@ -351,10 +360,12 @@ fn a_damaged_copy_is_no_answer_and_its_owners_disk_is_waited_for() {
         let owner = cluster.brokers.remove(0);
         let setup = owner.setup.clone();
         owner.kill();
-        let damaged = cluster.brokers[0].setup.data.join("replicas");
-        assert!(flip_bits(&damaged).unwrap() > 0, "there was a copy in {}", damaged.display());
+        let before = said(&cluster.brokers, NOT_DONE);
+        let copies = cluster.brokers[0].setup.data.join("replicas");
+        assert!(flip_bits_of_copies(&setup.data.join("wal"), &copies).unwrap() > 0, "there was a copy in {}", copies.display());
         cluster.brokers.iter().for_each(|broker| broker.signal(Signal::CONT));
-        std::thread::sleep(Duration::from_secs(3));
+        let refused = wait::until(ACK_LIMIT, || (said(&cluster.brokers, NOT_DONE) > before).then_some(()));
+        assert!(refused.is_some(), "round {round}: a damaged copy was taken for an answer\n{}", cluster.brokers[0].log());
         let mut back = setup.spawn().unwrap();
         supervise(&mut back);
         cluster.brokers.push(back);
