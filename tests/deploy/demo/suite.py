@@ -13,9 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +21,7 @@ ROOT = HERE.parent.parent.parent
 sys.path[:0] = [str(HERE.parent / "terraform"), str(HERE.parent), str(ROOT / "tests" / "clients")]
 
 import built
+import checks
 import emulators
 import tf
 from run import Skip, need, program
@@ -230,39 +229,5 @@ QUICK = {"refusals": refusals, "compose": compose}
 LONG = {"life": life, "killed": killed, "broken": broken}
 
 
-def one(name, check):
-    folder = Path(tempfile.mkdtemp(prefix=f"floe-demo-{name}-"))
-    began = time.monotonic()
-    try:
-        said = check(folder)
-    except Skip as reason:
-        print(f"SKIP   {name}: {reason}", flush=True)
-        outcome = "SKIP"
-    except (Exception, SystemExit) as error:
-        print(f"FAILED {name} {time.monotonic() - began:.1f} s, see {folder}: {error}", flush=True)
-        if not isinstance(error, (AssertionError, SystemExit)):
-            traceback.print_exc()
-        return "FAILED"
-    else:
-        print(f"ok     {name} {time.monotonic() - began:.1f} s: {said}", flush=True)
-        outcome = "ok"
-    shutil.rmtree(folder)
-    return outcome
-
-
-def main():
-    checks = {**QUICK, **LONG}
-    wanted = sys.argv[1:] or list(checks if FULL else QUICK)
-    unknown = [name for name in wanted if name not in checks]
-    if unknown:
-        sys.exit(f"no such check: {' '.join(unknown)}; there are {' '.join(checks)}")
-    outcomes = [one(name, checks[name]) for name in wanted]
-    if not FULL and not sys.argv[1:]:
-        print(f"SKIP   {' '.join(LONG)}: only with FLOE_TEST_FULL=1")
-    passed, failed, skipped = (outcomes.count(word) for word in ("ok", "FAILED", "SKIP"))
-    print(f"test result: {'FAILED' if failed else 'ok'}. demo: {passed} passed; {failed} failed; {skipped} skipped")
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    checks.main("demo", QUICK, LONG)

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -19,6 +18,7 @@ ROOT = HERE.parent.parent.parent
 sys.path[:0] = [str(HERE.parent), str(ROOT / "tests" / "clients")]
 
 import built
+import checks
 from run import Skip, program
 
 CHART = ROOT / "deploy" / "helm" / "floe"
@@ -168,23 +168,5 @@ def refused():
     return f"{number + 2} sets of values, each with its message"
 
 
-def main():
-    passed = failed = skipped = 0
-    for name, check in {"schema": schema, "rendered": rendered, "refused": refused}.items():
-        began = time.monotonic()
-        try:
-            said = check()
-            print(f"ok     {name} {time.monotonic() - began:.1f} s: {said}", flush=True)
-            passed += 1
-        except Skip as reason:
-            print(f"SKIP   {name}: {reason}", flush=True)
-            skipped += 1
-        except AssertionError as error:
-            print(f"FAILED {name}: {error}", flush=True)
-            failed += 1
-    print(f"test result: {'FAILED' if failed else 'ok'}. helm: {passed} passed; {failed} failed; {skipped} skipped")
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    checks.main("helm", {"schema": lambda _: schema(), "rendered": lambda _: rendered(), "refused": lambda _: refused()})

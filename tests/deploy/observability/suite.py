@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 sys.path[:0] = [str(HERE.parent), str(ROOT / "tests" / "clients")]
 
+import checks
 import debian
 from run import Skip, program, stop_broker
 from stores import free_port
@@ -202,23 +203,5 @@ def named(metrics):
     return len(names)
 
 
-def main():
-    passed = failed = skipped = 0
-    for name, check in {"rules": rules, "queries": answered}.items():
-        began = time.monotonic()
-        try:
-            said = check()
-            print(f"ok     {name} {time.monotonic() - began:.1f} s: {said}", flush=True)
-            passed += 1
-        except Skip as reason:
-            print(f"SKIP   {name}: {reason}", flush=True)
-            skipped += 1
-        except AssertionError as error:
-            print(f"FAILED {name}: {error}", flush=True)
-            failed += 1
-    print(f"test result: {'FAILED' if failed else 'ok'}. observability: {passed} passed; {failed} failed; {skipped} skipped")
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    checks.main("observability", {"rules": lambda _: rules(), "queries": lambda _: answered()})

@@ -12,16 +12,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "clients"))
+sys.path[:0] = [str(HERE.parent), str(ROOT / "tests" / "clients")]
 
+import checks
 from run import Skip, need, program
 
 FULL = os.environ.get("FLOE_TEST_FULL") == "1"
@@ -187,39 +185,5 @@ def a_life(folder, root):
     return records
 
 
-CHECKS = {"package": package, "image": image}
-
-
-def one(name):
-    folder = Path(tempfile.mkdtemp(prefix=f"floe-packages-{name}-"))
-    began = time.monotonic()
-    try:
-        said = CHECKS[name](folder)
-    except Skip as reason:
-        print(f"SKIP   {name}: {reason}", flush=True)
-        outcome = "SKIP"
-    except (Exception, SystemExit) as error:
-        print(f"FAILED {name} {time.monotonic() - began:.1f} s, see {folder}: {error}", flush=True)
-        if not isinstance(error, (AssertionError, SystemExit)):
-            traceback.print_exc()
-        return "FAILED"
-    else:
-        print(f"ok     {name} {time.monotonic() - began:.1f} s: {said}", flush=True)
-        outcome = "ok"
-    shutil.rmtree(folder)
-    return outcome
-
-
-def main():
-    wanted = sys.argv[1:] or list(CHECKS)
-    unknown = [name for name in wanted if name not in CHECKS]
-    if unknown:
-        sys.exit(f"no such check: {' '.join(unknown)}; there are {' '.join(CHECKS)}")
-    outcomes = [one(name) for name in wanted]
-    passed, failed, skipped = (outcomes.count(word) for word in ("ok", "FAILED", "SKIP"))
-    print(f"test result: {'FAILED' if failed else 'ok'}. packages: {passed} passed; {failed} failed; {skipped} skipped")
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    checks.main("packages", {"package": package, "image": image})

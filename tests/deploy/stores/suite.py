@@ -7,15 +7,13 @@ server whose outcome is another than there fails.
 """
 
 import contextlib
+import functools
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 import urllib.request
 from pathlib import Path
 
@@ -24,10 +22,11 @@ ROOT = HERE.parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "deploy" / "terraform"), str(ROOT / "tests" / "deploy"), str(ROOT / "tests" / "clients")]
 
 import built
+import checks
 import emulators
 import machine
 import stores
-from run import Skip, program
+from run import program
 from stores import BUCKET, KEY, SECRET, free_port
 
 LIMIT = 600
@@ -152,33 +151,5 @@ def check(name, folder):
     return f"safe, {questions} questions" if safe else f"refused: {'; '.join(wrong)}"
 
 
-def one(name):
-    folder = Path(tempfile.mkdtemp(prefix="floe-stores-"))
-    began = time.monotonic()
-    try:
-        said = check(name, folder)
-    except Skip as reason:
-        print(f"SKIP   {name}: {reason}", flush=True)
-        return "SKIP"
-    except (Exception, SystemExit) as error:
-        print(f"FAILED {name} {time.monotonic() - began:.1f} s, see {folder}: {error}", flush=True)
-        if not isinstance(error, (AssertionError, SystemExit)):
-            traceback.print_exc()
-        return "FAILED"
-    print(f"ok     {name} {time.monotonic() - began:.1f} s: {said}", flush=True)
-    shutil.rmtree(folder)
-    return "ok"
-
-
-def main():
-    wanted = sys.argv[1:] or list(SERVERS)
-    unknown = [name for name in wanted if name not in SERVERS]
-    if unknown:
-        sys.exit(f"no such server: {' '.join(unknown)}; there are {' '.join(SERVERS)}")
-    outcomes = [one(name) for name in wanted]
-    print(f"test result: {'FAILED' if 'FAILED' in outcomes else 'ok'}. stores: {outcomes.count('ok')} passed; {outcomes.count('FAILED')} failed; {outcomes.count('SKIP')} skipped")
-    sys.exit(1 if "FAILED" in outcomes else 0)
-
-
 if __name__ == "__main__":
-    main()
+    checks.main("stores", {name: functools.partial(check, name) for name in SERVERS})
