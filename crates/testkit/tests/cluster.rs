@@ -1,7 +1,9 @@
 //! The cluster in simulation: many seeds, quick; any number by `FLOE_CLUSTER_SEEDS`, from `FLOE_CLUSTER_FIRST` on. With `FLOE_CLUSTER_LOG=debug` it says what the brokers log:
 //! for one seed.
 
-use floe_testkit::cluster::{OPERATIONS, an_end_is_damaged_for_a_while, records_are_acknowledged_while_the_store_is_away, run};
+use floe_testkit::cluster::{
+    OPERATIONS, an_end_is_damaged_for_a_while, records_are_acknowledged_while_the_store_is_away, run, who_one_alone_does_not_reach_lives_on,
+};
 use floe_testkit::simulation::Coverage;
 
 const SEEDS: u64 = 500;
@@ -50,5 +52,12 @@ fn t03_copies_are_acknowledgements_without_a_store_and_sets_are_whole_after_a_lo
 fn t23_what_cannot_be_read_of_one_dead_broker_costs_nobody_else_anything() {
     for seed in 1..=5 {
         assert_eq!(an_end_is_damaged_for_a_while(seed), Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
+fn who_one_alone_does_not_reach_is_not_put_an_end_to() {
+    for seed in 1..=10 {
+        assert_eq!(who_one_alone_does_not_reach_lives_on(seed), Ok(()), "seed {seed}");
     }
 }

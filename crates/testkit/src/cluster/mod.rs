@@ -12,11 +12,13 @@ mod net;
 mod pipes;
 mod steps;
 mod stored;
+mod unreached;
 mod world;
 
 pub use crate::simulation::Outcome;
 pub use copies::records_are_acknowledged_while_the_store_is_away;
 pub use damage::an_end_is_damaged_for_a_while;
+pub use unreached::who_one_alone_does_not_reach_lives_on;
 
 use std::time::Duration;
 use world::World;

@@ -172,6 +172,15 @@ fn a_cluster_on_this_machine_is_one_command_and_ends_as_a_whole() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let bootstrap = line.strip_prefix("floe ready: bootstrap ").and_then(|rest| rest.split(", ").next()).expect(&line).to_owned();
+    // Topics that are made by being asked for: not every leader knows of them at once.
+    let lines = folder.path().join("lines");
+    std::fs::write(&lines, "one\ntwo\nthree\n").unwrap();
+    for number in 0..10 {
+        let mut produce = Command::new(program().unwrap());
+        produce.args(["produce", &format!("asked-for-{number}"), "-b", &bootstrap, "--file"]).arg(&lines);
+        let output = produce.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
     let topics = [Topic::new("object", 3, "object"), Topic::new("replicated", 3, "replicated")];
     create_topics(&bootstrap, &topics).unwrap();
     let load = Load::start(&bootstrap, &topics, 0..1).unwrap();
