@@ -18,7 +18,7 @@ use floe_e2e::wire::{Connection, request};
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -326,23 +326,30 @@ fn said(brokers: &[Broker], what: &str) -> usize {
     brokers.iter().map(|broker| log(broker).matches(what).count()).sum()
 }
 
-/// Flips bits all over the copies of the WALs in a folder, and of no others: how many.
-fn flip_bits_of_copies(wals: &Path, copies: &Path) -> anyhow::Result<usize> {
-    let mut flipped = 0;
+/// Which bytes of a copy are damaged: what is not zero, one in so many.
+const DAMAGE_STEP: usize = 509;
+
+/// The files with something to damage among the copies of the WALs in a folder, and of no others.
+fn copies_of(wals: &Path, copies: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for wal in std::fs::read_dir(wals)? {
         let copy = copies.join(wal?.file_name());
         let files = if copy.is_dir() { std::fs::read_dir(copy)?.collect() } else { Vec::new() };
         for file in files {
             let path = file?.path();
-            let mut bytes = std::fs::read(&path)?;
-            for byte in bytes.iter_mut().step_by(509).filter(|byte| **byte != 0) {
-                *byte ^= 1;
-                flipped += 1;
+            if std::fs::read(&path)?.iter().step_by(DAMAGE_STEP).any(|byte| *byte != 0) {
+                found.push(path);
             }
-            std::fs::write(&path, bytes)?;
         }
     }
-    Ok(flipped)
+    Ok(found)
+}
+
+/// Flips bits all over a file.
+fn flip_bits(path: &Path) -> anyhow::Result<()> {
+    let mut bytes = std::fs::read(path)?;
+    bytes.iter_mut().step_by(DAMAGE_STEP).filter(|byte| **byte != 0).for_each(|byte| *byte ^= 1);
+    Ok(std::fs::write(path, bytes)?)
 }
 
 #[test]
@@ -355,14 +362,20 @@ fn a_damaged_copy_is_no_answer_and_its_owners_disk_is_waited_for() {
     let etcd = Etcd::start(folder.path()).unwrap();
     let mut cluster = Cluster::start(&setups(folder.path(), &etcd), &[("replicated", "replicated"), ("other", "replicated")]);
     for round in 0..rounds(1, 5) {
+        let wals = cluster.brokers[0].setup.data.join("wal");
+        let copies = cluster.brokers[1].setup.data.join("replicas");
+        // It may have led nothing yet: partitions move to it while they are served.
+        let copied = || copies_of(&wals, &copies).ok().filter(|found| !found.is_empty()).map(drop);
+        assert!(wait::until(ACK_LIMIT, copied).is_some(), "round {round}: no copy in {}", copies.display());
         // Nobody recovers anything before the copy is damaged.
         cluster.brokers[1..].iter().for_each(|broker| broker.signal(Signal::STOP));
         let owner = cluster.brokers.remove(0);
         let setup = owner.setup.clone();
         owner.kill();
         let before = said(&cluster.brokers, NOT_DONE);
-        let copies = cluster.brokers[0].setup.data.join("replicas");
-        assert!(flip_bits_of_copies(&setup.data.join("wal"), &copies).unwrap() > 0, "there was a copy in {}", copies.display());
+        let damaged = copies_of(&wals, &copies).unwrap();
+        assert!(!damaged.is_empty(), "round {round}: what was copied is gone from {}", copies.display());
+        damaged.iter().for_each(|copy| flip_bits(copy).unwrap());
         cluster.brokers.iter().for_each(|broker| broker.signal(Signal::CONT));
         let refused = wait::until(ACK_LIMIT, || (said(&cluster.brokers, NOT_DONE) > before).then_some(()));
         assert!(refused.is_some(), "round {round}: a damaged copy was taken for an answer\n{}", cluster.brokers[0].log());
