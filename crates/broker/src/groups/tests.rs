@@ -7,7 +7,8 @@
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::testing::World;
-use floe_coordinator::{Commit, CommitPartition, Fetch, GroupError, OFFSETS_TOPIC, Reply, Request};
+use bytes::Bytes;
+use floe_coordinator::{Commit, CommitPartition, Fetch, GroupError, Join, OFFSETS_TOPIC, Reply, Request, Sync};
 use floe_env::{Mutant, set_mutant};
 use floe_log::{Durability, EngineOptions};
 use floe_testkit::sim_store::SimFaults;
@@ -218,4 +219,54 @@ fn a_log_that_begins_where_its_checkpoint_ends_is_found() {
 fn an_ack_before_fdatasync_is_found_by_its_groups() {
     let seeds = found_after(Mutant::AckBeforeSync).expect("the simulation finds it");
     println!("found after {seeds} seeds");
+}
+
+/// A static member joins, gets its assignment, and is not heard of again. When it was heard of last.
+async fn comes_and_falls_silent(broker: &Broker, session: Duration) -> Duration {
+    let session_timeout_ms = i32::try_from(session.as_millis()).expect("short");
+    let instance = Some("static".into());
+    let join = Join {
+        group: group(0),
+        member: "".into(),
+        instance: instance.clone(),
+        client_id: "client".into(),
+        client_host: "/127.0.0.1".into(),
+        session_timeout_ms,
+        rebalance_timeout_ms: session_timeout_ms,
+        protocol_type: "consumer".into(),
+        protocols: vec![("range".into(), Bytes::new())],
+        member_id_required: false,
+        can_skip_assignment: false,
+        fresh: 1,
+    };
+    let joined = match broker.groups.call(&group(0), Request::Join(join)).await {
+        Ok(Reply::Joined(joined)) => joined,
+        other => panic!("not joined: {other:?}"),
+    };
+    let assignments = vec![(joined.member.clone(), Bytes::new())];
+    let (generation, member) = (joined.generation, joined.member);
+    let sync = Sync { group: group(0), generation, member, instance, protocol_type: None, protocol: None, assignments };
+    let heard = broker.env.monotonic();
+    let synced = broker.groups.call(&group(0), Request::Sync(sync)).await;
+    assert!(matches!(synced, Ok(Reply::Synced(_))), "{synced:?}");
+    heard
+}
+
+#[test]
+fn a_group_whose_sessions_are_over_is_empty_however_late_the_clock_is() {
+    const SESSION: Duration = Duration::from_secs(6);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O");
+    for seed in 0..20 {
+        runtime().block_on(async {
+            let broker = Life::new(seed).start().await;
+            // Until the group's partition is loaded.
+            committed(&broker, 0).await;
+            let over = comes_and_falls_silent(&broker, SESSION).await + SESSION;
+            let delete = async || broker.groups.call(&group(0), Request::Delete { group: group(0) }).await;
+            broker.env.sleep((over - broker.env.monotonic()).saturating_sub(Duration::from_millis(2))).await;
+            assert_eq!(delete().await.expect_err("it has a member"), GroupError::NonEmptyGroup, "seed {seed}");
+            broker.env.sleep(over.saturating_sub(broker.env.monotonic())).await;
+            assert!(matches!(delete().await, Ok(Reply::Deleted)), "seed {seed}");
+        });
+    }
 }
