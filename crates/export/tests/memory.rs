@@ -367,3 +367,51 @@ fn five_thousand_columns_and_two_hundred_levels_are_refused_within_the_budget() 
         check("values of 5,000 fields and of 200 levels", peak, 192 * MIB);
     });
 }
+
+/// `depth` levels of something within itself.
+fn nested(open: impl Fn(usize) -> String, inner: &str, close: &str, depth: usize) -> String {
+    (0..depth).map(open).collect::<String>() + inner + &close.repeat(depth)
+}
+
+#[test]
+fn schemas_of_5000_columns_or_200_levels_are_refused_with_the_reason_and_take_little_memory() {
+    let many = |field: &dyn Fn(usize) -> String, between: &str| (0..5_000).map(field).collect::<Vec<_>>().join(between);
+    let avro = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+    let deep_avro = |n| format!(r#"{{"type":"record","name":"R{n}","fields":[{{"name":"a","type":"#);
+    let deep_proto: String = (0..200).map(|n| format!("message M{n} {{ M{} a = 1; }}\n", n + 1)).collect();
+    let schemas = [
+        (Mode::Avro, avro(&many(&|n| format!(r#"{{"name":"f{n}","type":"int"}}"#), ",")), "5000 columns"),
+        (Mode::Avro, nested(deep_avro, r#""int""#, "}]}", 200), "levels"),
+        (Mode::Json, format!(r#"{{"properties":{{{}}}}}"#, many(&|n| format!(r#""f{n}":{{"type":"integer"}}"#), ",")), "5000 columns"),
+        (Mode::Protobuf, format!("message M {{ {} }}", many(&|n| format!("int32 f{n} = {};", n + 1), " ")), "5000 columns"),
+        (Mode::Protobuf, format!("{deep_proto} message M200 {{ int32 a = 1; }}"), "levels"),
+    ];
+    run(async {
+        let world = World::new(8).await;
+        world.topic("t", 1, &[]).await;
+        for (mode, schema, why) in schemas {
+            let options = ExportOptions { mode: Some(mode), schemas: vec![(None, schema.into_bytes())], ..options(64 * MIB, 4 * MIB) };
+            let before = LIVE.get();
+            PEAK.set(before);
+            let refused = world.export(options).await.expect_err("refused");
+            assert!(matches!(&refused, ExportError::Refused(said) if said.contains(why)), "{mode:?}: {refused} does not say {why}");
+            check(why, usize::try_from(PEAK.get() - before).unwrap_or(0), 16 * MIB);
+        }
+    });
+}
+
+#[test]
+fn values_of_5000_columns_or_200_levels_are_kept_and_take_little_memory() {
+    run(async {
+        let mut world = World::new(9).await;
+        let topic = world.topic("t", 1, &[]).await;
+        let wide = format!("{{{}}}", (0..5_000).map(|n| format!("\"f{n}\":{n}")).collect::<Vec<_>>().join(","));
+        let levels = |depth| nested(|_| "{\"a\":".to_owned(), "1", "}", depth);
+        let values = [wide, levels(200), levels(20_000), "{\"f0\":1}".to_owned()];
+        produce(&mut world, topic, (0, Codec::None), values.map(Bytes::from)).await;
+        let (report, peak) = peak_of(&world, ExportOptions { mode: Some(Mode::Json), ..options(192 * MIB, 16 * MIB) }).await;
+        assert_eq!(report.rows, 4);
+        // As much as a thousand columns take, which is what the wide one becomes.
+        check("wide and deep values", peak, 192 * MIB);
+    });
+}

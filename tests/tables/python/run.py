@@ -29,29 +29,12 @@ import time
 import urllib.parse
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parents[3] / "target"
-VENV = TARGET / "venv-tables"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import packages  # noqa: E402
+
+TARGET = packages.TARGET
 PACKAGES = ["confluent-kafka==2.16.0", "duckdb==2.0.1", "fastavro==1.13.1", "polars==2.1.0", "pyarrow==26.0.1"]
-
-
-def enter_venv():
-    """Goes on in the venv, or says why it cannot."""
-    if os.environ.get("FLOE_TABLES_VENV"):
-        return
-    stamp = VENV / "floe-packages"
-    if not stamp.exists() or stamp.read_text() != "\n".join(PACKAGES):
-        pip = [str(VENV / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-        for command in ([sys.executable, "-m", "venv", str(VENV)], [*pip, *PACKAGES]):
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                last = (done.stderr or done.stdout).strip().splitlines() or ["no reason was given"]
-                print(f"SKIP tables: {' '.join(command[:4])}: {last[-1]}")
-                sys.exit(0)
-        stamp.write_text("\n".join(PACKAGES))
-    os.execve(VENV / "bin/python", [str(VENV / "bin/python"), *sys.argv], {**os.environ, "FLOE_TABLES_VENV": "1"})
-
-
-enter_venv()
+packages.enter("venv-tables", PACKAGES)
 
 import duckdb  # noqa: E402
 import fastavro  # noqa: E402

@@ -9,6 +9,14 @@ use std::sync::Arc;
 /// memory of its own.
 pub(crate) const MAX_COLUMNS: usize = 1000;
 
+/// A schema that is written in JSON.
+///
+/// # Errors
+/// It is no JSON, or has more levels than `serde_json` reads.
+pub(crate) fn schema_json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("the schema is no JSON, or has more than 127 levels: {error}"))
+}
+
 /// The field that a value which has none is.
 pub(crate) const WHOLE: &str = "value";
 

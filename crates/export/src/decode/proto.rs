@@ -1,5 +1,5 @@
-//! Protocol Buffers: messages as their schema says, which is a `.proto` text (`text.rs`) or a compiled descriptor set (`set.rs`), linked to
-//! types that refer to each other (`link.rs`); values are read one by one (`read.rs`), plain or behind Confluent's prefix.
+//! Protocol Buffers: messages as their schema says, which is a `.proto` text (`text.rs`) or compiled (`set.rs`), linked to types that
+//! refer to each other (`link.rs`); values are read one by one (`read.rs`), plain or behind Confluent's prefix.
 //!
 //! No `protoc`, and nothing of a schema that has no say in how bytes are read: options, services and extensions are passed over.
 
@@ -14,6 +14,7 @@ use link::Linked;
 
 use super::fields::Type;
 use super::json::Node;
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 
 /// Levels of messages in messages, in schemas and in values, and parts of a schema.
 const MAX_LEVELS: usize = 100;
@@ -156,16 +157,16 @@ pub(crate) struct Proto {
 }
 
 impl Proto {
-    /// `schema`: a `.proto` text, or a compiled descriptor set, whose last file is the one. `imported`: texts by the names that it imports them
-    /// by; `message`: the full name of what plain values are, where the file has several.
+    /// `schema`: a `.proto` text, or a compiled descriptor set, whose last file is the one, or one compiled file in base64, as the serializers
+    /// of Confluent's Python client register it. `imported`: the same by the names that it imports them by; `message`: the full name of what plain values are, where the file has several.
     ///
     /// # Errors
     /// What cannot be read.
     pub(crate) fn new(schema: &[u8], imported: &[(String, String)], message: Option<&str>) -> Result<Self, String> {
         let files = match std::str::from_utf8(schema).ok().filter(|text| !text.chars().any(is_binary)) {
             Some(text) => {
-                let parsed = imported.iter().map(|(name, text)| text::parse(text).map_err(|why| format!("{name}: {why}")));
-                parsed.chain([text::parse(text)]).collect::<Result<Vec<_>, _>>()?
+                let parsed = imported.iter().map(|(name, text)| registered(text).map_err(|why| format!("{name}: {why}")));
+                parsed.chain([registered(text)]).collect::<Result<Vec<_>, _>>()?
             }
             None => set::parse(schema)?,
         };
@@ -207,6 +208,14 @@ impl Proto {
     pub(crate) fn read_indexed<'a>(&'a self, value: &'a [u8]) -> Result<Node<'a>, String> {
         let (path, rest) = read::indexes(value)?;
         read::message(&self.linked, self.at(&path)?, rest)
+    }
+}
+
+/// A file as registries have it: its text, or what it was compiled to in base64, which no text is.
+fn registered(text: &str) -> Result<File, String> {
+    match BASE64.decode(text.trim()) {
+        Ok(compiled) if !compiled.is_empty() => set::parse_file(&compiled),
+        _ => text::parse(text),
     }
 }
 

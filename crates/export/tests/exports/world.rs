@@ -161,6 +161,11 @@ impl World {
         for record in records {
             builder.push(&Record { offset: builder.next_offset(), ..record.clone() }).expect("it fits");
         }
+        self.append_batch(topic, index, builder).await
+    }
+
+    /// What a builder has, also what no client may write.
+    pub(crate) async fn append_batch(&self, topic: TopicId, index: i32, builder: BatchBuilder) -> Offset {
         let batch = builder.build();
         let partition = self.partition(topic, index);
         let appended = partition.append(&batch, &BatchHeader::parse(&batch).expect("well formed")).expect("appended");

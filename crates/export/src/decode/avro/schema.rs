@@ -1,6 +1,6 @@
 //! Avro's schemas (specification 1.12), as far as values need them, and the columns that they become.
 
-use crate::decode::fields::{Field, MAX_COLUMNS, Type, column_name};
+use crate::decode::fields::{Field, MAX_COLUMNS, Type, column_name, schema_json};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -37,12 +37,11 @@ pub(super) enum Shape {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Avro, String> {
-    let json = |text: &str| serde_json::from_str::<Value>(text).map_err(|error| format!("the schema is no JSON: {error}"));
     let mut parser = Parser { named: BTreeMap::new(), parts: 0 };
     for (_, text) in references {
-        parser.any(&json(text)?, "", 0)?;
+        parser.any(&schema_json(text)?, "", 0)?;
     }
-    parser.any(&json(text)?, "", 0)
+    parser.any(&schema_json(text)?, "", 0)
 }
 
 struct Parser {

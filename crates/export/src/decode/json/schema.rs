@@ -1,7 +1,7 @@
 //! JSON Schema (drafts 4 to 2020-12), as far as it says which columns values have. It judges no value beyond their types: what fits its
 //! columns is taken, and fields that it does not name are inferred as those of values without a schema.
 
-use crate::decode::fields::{Field, MAX_COLUMNS, Type, column_name};
+use crate::decode::fields::{Field, MAX_COLUMNS, Type, column_name, schema_json};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -14,10 +14,9 @@ const MAX_STEPS: usize = 50 * MAX_COLUMNS;
 /// # Errors
 /// It is no schema; of something that is no object; too large.
 pub(crate) fn columns(text: &str, references: &[(String, String)], taken: &[&str]) -> Result<Vec<Field>, String> {
-    let parse = |text: &str| serde_json::from_str::<Value>(text).map_err(|error| format!("the schema is no JSON: {error}"));
-    let mut texts = BTreeMap::from([(String::new(), parse(text)?)]);
+    let mut texts = BTreeMap::from([(String::new(), schema_json(text)?)]);
     for (name, text) in references {
-        texts.insert(name.clone(), parse(text)?);
+        texts.insert(name.clone(), schema_json(text)?);
     }
     let mut looker = Looker { texts: &texts, open: Vec::new(), steps: 0, taken };
     let root = texts.get("").unwrap_or(&Value::Null);

@@ -16,6 +16,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<File>, String> {
     if files.is_empty() { Err("it is no .proto and no descriptor set".to_owned()) } else { Ok(files) }
 }
 
+/// One `FileDescriptorProto`.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn parse_file(bytes: &[u8]) -> Result<File, String> {
+    file(bytes, &mut 0)
+}
+
 fn text(bytes: &[u8]) -> Result<String, String> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| "a name of the descriptor set is no UTF-8".to_owned())
 }

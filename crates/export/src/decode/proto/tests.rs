@@ -205,6 +205,14 @@ fn a_descriptor_set_is_the_same_schema() {
     let value = [counted(1, &[counted(1, b"k"), vec![0x10, 5]].concat()), vec![0x10, 3]].concat();
     assert_eq!(proto.read(&value), same.read(&value));
     assert_eq!(of(&proto.read(&value).unwrap(), "e"), &Of::Text("Y".into()));
+    // As registries have a file that Confluent's Python client has registered.
+    let registered = BASE64.encode(&file);
+    assert_eq!(Proto::new(registered.as_bytes(), &[], None).unwrap().read(&value), same.read(&value));
+    let importing = "import \"p.proto\"; package q; message B { p.A a = 1; }";
+    let imported = Proto::new(importing.as_bytes(), &[("p.proto".to_owned(), registered)], None).unwrap();
+    let wrapped = counted(1, &value);
+    let of_b = imported.read(&wrapped).unwrap();
+    assert!(matches!(of(&of_b, "a"), Of::Object(entries) if entries.len() == 2), "{of_b:?}");
     assert!(Proto::new(&set[..set.len() - 3], &[], None).is_err() && Proto::new(&[0], &[], None).is_err());
 }
 
