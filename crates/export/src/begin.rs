@@ -36,6 +36,10 @@ impl Begin {
         Self { write_id: String::new(), version: VERSION, topic_id, topic, mode, drop_value: false, folders, prefixed: false, starts }
     }
 
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     pub(crate) fn start(&self, partition: i32) -> Offset {
         self.starts.get(&partition).copied().unwrap_or(0)
     }

@@ -15,6 +15,7 @@ mod committed;
 mod day;
 mod decode;
 mod error;
+mod exported;
 mod exporter;
 mod file;
 mod follow;
@@ -33,6 +34,7 @@ mod target;
 mod writer;
 
 pub use error::ExportError;
+pub use exported::{Exported, ExportedFile};
 pub use exporter::{Exporter, ExporterOptions, ExporterStatus, Places};
 pub use follow::{Follow, Round};
 pub use header::{FILE_HEADER_LEN, FileHeader};

@@ -1,7 +1,7 @@
 //! The command line: one subcommand, one file.
 
 use crate::commands::{
-    bench, broker, check, cluster, completions, consume, dev, du, export, gc, group, inspect, partition, produce, topic, verify,
+    bench, broker, check, cluster, completions, consume, dev, du, export, gc, group, iceberg, inspect, partition, produce, topic, verify,
 };
 use crate::{activator, serve};
 use clap::{Parser, Subcommand};
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Du(du::Arguments),
     /// Write a topic as Parquet files, with no broker needed
     Export(export::Arguments),
+    /// Give an export's files to an Iceberg table
+    Iceberg(iceberg::Arguments),
     /// Show what the broker is going to delete from a store
     Gc(gc::Arguments),
     /// Look at object stores

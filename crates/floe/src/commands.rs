@@ -11,6 +11,7 @@ pub(crate) mod du;
 pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod group;
+pub(crate) mod iceberg;
 pub(crate) mod inspect;
 pub(crate) mod partition;
 pub(crate) mod produce;

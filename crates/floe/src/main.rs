@@ -17,7 +17,7 @@ mod store;
 use clap::Parser;
 use cli::{Cli, Command};
 use commands::{
-    bench, broker, check, cluster, completions, consume, dev, du, export, gc, group, inspect, partition, produce, topic, verify,
+    bench, broker, check, cluster, completions, consume, dev, du, export, gc, group, iceberg, inspect, partition, produce, topic, verify,
 };
 use exit::{Exit, Failure};
 use std::process::ExitCode;
@@ -66,6 +66,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Inspect(arguments) => Box::pin(inspect::run(arguments)).await,
         Command::Verify(arguments) => Box::pin(verify::run(arguments)).await,
         Command::Du(arguments) => Box::pin(du::run(arguments)).await,
+        Command::Iceberg(arguments) => Box::pin(iceberg::run(arguments)).await,
         Command::Export(arguments) => Box::pin(export::run(arguments)).await,
         Command::Gc(arguments) => Box::pin(gc::run(arguments)).await,
         Command::Store(arguments) => Box::pin(check::run(arguments)).await,

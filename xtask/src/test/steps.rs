@@ -47,8 +47,11 @@ const ROWS: &[Row] = &[
     row("tidy", "cargo run --locked --quiet --package xtask -- tidy --quiet", "git"),
     row("docs", "cargo run --locked --quiet --package xtask -- docs --check", ""),
     // Builds the broker, too, before the first test that starts it; alone it would be built a second time, with other features.
-    row("tests", "cargo test --locked --workspace --no-fail-fast", ""),
-    beside(row("lints", "cargo clippy --locked --workspace --all-targets -- -D warnings", "clippy")),
+    // Without the hundred crates that Iceberg brings.
+    row("tests", "cargo test --locked --workspace --exclude floe-iceberg --no-fail-fast", ""),
+    beside(row("lints", "cargo clippy --locked --workspace --exclude floe-iceberg --all-targets -- -D warnings", "clippy")),
+    full("iceberg: tests", "cargo test --locked --package floe-iceberg"),
+    full("iceberg: lints", "cargo clippy --locked --package floe-iceberg --package floe --features iceberg --all-targets -- -D warnings"),
     beside(full("models, large bounds", "cargo run --locked --release --quiet --package floe-models -- --full")),
     full("simulation, 10,000 seeds", "cargo run --locked --quiet --package floe-testkit --bin simulate -- --seeds 10000"),
 ];

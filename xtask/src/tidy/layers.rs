@@ -6,7 +6,7 @@ use crate::tree::Tree;
 use toml::{Table, Value};
 
 /// What each crate may use of the others, by folder name.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("env", &["types"]),
     ("records", &["types"]),
@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("coordinator", &["types", "env", "records"]),
     ("groups", &["types", "env", "records", "formats", "log", "coordinator"]),
     ("export", &["types", "env", "records", "formats", "objstore", "log"]),
+    ("iceberg", &["types", "env", "objstore", "export"]),
     ("broker", &ALL_BELOW_BROKER),
     ("floe", &ALL_BELOW_FLOE),
     ("testkit", &ALL_BELOW_FLOE),
@@ -40,7 +41,7 @@ const ALL_BELOW_BROKER: [&str; 13] = [
     "coordinator",
     "groups",
 ];
-const ALL_BELOW_FLOE: [&str; 15] = [
+const ALL_BELOW_FLOE: [&str; 16] = [
     "types",
     "env",
     "records",
@@ -55,10 +56,11 @@ const ALL_BELOW_FLOE: [&str; 15] = [
     "coordinator",
     "groups",
     "export",
+    "iceberg",
     "broker",
 ];
-/// What takes long to compile, and which folder alone may.
-const HEAVY: ([&str; 3], &str) = (["arrow", "parquet", "iceberg"], "crates/export");
+/// What takes long to compile, and which folders may. Of them `crates/iceberg` is in no default build.
+const HEAVY: ([&str; 3], &[&str]) = (["arrow", "parquet", "iceberg"], &["crates/export", "crates/iceberg"]);
 /// Features of this workspace's crates that only tests may switch on.
 const TEST_FEATURES: [&str; 2] = ["sim", "mutants"];
 /// Lines of code below which a crate is a promise rather than a crate.
@@ -83,10 +85,10 @@ fn check_package(tree: &Tree, report: &mut Report, path: &str, folder: &str, man
     if code_lines(tree, folder) < FEWEST_LINES {
         report.problem(path, None, format!("{name} is empty"));
     }
-    let (heavy, their_place) = HEAVY;
+    let (heavy, their_places) = HEAVY;
     let is_heavy = |name: &str| heavy.iter().any(|heavy| name == *heavy || name.starts_with(&format!("{heavy}-")));
-    for (dependency, _) in dependencies(manifest).filter(|(dependency, _)| folder != their_place && is_heavy(dependency)) {
-        report.problem(path, None, format!("{name} may not use {dependency}: only {their_place} compiles it"));
+    for (dependency, _) in dependencies(manifest).filter(|(dependency, _)| !their_places.contains(&folder) && is_heavy(dependency)) {
+        report.problem(path, None, format!("{name} may not use {dependency}: only {} compile it", their_places.join(" and ")));
     }
     if let Some(own) = folder.strip_prefix("crates/") {
         check_crate(report, path, own, name, manifest);
@@ -169,7 +171,7 @@ mod tests {
             findings(folder, &format!("[package]\nname = \"{name}\"\n[dependencies]\n{dependency} = \"60\"\n"))
         };
         assert_eq!(uses("crates/export", "floe-export", "arrow-array"), [""; 0]);
-        let refused = ["crates/log/Cargo.toml: floe-log may not use parquet: only crates/export compiles it"];
+        let refused = ["crates/log/Cargo.toml: floe-log may not use parquet: only crates/export and crates/iceberg compile it"];
         assert_eq!(uses("crates/log", "floe-log", "parquet"), refused);
         assert_eq!(uses("xtask", "xtask", "arrow-schema").len(), 1);
         assert_eq!(uses("xtask", "xtask", "arrowhead"), [""; 0]);
