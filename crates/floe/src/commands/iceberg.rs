@@ -19,7 +19,6 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "iceberg"), expect(dead_code, reason = "it is refused before any of it is looked at"))]
 struct Append {
     /// The topic's name, or its id where it was deleted and created again
     topic: String,
