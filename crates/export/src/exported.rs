@@ -71,8 +71,16 @@ impl Exported {
     /// them; of partitions that are not named, from the first on.
     ///
     /// # Errors
-    /// The store's; what is no file of an export.
+    /// The store's; what is no file of an export; a file that is gone.
     pub async fn files(&self, from: &BTreeMap<i32, Offset>, limit: usize) -> Result<Vec<ExportedFile>, ExportError> {
+        match self.listed(from, limit).await {
+            // One that was made while the rest were being listed is there when they are listed again.
+            Err(ExportError::Foreign { .. }) => self.listed(from, limit).await,
+            listed => listed,
+        }
+    }
+
+    async fn listed(&self, from: &BTreeMap<i32, Offset>, limit: usize) -> Result<Vec<ExportedFile>, ExportError> {
         let mut next = from.clone();
         let mut tables = self.target.tables(self.topic).await?;
         tables.retain(|table| from.get(&table.partition).is_none_or(|from| table.start >= *from));
@@ -81,9 +89,9 @@ impl Exported {
         let mut files = Vec::with_capacity(tables.len());
         for table in tables {
             let next = next.entry(table.partition).or_insert_with(|| self.begin.start(table.partition));
-            // What lies between was listed before it was there: it is there next time.
             if table.start != *next {
-                continue;
+                let why = format!("the file of partition {} that begins at offset {next} is missing before it", table.partition);
+                return Err(ExportError::Foreign { key: table.key, why });
             }
             let (header, bytes) = self.target.header_at(&table.key, table.partition, table.start).await?;
             *next = header.end;

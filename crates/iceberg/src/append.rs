@@ -1,6 +1,7 @@
 //! Rounds of: load the table, see what it does not have, make room for its columns, append. Whoever is overtaken begins anew.
 
 use crate::files::{Footer, footer};
+use crate::pinned::Pinned;
 use crate::{IcebergError, Places, StoreAt, offsets, schema};
 use floe_env::Env;
 use floe_export::Exported;
@@ -90,6 +91,10 @@ impl Appender {
         let footers = stream::iter(files).map(|file| footer(self.exported.store(), file)).buffered(PARALLEL);
         let footers: Vec<Footer> = footers.try_collect().await?;
         let table = self.with_columns(table, &footers).await?;
+        // Making room for columns has loaded it again.
+        if offsets::read(table.metadata(), topic) != next {
+            return Err(iceberg::Error::new(ErrorKind::CatalogCommitConflicts, "another appender was first").into());
+        }
         let schema = table.metadata().current_schema();
         let data: Result<Vec<DataFile>, IcebergError> =
             footers.iter().map(|footer| footer.data_file(self.export.address(&footer.file.key), schema)).collect();
@@ -104,9 +109,10 @@ impl Appender {
         let transaction = Transaction::new(&table);
         let properties = ends.iter().fold(transaction.update_table_properties(), |all, (name, end)| all.set(name.clone(), end.clone()));
         let transaction = properties.apply(transaction)?;
-        let append =
-            transaction.fast_append().with_check_duplicate(true).set_snapshot_properties(ends.into_iter().collect()).add_data_files(data);
-        append.apply(transaction)?.commit(self.catalog.as_ref()).await?;
+        // Whether a file is there already, the offsets say: of exactly the table that this is committed to.
+        let append = transaction.fast_append().with_check_duplicate(false);
+        let append = append.set_snapshot_properties(ends.into_iter().collect()).add_data_files(data);
+        append.apply(transaction)?.commit(&Pinned::new(self.catalog.clone(), table)).await?;
         Ok(Some(appended))
     }
 
@@ -176,10 +182,10 @@ fn mapping_of(schema: &Schema) -> Result<String, IcebergError> {
     serde_json::to_string(&schema::name_mapping(schema)).map_err(|error| IcebergError::Refused(error.to_string()))
 }
 
-/// Another writer was first, or the catalog or the store did not answer. A file that the table has by now is refused as data that is
-/// invalid.
+/// Another writer was first, or the catalog or the store did not answer.
 fn is_worth_another_try(error: &IcebergError) -> bool {
     let IcebergError::Catalog(error) = error else { return false };
-    let is_there = error.kind() == ErrorKind::DataInvalid && error.message().contains("already referenced");
-    is_there || error.retryable() || matches!(error.kind(), ErrorKind::CatalogCommitConflicts | ErrorKind::Unexpected)
+    // The last: another appender has added the same column.
+    let is_overtaken = matches!(error.kind(), ErrorKind::CatalogCommitConflicts | ErrorKind::Unexpected | ErrorKind::PreconditionFailed);
+    is_overtaken || error.retryable()
 }

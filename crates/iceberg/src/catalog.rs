@@ -1,4 +1,4 @@
-//! Catalogs: `sqlite:///path/catalog.db` (or another SQL address), or the `http(s)://` address of a REST catalog.
+//! Catalogs: `sqlite:///path/catalog.db`, or the `http(s)://` address of a REST catalog.
 
 use crate::{IcebergError, Places};
 use iceberg::{Catalog, CatalogBuilder, TableIdent};
