@@ -125,7 +125,7 @@ impl PartitionExport {
             }
         };
         let options = FileOptions { file_bytes: room.file_bytes, ..self.options.clone() };
-        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim)?;
+        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim);
         loop {
             let stretch = match ahead.pop_front() {
                 Some(stretch) => stretch,
