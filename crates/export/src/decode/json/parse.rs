@@ -85,7 +85,8 @@ impl Node<'_> {
 pub(crate) fn parse(text: &str) -> Result<Node<'_>, String> {
     let mut parser = Parser { text, at: 0, values: 0 };
     parser.skip_blanks();
-    let node = parser.value(0)?;
+    let mut node = Node { text: "", of: Of::Null };
+    parser.value(0, &mut node)?;
     parser.skip_blanks();
     if parser.at == text.len() { Ok(node) } else { Err(parser.wrong("something follows the value")) }
 }
@@ -117,24 +118,26 @@ impl<'a> Parser<'a> {
         is_it
     }
 
-    fn value(&mut self, level: usize) -> Result<Node<'a>, String> {
+    /// Reads a value to where it is going to stay: large as it is, it is not to be handed from one to the other.
+    fn value(&mut self, level: usize, into: &mut Node<'a>) -> Result<(), String> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return Err(format!("it has more than {MAX_VALUES} values"));
         }
         let start = self.at;
-        let of = match self.peek() {
-            Some(b'{') => self.object(level)?,
-            Some(b'[') => self.list(level)?,
-            Some(b'"') => Of::Text(self.string()?),
-            Some(b't') => self.word("true", Of::Boolean(true))?,
-            Some(b'f') => self.word("false", Of::Boolean(false))?,
-            Some(b'n') => self.word("null", Of::Null)?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
+        match self.peek() {
+            Some(b'"') => into.of = Of::Text(self.string()?),
+            Some(b'-' | b'0'..=b'9') => into.of = self.number()?,
+            Some(b'{') => into.of = Of::Object(self.object(level)?),
+            Some(b'[') => into.of = Of::List(self.list(level)?),
+            Some(b't') => into.of = self.word("true", Of::Boolean(true))?,
+            Some(b'f') => into.of = self.word("false", Of::Boolean(false))?,
+            Some(b'n') => into.of = self.word("null", Of::Null)?,
             Some(_) => return Err(self.wrong("no value begins so")),
             None => return Err(self.wrong("it ends where a value should be")),
-        };
-        Ok(Node { text: &self.text[start..self.at], of })
+        }
+        into.text = &self.text[start..self.at];
+        Ok(())
     }
 
     fn word(&mut self, word: &str, of: Of<'a>) -> Result<Of<'a>, String> {
@@ -149,13 +152,13 @@ impl<'a> Parser<'a> {
         if level >= MAX_LEVELS { Err(format!("it has more than {MAX_LEVELS} levels")) } else { Ok(level + 1) }
     }
 
-    fn object(&mut self, level: usize) -> Result<Of<'a>, String> {
+    fn object(&mut self, level: usize) -> Result<Vec<(Cow<'a, str>, Node<'a>)>, String> {
         let mut entries = Vec::with_capacity(if level == 0 { FIELDS } else { 0 });
         let level = self.deeper(level)?;
         self.at += 1;
         self.skip_blanks();
         if self.take(b'}') {
-            return Ok(Of::Object(entries));
+            return Ok(entries);
         }
         loop {
             self.skip_blanks();
@@ -168,10 +171,13 @@ impl<'a> Parser<'a> {
                 return Err(self.wrong("a colon should be"));
             }
             self.skip_blanks();
-            entries.push((name, self.value(level)?));
+            entries.push((name, Node { text: "", of: Of::Null }));
+            if let Some((_, node)) = entries.last_mut() {
+                self.value(level, node)?;
+            }
             self.skip_blanks();
             if self.take(b'}') {
-                return Ok(Of::Object(entries));
+                return Ok(entries);
             }
             if !self.take(b',') {
                 return Err(self.wrong("a comma or the object's end should be"));
@@ -179,19 +185,22 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn list(&mut self, level: usize) -> Result<Of<'a>, String> {
+    fn list(&mut self, level: usize) -> Result<Vec<Node<'a>>, String> {
         let (level, mut items) = (self.deeper(level)?, Vec::new());
         self.at += 1;
         self.skip_blanks();
         if self.take(b']') {
-            return Ok(Of::List(items));
+            return Ok(items);
         }
         loop {
             self.skip_blanks();
-            items.push(self.value(level)?);
+            items.push(Node { text: "", of: Of::Null });
+            if let Some(node) = items.last_mut() {
+                self.value(level, node)?;
+            }
             self.skip_blanks();
             if self.take(b']') {
-                return Ok(Of::List(items));
+                return Ok(items);
             }
             if !self.take(b',') {
                 return Err(self.wrong("a comma or the list's end should be"));
@@ -246,16 +255,18 @@ impl<'a> Parser<'a> {
         if self.at == start { Err(self.wrong("a digit should be")) } else { Ok(self.at - start) }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, String> {
         self.at += 1;
         let start = self.at;
         self.skip_plain();
+        if self.take(b'"') { Ok(Cow::Borrowed(&self.text[start..self.at - 1])) } else { self.odd_string(start).map(Cow::Owned) }
+    }
+
+    /// A text that began at `start` and is plain up to here.
+    fn odd_string(&mut self, start: usize) -> Result<String, String> {
         match self.peek() {
-            Some(b'"') => {
-                self.at += 1;
-                Ok(Cow::Borrowed(&self.text[start..self.at - 1]))
-            }
-            Some(b'\\') => self.escaped(start).map(Cow::Owned),
+            Some(b'\\') => self.escaped(start),
             Some(_) => Err(self.wrong("a control character in a text")),
             None => Err(self.wrong("a text does not end")),
         }
