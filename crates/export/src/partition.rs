@@ -22,7 +22,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Bytes that are read at a time, while those before are added.
-const READ_BYTES: usize = 4 << 20;
+const READ_BYTES: usize = 2 << 20;
+/// Bytes that the columns of a file are inferred from.
+const LOOK_BYTES: usize = 4 << 20;
 
 /// What one partition's export did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -232,7 +234,7 @@ impl PartitionExport {
         // Of what is begun already the rest may be little.
         let mut bytes =
             ahead.iter().filter(|stretch| stretch.from >= position).flat_map(|stretch| &stretch.batches).map(Bytes::len).sum::<usize>();
-        if !ahead.is_empty() && (at >= self.until || bytes >= READ_BYTES || !self.options.layout.infers()) {
+        if !ahead.is_empty() && (at >= self.until || bytes >= LOOK_BYTES || !self.options.layout.infers()) {
             return Ok(ahead);
         }
         loop {
@@ -241,7 +243,7 @@ impl PartitionExport {
             bytes += stretch.batches.iter().map(Bytes::len).sum::<usize>();
             at = stretch.next;
             ahead.push_back(stretch);
-            if is_last || bytes >= READ_BYTES || !self.options.layout.infers() {
+            if is_last || bytes >= LOOK_BYTES || !self.options.layout.infers() {
                 return Ok(ahead);
             }
         }

@@ -49,6 +49,8 @@ struct StructColumn {
     places: BTreeMap<String, usize>,
     columns: Vec<Column>,
     is_there: NullBufferBuilder,
+    /// Of a row that is being taken: which of its fields each column gets.
+    found: Vec<Option<usize>>,
 }
 
 /// Where the rows of lists and maps end in what they hold.
@@ -105,6 +107,7 @@ impl StructColumn {
             places: fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect(),
             columns: fields.iter().map(|field| Column::new(&field.of)).collect(),
             is_there: NullBufferBuilder::new(0),
+            found: vec![None; fields.len()],
             fields: fields.into(),
         }
     }
@@ -123,15 +126,16 @@ impl StructColumn {
             _ => None,
         };
         self.is_there.append(entries.is_some());
-        let mut found: Vec<Option<&Node<'_>>> = vec![None; self.columns.len()];
-        for (guess, (name, node)) in entries.into_iter().flatten().enumerate() {
+        let entries = entries.map(Vec::as_slice).unwrap_or_default();
+        self.found.fill(None);
+        for (guess, (name, _)) in entries.iter().enumerate() {
             // Of two fields of one name the last counts, as everywhere.
-            if let Some(place) = self.place(name, guess).and_then(|at| found.get_mut(at)) {
-                *place = Some(node);
+            if let Some(place) = self.place(name, guess).and_then(|at| self.found.get_mut(at)) {
+                *place = Some(guess);
             }
         }
-        for (column, node) in self.columns.iter_mut().zip(found) {
-            column.push(node);
+        for (column, found) in self.columns.iter_mut().zip(&self.found) {
+            column.push(found.and_then(|at| entries.get(at)).map(|(_, node)| node));
         }
     }
 
