@@ -80,15 +80,23 @@ impl Node<'_> {
     }
 }
 
+const NOTHING: Node<'static> = Node { text: "", of: Of::Null };
+
 /// # Errors
 /// What is wrong, and at which byte.
 pub(crate) fn parse(text: &str) -> Result<Node<'_>, String> {
     let mut parser = Parser { text, at: 0, values: 0 };
     parser.skip_blanks();
-    let mut node = Node { text: "", of: Of::Null };
+    let mut node = NOTHING;
     parser.value(0, &mut node)?;
     parser.skip_blanks();
     if parser.at == text.len() { Ok(node) } else { Err(parser.wrong("something follows the value")) }
+}
+
+/// Puts a value where nothing is, so that there is nothing to be dropped.
+#[inline]
+fn put<'a>(into: &mut Node<'a>, of: Of<'a>) {
+    std::mem::forget(std::mem::replace(&mut into.of, of));
 }
 
 struct Parser<'a> {
@@ -118,7 +126,7 @@ impl<'a> Parser<'a> {
         is_it
     }
 
-    /// Reads a value to where it is going to stay: large as it is, it is not to be handed from one to the other.
+    /// Reads a value to where it is going to stay, and where nothing is: large as it is, it is not to be handed from one to the other.
     fn value(&mut self, level: usize, into: &mut Node<'a>) -> Result<(), String> {
         self.values += 1;
         if self.values > MAX_VALUES {
@@ -126,13 +134,16 @@ impl<'a> Parser<'a> {
         }
         let start = self.at;
         match self.peek() {
-            Some(b'"') => into.of = Of::Text(self.string()?),
-            Some(b'-' | b'0'..=b'9') => into.of = self.number()?,
-            Some(b'{') => into.of = Of::Object(self.object(level)?),
-            Some(b'[') => into.of = Of::List(self.list(level)?),
-            Some(b't') => into.of = self.word("true", Of::Boolean(true))?,
-            Some(b'f') => into.of = self.word("false", Of::Boolean(false))?,
-            Some(b'n') => into.of = self.word("null", Of::Null)?,
+            Some(b'"') => match self.plain_string() {
+                Some(text) => put(into, Of::Text(Cow::Borrowed(text))),
+                None => put(into, Of::Text(Cow::Owned(self.odd_string()?))),
+            },
+            Some(b'-' | b'0'..=b'9') => self.number(into)?,
+            Some(b'{') => put(into, Of::Object(self.object(level)?)),
+            Some(b'[') => put(into, Of::List(self.list(level)?)),
+            Some(b't') => self.word("true", Of::Boolean(true), into)?,
+            Some(b'f') => self.word("false", Of::Boolean(false), into)?,
+            Some(b'n') => self.word("null", Of::Null, into)?,
             Some(_) => return Err(self.wrong("no value begins so")),
             None => return Err(self.wrong("it ends where a value should be")),
         }
@@ -140,12 +151,13 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn word(&mut self, word: &str, of: Of<'a>) -> Result<Of<'a>, String> {
+    fn word(&mut self, word: &str, of: Of<'a>, into: &mut Node<'a>) -> Result<(), String> {
         if !self.text[self.at..].starts_with(word) {
             return Err(self.wrong("no value begins so"));
         }
         self.at += word.len();
-        Ok(of)
+        put(into, of);
+        Ok(())
     }
 
     fn deeper(&self, level: usize) -> Result<usize, String> {
@@ -165,13 +177,15 @@ impl<'a> Parser<'a> {
             if self.peek() != Some(b'"') {
                 return Err(self.wrong("a field's name should be"));
             }
-            let name = self.string()?;
+            match self.plain_string() {
+                Some(name) => entries.push((Cow::Borrowed(name), NOTHING)),
+                None => entries.push((Cow::Owned(self.odd_string()?), NOTHING)),
+            }
             self.skip_blanks();
             if !self.take(b':') {
                 return Err(self.wrong("a colon should be"));
             }
             self.skip_blanks();
-            entries.push((name, Node { text: "", of: Of::Null }));
             if let Some((_, node)) = entries.last_mut() {
                 self.value(level, node)?;
             }
@@ -194,7 +208,7 @@ impl<'a> Parser<'a> {
         }
         loop {
             self.skip_blanks();
-            items.push(Node { text: "", of: Of::Null });
+            items.push(NOTHING);
             if let Some(node) = items.last_mut() {
                 self.value(level, node)?;
             }
@@ -208,7 +222,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<Of<'a>, String> {
+    fn number(&mut self, into: &mut Node<'a>) -> Result<(), String> {
         let start = self.at;
         let is_negative = self.take(b'-');
         let first = self.peek();
@@ -232,7 +246,11 @@ impl<'a> Parser<'a> {
         if is_integer {
             let plain = i64::try_from(mantissa).ok().filter(|_| digits <= EXACT_INTEGER);
             let plain = plain.map(|number| if is_negative { -number } else { number });
-            return Ok(plain.or_else(|| text.parse().ok()).map_or(Of::BigInteger, Of::Integer));
+            match plain.or_else(|| text.parse().ok()) {
+                Some(number) => put(into, Of::Integer(number)),
+                None => put(into, Of::BigInteger),
+            }
+            return Ok(());
         }
         let number = match TENS.get(fraction) {
             // Both are doubles exactly, so that their quotient is the double that is nearest.
@@ -242,7 +260,11 @@ impl<'a> Parser<'a> {
             }
             _ => text.parse().map_err(|_| self.wrong("no number is so"))?,
         };
-        if number.is_finite() { Ok(Of::Number(number)) } else { Err(self.wrong("a number too large for a double")) }
+        if !number.is_finite() {
+            return Err(self.wrong("a number too large for a double"));
+        }
+        put(into, Of::Number(number));
+        Ok(())
     }
 
     /// How many there are. What they say is added to `number`, which means nothing where they are more than it holds.
@@ -255,16 +277,23 @@ impl<'a> Parser<'a> {
         if self.at == start { Err(self.wrong("a digit should be")) } else { Ok(self.at - start) }
     }
 
+    /// A text without escapes; None: it has some, or is none.
     #[inline]
-    fn string(&mut self) -> Result<Cow<'a, str>, String> {
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        self.at = start;
+        self.skip_plain();
+        if self.take(b'"') {
+            return self.text.get(start..self.at - 1);
+        }
+        self.at = start - 1;
+        None
+    }
+
+    fn odd_string(&mut self) -> Result<String, String> {
         self.at += 1;
         let start = self.at;
         self.skip_plain();
-        if self.take(b'"') { Ok(Cow::Borrowed(&self.text[start..self.at - 1])) } else { self.odd_string(start).map(Cow::Owned) }
-    }
-
-    /// A text that began at `start` and is plain up to here.
-    fn odd_string(&mut self, start: usize) -> Result<String, String> {
         match self.peek() {
             Some(b'\\') => self.escaped(start),
             Some(_) => Err(self.wrong("a control character in a text")),
