@@ -88,7 +88,7 @@ impl PartitionExport {
         while self.position < self.until {
             // Given back when the file has been created.
             let room = shared.memory.room(self.options.file_bytes, self.options.layout.columns()).await;
-            let built = match self.build(&room).await? {
+            let built = match Box::pin(self.build(&room)).await? {
                 Next::File(built) => built,
                 Next::Wider => continue,
                 Next::Nothing => break,
