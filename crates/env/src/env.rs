@@ -1,6 +1,7 @@
 //! [`Env`]: clock, randomness and tasks of one process, real or simulated.
 
 use crate::{
+    aside::Aside,
     clock::{Clock, Elapsed},
     random::Random,
     tasks::{Group, Task, TaskFailed},
@@ -14,6 +15,8 @@ pub struct Env {
     clock: Clock,
     random: Random,
     group: Group,
+    /// Where work that computes is done, if it is to give way.
+    aside: Option<Aside>,
 }
 
 impl Env {
@@ -23,7 +26,7 @@ impl Env {
     /// The operating system has no entropy to give.
     #[must_use]
     pub fn real() -> Self {
-        Self { clock: Clock::real(), random: Random::from_os(), group: Group::new() }
+        Self { clock: Clock::real(), random: Random::from_os(), group: Group::new(), aside: None }
     }
 
     /// Everything follows from the seed. To be used within
@@ -32,7 +35,7 @@ impl Env {
     #[cfg(feature = "sim")]
     #[must_use]
     pub fn simulated(seed: u64) -> Self {
-        Self { clock: Clock::simulated(), random: Random::from_seed(seed), group: Group::new() }
+        Self { clock: Clock::simulated(), random: Random::from_seed(seed), group: Group::new(), aside: None }
     }
 
     /// Another process of the same world: the same clock, randomness of its own drawn from this one's, a task group of its own.
@@ -47,7 +50,7 @@ impl Env {
         let clock = self.clock.skewed(0);
         #[cfg(not(feature = "sim"))]
         let clock = self.clock.clone();
-        Self { clock, random, group: Group::new() }
+        Self { clock, random, group: Group::new(), aside: None }
     }
 
     /// The same process with a wall clock that is wrong by so much; a real clock stays as it is.
@@ -61,6 +64,13 @@ impl Env {
     #[cfg(feature = "sim")]
     pub fn jump_clock(&self, by_ms: i64) {
         self.clock.jump(by_ms);
+    }
+
+    /// The same process, where what computes for long ([`Env::compute`]) gives way to everything else that runs on the machine: a few threads of
+    /// the least priority, which clones of what is returned share.
+    #[must_use]
+    pub fn giving_way(&self) -> Self {
+        Self { aside: Some(Aside::default()), ..self.clone() }
     }
 
     /// Wall clock, milliseconds since 1970 (UTC). For record timestamps and display only: no safety rests on it.
@@ -142,10 +152,11 @@ impl Env {
     /// The work panicked, or the runtime is shutting down.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub async fn compute<T: Send + 'static>(&self, name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskFailed> {
-        match &self.clock {
-            Clock::Real { .. } => tokio::task::spawn_blocking(work).await.map_err(|e| TaskFailed::from_join(name, e)),
+        match (&self.clock, &self.aside) {
+            (Clock::Real { .. }, Some(aside)) => aside.run(name, work).await,
+            (Clock::Real { .. }, None) => tokio::task::spawn_blocking(work).await.map_err(|e| TaskFailed::from_join(name, e)),
             #[cfg(feature = "sim")]
-            Clock::Simulated { .. } => Ok(work()),
+            (Clock::Simulated { .. }, _) => Ok(work()),
         }
     }
 

@@ -13,6 +13,7 @@
 //!
 //! This crate decides nothing about the log; it must not know what is written.
 
+mod aside;
 mod clock;
 mod disk;
 mod env;

@@ -6,7 +6,7 @@
 use crate::Watched;
 use floe_types::ErrorKind;
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fmt, future::Future, sync::Arc};
 use tokio::task::{AbortHandle, JoinHandle};
 
 /// Why a task gave no result.
@@ -31,15 +31,17 @@ impl TaskFailed {
     pub(crate) fn from_join(name: &'static str, error: tokio::task::JoinError) -> Self {
         match error.try_into_panic() {
             Err(_) => Self::Aborted { name },
-            Ok(payload) => {
-                let message = payload
-                    .downcast_ref::<&str>()
-                    .map(ToString::to_string)
-                    .or_else(|| payload.downcast_ref::<String>().cloned())
-                    .unwrap_or_else(|| "no message".into());
-                Self::Panicked { name, message }
-            }
+            Ok(payload) => Self::panicked(name, &*payload),
         }
+    }
+
+    pub(crate) fn panicked(name: &'static str, payload: &(dyn Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".into());
+        Self::Panicked { name, message }
     }
 }
 

@@ -90,6 +90,8 @@ struct Wanted {
 impl Exporter {
     #[must_use]
     pub fn new(env: Env, engine: Engine, places: Arc<dyn Places>, options: ExporterOptions) -> Self {
+        // Nobody waits for a table as producers wait for their acknowledgements.
+        let env = env.giving_way();
         let (memory, at_work) = (Arc::new(Memory::new(options.memory_bytes)), Semaphore::new(TOPICS_AT_ONCE));
         Self(Arc::new(Inner { env, engine, places, options, memory, at_work, status: Mutex::default() }))
     }

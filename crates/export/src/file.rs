@@ -21,7 +21,7 @@ use gaps::{Gaps, Why};
 
 /// Rows, and memory of them, that become columns at a time.
 const ROWS_AT_ONCE: usize = 16 << 10;
-const BYTES_AT_ONCE: usize = 4 << 20;
+const BYTES_AT_ONCE: usize = 2 << 20;
 /// Most rows of a file.
 const FILE_ROWS: u64 = 16 << 20;
 
@@ -76,32 +76,16 @@ pub(crate) struct Built {
 
 impl FileBuilder {
     /// A file of the records from `start` on, none of them at or behind `until`; of one day, where there are days.
-    ///
-    /// # Errors
-    /// The writer's.
     pub(crate) fn new(
         options: FileOptions,
         (partition, topic): (PartitionId, &str),
         (start, until): (Offset, Offset),
         claim: Option<Claim>,
-    ) -> Result<Self, ExportError> {
-        let writer = TableWriter::new(&options)?;
+    ) -> Self {
+        let writer = TableWriter::new(&options);
         let rows = Rows::new(&options.layout, partition.index);
         let topic = topic.to_owned();
-        Ok(Self {
-            options,
-            partition,
-            topic,
-            start,
-            next: start,
-            until,
-            claim,
-            is_whole: false,
-            writer,
-            rows,
-            count: 0,
-            gaps: Gaps::default(),
-        })
+        Self { options, partition, topic, start, next: start, until, claim, is_whole: false, writer, rows, count: 0, gaps: Gaps::default() }
     }
 
     pub(crate) fn next(&self) -> Offset {

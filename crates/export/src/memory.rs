@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const MIB: u64 = 1 << 20;
 /// What rooms are counted in.
 const UNIT: u64 = 64 << 10;
-/// One file's work: what was read and is not in it yet, one batch decompressed, rows before and after they are columns.
+/// One file's work: what was read and is not in it yet, what is read behind that, one batch decompressed, rows before and after they are columns.
 const WORK: u64 = 16 * MIB;
 /// Values of its columns that no page was made of yet.
 const OPEN_PAGES: u64 = 8 * MIB;

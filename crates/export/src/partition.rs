@@ -17,11 +17,14 @@ use bytes::Bytes;
 use floe_log::stored::Stretch;
 use floe_records::BatchHeader;
 use floe_types::Offset;
+use futures::future;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Bytes that are read at a time.
-const READ_BYTES: usize = 4 << 20;
+/// Bytes that are read at a time, while those before are added.
+const READ_BYTES: usize = 2 << 20;
+/// Bytes that the columns of a file are inferred from.
+const LOOK_BYTES: usize = 4 << 20;
 
 /// What one partition's export did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub(crate) struct PartitionExport {
     /// Of which day it is, if that was decided already.
     pub(crate) claim: Option<Claim>,
     pub(crate) until: Offset,
+    /// What was read from there on, and is in no file yet.
+    pub(crate) ahead: VecDeque<Stretch>,
 }
 
 impl PartitionExport {
@@ -83,7 +88,7 @@ impl PartitionExport {
         while self.position < self.until {
             // Given back when the file has been created.
             let room = shared.memory.room(self.options.file_bytes, self.options.layout.columns()).await;
-            let built = match self.build(&room).await? {
+            let built = match Box::pin(self.build(&room)).await? {
                 Next::File(built) => built,
                 Next::Wider => continue,
                 Next::Nothing => break,
@@ -97,6 +102,7 @@ impl PartitionExport {
                     built.header.end
                 }
                 Placed::Anothers { end } => {
+                    self.ahead.clear();
                     done.lost += 1;
                     end
                 }
@@ -113,6 +119,7 @@ impl PartitionExport {
         if self.options.layout.infers() {
             ahead = self.infer(ahead).await?;
             if self.options.layout.columns() > room.columns {
+                self.ahead = ahead;
                 return Ok(Next::Wider);
             }
         }
@@ -125,7 +132,7 @@ impl PartitionExport {
             }
         };
         let options = FileOptions { file_bytes: room.file_bytes, ..self.options.clone() };
-        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim)?;
+        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim);
         loop {
             let stretch = match ahead.pop_front() {
                 Some(stretch) => stretch,
@@ -135,15 +142,27 @@ impl PartitionExport {
                 // Nothing is left below the end that was known when this began: deleted meanwhile.
                 break;
             }
-            let before = (file.next(), file.rows());
-            let added;
-            (file, added) = self.add(file, stretch).await?;
+            let (before, behind) = ((file.next(), file.rows()), stretch.next);
+            let adding = add(&self.shared, file, stretch);
+            let (rest, added);
+            if ahead.is_empty() && behind < self.until {
+                // What follows is read meanwhile. Where that fails, it is read again, and fails, in its turn.
+                let (done, following) = future::join(adding, self.partition.read(behind, READ_BYTES)).await;
+                ahead.extend(following.ok().filter(|following| following.next > behind));
+                (file, rest, added) = done?;
+            } else {
+                (file, rest, added) = adding.await?;
+            }
             let (next, rows) = (file.next(), file.rows());
             self.shared.tell(|progress| {
                 progress.offsets += next.abs_diff(before.0);
                 progress.rows += rows - before.1;
             });
             if added == Added::Full {
+                if rest.next > next {
+                    ahead.push_front(rest);
+                }
+                self.ahead = ahead;
                 break;
             }
         }
@@ -151,18 +170,7 @@ impl PartitionExport {
             return Ok(Next::Nothing);
         }
         let write_id = self.shared.target.write_id();
-        self.compute(move || file.finish(write_id)).await.map(Next::File)
-    }
-
-    /// Adds a stretch; what is large in it, and what follows that, in turn.
-    async fn add(&self, mut file: FileBuilder, stretch: Stretch) -> Result<(FileBuilder, Added), ExportError> {
-        let work = move || file.add(&stretch, false).map(|added| (file, stretch, added));
-        let (mut file, stretch, added) = self.compute(work).await?;
-        if added != Added::Large {
-            return Ok((file, added));
-        }
-        let _turn = self.shared.memory.turn().await;
-        self.compute(move || file.add(&stretch, true).map(|added| (file, added))).await
+        compute(&self.shared, move || file.finish(write_id)).await.map(Next::File)
     }
 
     /// Decides the columns of a file that begins with `ahead`, asking for schemas that it needs.
@@ -187,7 +195,7 @@ impl PartitionExport {
     async fn look(&self, mut ahead: VecDeque<Stretch>) -> Result<(VecDeque<Stretch>, Seen), ExportError> {
         let (range, layout) = ((self.position, self.until), self.options.layout.clone());
         let _turn = self.shared.memory.turn().await;
-        self.compute(move || look_through(ahead.make_contiguous(), range, &layout).map(|seen| (ahead, seen))).await
+        compute(&self.shared, move || look_through(ahead.make_contiguous(), range, &layout).map(|seen| (ahead, seen))).await
     }
 
     /// The day of the first record from here on, reading on until there is one; None if there is none.
@@ -221,21 +229,42 @@ impl PartitionExport {
 
     /// What a file begins with: one stretch, or as many as its columns are inferred from.
     async fn read_ahead(&mut self) -> Result<VecDeque<Stretch>, ExportError> {
-        let (mut ahead, mut at, mut bytes) = (VecDeque::new(), self.position, 0);
+        let (mut ahead, position) = (std::mem::take(&mut self.ahead), self.position);
+        let mut at = ahead.back().map_or(position, |last| last.next);
+        // Of what is begun already the rest may be little.
+        let mut bytes =
+            ahead.iter().filter(|stretch| stretch.from >= position).flat_map(|stretch| &stretch.batches).map(Bytes::len).sum::<usize>();
+        if !ahead.is_empty() && (at >= self.until || bytes >= LOOK_BYTES || !self.options.layout.infers()) {
+            return Ok(ahead);
+        }
         loop {
             let stretch = self.partition.read(at, READ_BYTES).await?;
             let is_last = stretch.next <= at || stretch.next >= self.until;
             bytes += stretch.batches.iter().map(Bytes::len).sum::<usize>();
             at = stretch.next;
             ahead.push_back(stretch);
-            if is_last || bytes >= READ_BYTES || !self.options.layout.infers() {
+            if is_last || bytes >= LOOK_BYTES || !self.options.layout.infers() {
                 return Ok(ahead);
             }
         }
     }
+}
 
-    /// Work that takes long, where it holds up no other task.
-    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, ExportError> + Send + 'static) -> Result<T, ExportError> {
-        self.shared.env.compute("export", work).await.map_err(|error| ExportError::Task(error.to_string()))?
+/// Adds a stretch, which is given back; what is large in it, and what follows that, in turn.
+async fn add(shared: &Shared, mut file: FileBuilder, stretch: Stretch) -> Result<(FileBuilder, Stretch, Added), ExportError> {
+    let work = move || file.add(&stretch, false).map(|added| (file, stretch, added));
+    let (mut file, stretch, added) = compute(shared, work).await?;
+    if added != Added::Large {
+        return Ok((file, stretch, added));
     }
+    let _turn = shared.memory.turn().await;
+    compute(shared, move || file.add(&stretch, true).map(|added| (file, stretch, added))).await
+}
+
+/// Work that takes long, where it holds up no other task.
+async fn compute<T: Send + 'static>(
+    shared: &Shared,
+    work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
+) -> Result<T, ExportError> {
+    shared.env.compute("export", work).await.map_err(|error| ExportError::Task(error.to_string()))?
 }

@@ -25,6 +25,8 @@ pub(crate) const OFFSET_COLUMN: i32 = 1;
 const ROW_COST: usize = 160;
 const HEADER_COST: usize = 32;
 const LEAF_COST: usize = 24;
+/// Most bytes that a column makes room for because the rows before had them.
+const MOST_ROOM: usize = 2 << 20;
 
 /// How key and value become columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -111,7 +113,14 @@ pub(crate) struct Rows {
 }
 
 #[derive(Debug)]
-enum Column {
+struct Column {
+    builder: Builder,
+    /// Bytes that the rows before had: these are going to have about as many.
+    before: usize,
+}
+
+#[derive(Debug)]
+enum Builder {
     Raw(BinaryBuilder),
     Text(StringBuilder),
 }
@@ -153,9 +162,12 @@ fn header_fields() -> Fields {
 
 impl Rows {
     pub(crate) fn new(layout: &Layout, partition: i32) -> Self {
-        let column = || match layout.mode {
-            Mode::Raw | Mode::Avro | Mode::Protobuf => Column::Raw(BinaryBuilder::new()),
-            Mode::String | Mode::Json => Column::Text(StringBuilder::new()),
+        let column = || Column {
+            builder: match layout.mode {
+                Mode::Raw | Mode::Avro | Mode::Protobuf => Builder::Raw(BinaryBuilder::new()),
+                Mode::String | Mode::Json => Builder::Text(StringBuilder::new()),
+            },
+            before: 0,
         };
         Self {
             schema: schema(layout),
@@ -289,10 +301,13 @@ impl Rows {
 impl Column {
     /// False if the bytes do not fit: the row has a null then.
     fn push(&mut self, bytes: Option<&Bytes>) -> bool {
-        match (self, bytes) {
-            (Self::Raw(column), bytes) => column.append_option(bytes),
-            (Self::Text(column), None) => column.append_null(),
-            (Self::Text(column), Some(bytes)) => match std::str::from_utf8(bytes) {
+        if self.before > 0 {
+            self.make_room();
+        }
+        match (&mut self.builder, bytes) {
+            (Builder::Raw(column), bytes) => column.append_option(bytes),
+            (Builder::Text(column), None) => column.append_null(),
+            (Builder::Text(column), Some(bytes)) => match std::str::from_utf8(bytes) {
                 Ok(text) => column.append_value(text),
                 Err(_) => {
                     column.append_null();
@@ -303,10 +318,25 @@ impl Column {
         true
     }
 
+    fn make_room(&mut self) {
+        // And an eighth: what is a little more is not to move all that is there.
+        let bytes = std::mem::take(&mut self.before).min(MOST_ROOM) / 8 * 9;
+        match &mut self.builder {
+            Builder::Raw(column) => *column = BinaryBuilder::with_capacity(0, bytes),
+            Builder::Text(column) => *column = StringBuilder::with_capacity(0, bytes),
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Raw(column) => Arc::new(column.finish()),
-            Self::Text(column) => Arc::new(column.finish()),
+        match &mut self.builder {
+            Builder::Raw(column) => {
+                self.before = column.values_slice().len();
+                Arc::new(column.finish())
+            }
+            Builder::Text(column) => {
+                self.before = column.values_slice().len();
+                Arc::new(column.finish())
+            }
         }
     }
 }

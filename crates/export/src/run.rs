@@ -21,7 +21,7 @@ use floe_objstore::Store;
 use floe_types::{Offset, PartitionId};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -459,7 +459,8 @@ impl Export {
             None => end,
             Some(place) => resolve(place, &mut partition).await?.min(end),
         };
-        Ok(PartitionExport { shared: shared.clone(), partition, options, position, claim, until })
+        let (shared, ahead) = (shared.clone(), VecDeque::new());
+        Ok(PartitionExport { shared, partition, options, position, claim, until, ahead })
     }
 }
 

@@ -66,7 +66,8 @@ class Broker:
     def __init__(self, folder, *more):
         self.data, self.port = folder / "data", free_port()
         self.store = f"file://{self.data}/store"
-        listen = ["--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{free_port()}"]
+        self.admin_port = free_port()
+        listen = ["--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}"]
         self.log = open(folder / "broker.log", "wb")
         command = [FLOE, "serve", "--data", str(self.data), *listen, *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log)

@@ -13,6 +13,7 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, Decimal128Array, ListArray, MapArray, PrimitiveArray, StructArray};
 use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 use arrow_schema::Fields;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ struct StructColumn {
     places: BTreeMap<String, usize>,
     columns: Vec<Column>,
     is_there: NullBufferBuilder,
+    /// Of a row that is being taken: which of its fields each column gets.
+    found: Vec<Option<usize>>,
 }
 
 /// Where the rows of lists and maps end in what they hold.
@@ -83,9 +86,13 @@ impl Decoded {
     /// It does not fit, and was not taken: see [`Decoded::push_nulls`].
     pub(crate) fn push(&mut self, value: Option<&Node<'_>>) -> Result<(), Refusal> {
         if let Some(value) = value.filter(|value| value.of != Of::Null) {
-            fits_struct(&self.0, value, &mut Vec::new())?;
+            let mut found = std::mem::take(&mut self.0.found);
+            let fits = fits_struct(&self.0, value, &mut Vec::new(), Some(&mut found));
+            self.0.found = found;
+            self.0.push_found(fits?);
+        } else {
+            self.0.push(None);
         }
-        self.0.push(value);
         Ok(())
     }
 
@@ -105,6 +112,7 @@ impl StructColumn {
             places: fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect(),
             columns: fields.iter().map(|field| Column::new(&field.of)).collect(),
             is_there: NullBufferBuilder::new(0),
+            found: vec![None; fields.len()],
             fields: fields.into(),
         }
     }
@@ -118,20 +126,26 @@ impl StructColumn {
     }
 
     fn push(&mut self, value: Option<&Node<'_>>) {
-        let entries = match value.map(|node| &node.of) {
-            Some(Of::Object(entries)) => Some(entries),
-            _ => None,
+        self.found.fill(None);
+        let Some(Node { of: Of::Object(entries), .. }) = value else {
+            self.is_there.append(false);
+            self.columns.iter_mut().for_each(|column| column.push(None));
+            return;
         };
-        self.is_there.append(entries.is_some());
-        let mut found: Vec<Option<&Node<'_>>> = vec![None; self.columns.len()];
-        for (guess, (name, node)) in entries.into_iter().flatten().enumerate() {
+        for (guess, (name, _)) in entries.iter().enumerate() {
             // Of two fields of one name the last counts, as everywhere.
-            if let Some(place) = self.place(name, guess).and_then(|at| found.get_mut(at)) {
-                *place = Some(node);
+            if let Some(place) = self.place(name, guess).and_then(|at| self.found.get_mut(at)) {
+                *place = Some(guess);
             }
         }
-        for (column, node) in self.columns.iter_mut().zip(found) {
-            column.push(node);
+        self.push_found(entries);
+    }
+
+    /// Takes the fields that were found.
+    fn push_found(&mut self, entries: &[(Cow<'_, str>, Node<'_>)]) {
+        self.is_there.append(true);
+        for (column, found) in self.columns.iter_mut().zip(&self.found) {
+            column.push(found.and_then(|at| entries.get(at)).map(|(_, node)| node));
         }
     }
 
@@ -253,19 +267,33 @@ fn integers(of: &Type, values: Vec<Option<i64>>) -> ArrayRef {
     }
 }
 
-/// Whether a value has a column for everything, of its type.
-fn fits_struct<'a>(column: &StructColumn, value: &'a Node<'_>, path: &mut Vec<&'a str>) -> Result<(), Refusal> {
+/// Whether a value has a column for everything, of its type: its fields then. `found`: which of them each column gets.
+fn fits_struct<'a, 'b>(
+    column: &StructColumn,
+    value: &'a Node<'b>,
+    path: &mut Vec<&'a str>,
+    mut found: Option<&mut [Option<usize>]>,
+) -> Result<&'a [(Cow<'b, str>, Node<'b>)], Refusal> {
     let Of::Object(entries) = &value.of else { return Err(misfit(path, "struct", value)) };
+    if let Some(found) = &mut found {
+        found.fill(None);
+    }
     for (guess, (name, node)) in entries.iter().enumerate() {
         path.push(name);
         match column.place(name, guess) {
-            Some(at) => fits(&column.columns[at], &column.fields[at].of, node, path)?,
+            Some(at) => {
+                fits(&column.columns[at], &column.fields[at].of, node, path)?;
+                // Of two fields of one name the last counts, as everywhere.
+                if let Some(place) = found.as_mut().and_then(|found| found.get_mut(at)) {
+                    *place = Some(guess);
+                }
+            }
             None if node.says_nothing() => {}
             None => return Err(Refusal::NewField(path.join("."))),
         }
         path.pop();
     }
-    Ok(())
+    Ok(entries)
 }
 
 fn fits<'a>(column: &Column, of: &Type, value: &'a Node<'_>, path: &mut Vec<&'a str>) -> Result<(), Refusal> {
@@ -277,7 +305,7 @@ fn fits<'a>(column: &Column, of: &Type, value: &'a Node<'_>, path: &mut Vec<&'a 
             Err(misfit(path, of.name(), value))
         }
         (Column::Integer(..), Of::Integer(_)) => Ok(()),
-        (Column::Struct(column), Of::Object(_)) => fits_struct(column, value, path),
+        (Column::Struct(column), Of::Object(_)) => fits_struct(column, value, path, None).map(|_| ()),
         (Column::List(of, _, elements), Of::List(items)) => items.iter().try_for_each(|item| fits(elements, of, item, path)),
         (Column::Map(of, _, _, values), Of::Object(entries)) => entries.iter().try_for_each(|(_, value)| fits(values, of, value, path)),
         _ => Err(misfit(path, of.name(), value)),

@@ -293,7 +293,7 @@ impl Making {
             let wide = widen(&rows, &self.schema).map_err(|error| foreign(key, &error.to_string()))?;
             let open = match &mut self.open {
                 Some(open) => open,
-                None => self.open.insert(Open { writer: TableWriter::new(&self.options)?, start, end, rows: 0 }),
+                None => self.open.insert(Open { writer: TableWriter::new(&self.options), start, end, rows: 0 }),
             };
             open.writer.write(&wide, bytes)?;
             (open.end, open.rows) = (end, open.rows + kept.len() as u64);

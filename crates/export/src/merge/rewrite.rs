@@ -44,7 +44,7 @@ impl Merge<'_> {
         // Its own bytes, and those of the source that is read.
         let largest = sources.iter().map(|source| source.bytes).max().unwrap_or(0);
         let _room = self.memory.room(options.file_bytes.saturating_add(largest), options.layout.columns()).await;
-        let mut merging = Merging::new(options)?;
+        let mut merging = Merging::new(options);
         for source in sources {
             let body = self.target.store().get(&source.key).await?;
             let key = source.key.clone();
@@ -72,9 +72,9 @@ impl Merge<'_> {
 }
 
 impl Merging {
-    fn new(options: &FileOptions) -> Result<Self, ExportError> {
-        let (schema, columns, writer) = (schema(&options.layout), options.layout.columns(), TableWriter::new(options)?);
-        Ok(Self { schema, columns, writer, counts: [0; COUNTS.len()], gaps: Vec::new() })
+    fn new(options: &FileOptions) -> Self {
+        let (schema, columns, writer) = (schema(&options.layout), options.layout.columns(), TableWriter::new(options));
+        Self { schema, columns, writer, counts: [0; COUNTS.len()], gaps: Vec::new() }
     }
 
     fn add(&mut self, key: &str, body: Bytes) -> Result<(), ExportError> {

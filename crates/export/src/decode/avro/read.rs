@@ -14,16 +14,15 @@ const MAX_EMPTY: usize = 64 << 10;
 /// What is wrong, and at which byte.
 pub(super) fn datum<'a>(schema: &'a Avro, bytes: &'a [u8]) -> Result<Node<'a>, String> {
     let mut reader = Reader { bytes, at: 0, values: 0 };
-    let of = reader.value(schema)?;
+    let mut node = NOTHING;
+    reader.value(schema, &mut node.of)?;
     if reader.at < bytes.len() {
         return Err(reader.wrong("more bytes than its schema has"));
     }
-    Ok(node(of))
+    Ok(node)
 }
 
-fn node(of: Of<'_>) -> Node<'_> {
-    Node { text: "", of }
-}
+const NOTHING: Node<'static> = Node { text: "", of: Of::Null };
 
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -66,7 +65,8 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.wrong("a string that is not UTF-8"))
     }
 
-    fn value(&mut self, schema: &'a Avro) -> Result<Of<'a>, String> {
+    /// Reads a value to where it is going to stay: large as it is, it is not to be handed from one to the other.
+    fn value(&mut self, schema: &'a Avro, into: &mut Of<'a>) -> Result<(), String> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return Err(format!("it has more than {MAX_VALUES} values"));
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         if self.values > MAX_EMPTY + self.at {
             return Err(format!("it has more than {MAX_EMPTY} values of no bytes"));
         }
-        Ok(match &schema.shape {
+        *into = match &schema.shape {
             Shape::Null => Of::Null,
             Shape::Boolean => match self.take(1)?[0] {
                 0 => Of::Boolean(false),
@@ -106,8 +106,8 @@ impl<'a> Reader<'a> {
             Shape::Array(of) => {
                 let mut items = Vec::new();
                 self.blocks(|reader| {
-                    items.push(node(reader.value(of)?));
-                    Ok(())
+                    items.push(NOTHING);
+                    items.last_mut().map_or(Ok(()), |item| reader.value(of, &mut item.of))
                 })?;
                 Of::List(items)
             }
@@ -115,8 +115,8 @@ impl<'a> Reader<'a> {
                 let mut entries = Vec::new();
                 self.blocks(|reader| {
                     let key = reader.text()?;
-                    entries.push((Cow::Borrowed(key), node(reader.value(of)?)));
-                    Ok(())
+                    entries.push((Cow::Borrowed(key), NOTHING));
+                    entries.last_mut().map_or(Ok(()), |(_, item)| reader.value(of, &mut item.of))
                 })?;
                 Of::Object(entries)
             }
@@ -125,22 +125,27 @@ impl<'a> Reader<'a> {
             Shape::Record(fields) => {
                 let mut entries = Vec::with_capacity(fields.len());
                 for (name, of) in fields {
-                    entries.push((Cow::Borrowed(name.as_str()), node(self.value(of)?)));
+                    entries.push((Cow::Borrowed(name.as_str()), NOTHING));
+                    if let Some((_, field)) = entries.last_mut() {
+                        self.value(of, &mut field.of)?;
+                    }
                 }
                 Of::Object(entries)
             }
-        })
+        };
+        Ok(())
     }
 
     fn union(&mut self, branches: &'a [(String, Avro)]) -> Result<Of<'a>, String> {
         let at = self.long()?;
         let branch = usize::try_from(at).ok().and_then(|at| branches.get(at));
         let (name, of) = branch.ok_or_else(|| self.wrong("no such branch of a union"))?;
-        let value = self.value(of)?;
+        let mut value = Of::Null;
+        self.value(of, &mut value)?;
         if value == Of::Null || not_null(branches).len() < 2 {
             return Ok(value);
         }
-        Ok(Of::Object(vec![(Cow::Borrowed(name.as_str()), node(value))]))
+        Ok(Of::Object(vec![(Cow::Borrowed(name.as_str()), Node { text: "", of: value })]))
     }
 
     /// Bytes, or what a logical type makes of them.

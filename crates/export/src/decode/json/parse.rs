@@ -6,6 +6,18 @@ use std::borrow::Cow;
 /// Levels that a value may have, and values in it: what is more is not read.
 const MAX_LEVELS: usize = 200;
 const MAX_VALUES: usize = 1 << 20;
+/// Room for the fields of a value, to begin with.
+const FIELDS: usize = 16;
+
+/// Digits of an integer that 64 bits hold for certain, and of one that a double holds.
+const EXACT_INTEGER: usize = 18;
+const EXACT_DOUBLE: usize = 15;
+/// Powers of ten that a double holds, as far as there are digits.
+const TENS: [f64; EXACT_DOUBLE + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Each byte's lowest, and highest bit.
+const ONES: u64 = u64::MAX / 255;
+const HIGHS: u64 = ONES << 7;
 
 /// A value, and its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,14 +80,23 @@ impl Node<'_> {
     }
 }
 
+const NOTHING: Node<'static> = Node { text: "", of: Of::Null };
+
 /// # Errors
 /// What is wrong, and at which byte.
 pub(crate) fn parse(text: &str) -> Result<Node<'_>, String> {
     let mut parser = Parser { text, at: 0, values: 0 };
     parser.skip_blanks();
-    let node = parser.value(0)?;
+    let mut node = NOTHING;
+    parser.value(0, &mut node)?;
     parser.skip_blanks();
     if parser.at == text.len() { Ok(node) } else { Err(parser.wrong("something follows the value")) }
+}
+
+/// Puts a value where nothing is, so that there is nothing to be dropped.
+#[inline]
+fn put<'a>(into: &mut Node<'a>, of: Of<'a>) {
+    std::mem::forget(std::mem::replace(&mut into.of, of));
 }
 
 struct Parser<'a> {
@@ -105,60 +126,72 @@ impl<'a> Parser<'a> {
         is_it
     }
 
-    fn value(&mut self, level: usize) -> Result<Node<'a>, String> {
+    /// Reads a value to where it is going to stay, and where nothing is: large as it is, it is not to be handed from one to the other.
+    fn value(&mut self, level: usize, into: &mut Node<'a>) -> Result<(), String> {
         self.values += 1;
         if self.values > MAX_VALUES {
             return Err(format!("it has more than {MAX_VALUES} values"));
         }
         let start = self.at;
-        let of = match self.peek() {
-            Some(b'{') => self.object(level)?,
-            Some(b'[') => self.list(level)?,
-            Some(b'"') => Of::Text(self.string()?),
-            Some(b't') => self.word("true", Of::Boolean(true))?,
-            Some(b'f') => self.word("false", Of::Boolean(false))?,
-            Some(b'n') => self.word("null", Of::Null)?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
+        match self.peek() {
+            Some(b'"') => match self.plain_string() {
+                Some(text) => put(into, Of::Text(Cow::Borrowed(text))),
+                None => put(into, Of::Text(Cow::Owned(self.odd_string()?))),
+            },
+            Some(b'-' | b'0'..=b'9') => self.number(into)?,
+            Some(b'{') => put(into, Of::Object(self.object(level)?)),
+            Some(b'[') => put(into, Of::List(self.list(level)?)),
+            Some(b't') => self.word("true", Of::Boolean(true), into)?,
+            Some(b'f') => self.word("false", Of::Boolean(false), into)?,
+            Some(b'n') => self.word("null", Of::Null, into)?,
             Some(_) => return Err(self.wrong("no value begins so")),
             None => return Err(self.wrong("it ends where a value should be")),
-        };
-        Ok(Node { text: &self.text[start..self.at], of })
+        }
+        into.text = &self.text[start..self.at];
+        Ok(())
     }
 
-    fn word(&mut self, word: &str, of: Of<'a>) -> Result<Of<'a>, String> {
+    fn word(&mut self, word: &str, of: Of<'a>, into: &mut Node<'a>) -> Result<(), String> {
         if !self.text[self.at..].starts_with(word) {
             return Err(self.wrong("no value begins so"));
         }
         self.at += word.len();
-        Ok(of)
+        put(into, of);
+        Ok(())
     }
 
     fn deeper(&self, level: usize) -> Result<usize, String> {
         if level >= MAX_LEVELS { Err(format!("it has more than {MAX_LEVELS} levels")) } else { Ok(level + 1) }
     }
 
-    fn object(&mut self, level: usize) -> Result<Of<'a>, String> {
-        let (level, mut entries) = (self.deeper(level)?, Vec::new());
+    fn object(&mut self, level: usize) -> Result<Vec<(Cow<'a, str>, Node<'a>)>, String> {
+        let mut entries = Vec::with_capacity(if level == 0 { FIELDS } else { 0 });
+        let level = self.deeper(level)?;
         self.at += 1;
         self.skip_blanks();
         if self.take(b'}') {
-            return Ok(Of::Object(entries));
+            return Ok(entries);
         }
         loop {
             self.skip_blanks();
             if self.peek() != Some(b'"') {
                 return Err(self.wrong("a field's name should be"));
             }
-            let name = self.string()?;
+            match self.plain_string() {
+                Some(name) => entries.push((Cow::Borrowed(name), NOTHING)),
+                None => entries.push((Cow::Owned(self.odd_string()?), NOTHING)),
+            }
             self.skip_blanks();
             if !self.take(b':') {
                 return Err(self.wrong("a colon should be"));
             }
             self.skip_blanks();
-            entries.push((name, self.value(level)?));
+            if let Some((_, node)) = entries.last_mut() {
+                self.value(level, node)?;
+            }
             self.skip_blanks();
             if self.take(b'}') {
-                return Ok(Of::Object(entries));
+                return Ok(entries);
             }
             if !self.take(b',') {
                 return Err(self.wrong("a comma or the object's end should be"));
@@ -166,19 +199,22 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn list(&mut self, level: usize) -> Result<Of<'a>, String> {
+    fn list(&mut self, level: usize) -> Result<Vec<Node<'a>>, String> {
         let (level, mut items) = (self.deeper(level)?, Vec::new());
         self.at += 1;
         self.skip_blanks();
         if self.take(b']') {
-            return Ok(Of::List(items));
+            return Ok(items);
         }
         loop {
             self.skip_blanks();
-            items.push(self.value(level)?);
+            items.push(NOTHING);
+            if let Some(node) = items.last_mut() {
+                self.value(level, node)?;
+            }
             self.skip_blanks();
             if self.take(b']') {
-                return Ok(Of::List(items));
+                return Ok(items);
             }
             if !self.take(b',') {
                 return Err(self.wrong("a comma or the list's end should be"));
@@ -186,56 +222,103 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<Of<'a>, String> {
+    fn number(&mut self, into: &mut Node<'a>) -> Result<(), String> {
         let start = self.at;
-        self.take(b'-');
+        let is_negative = self.take(b'-');
         let first = self.peek();
-        let digits = self.digits()?;
+        let (mut mantissa, mut fraction, mut is_integer, mut has_exponent) = (0, 0, true, false);
+        let mut digits = self.digits(&mut mantissa)?;
         if first == Some(b'0') && digits > 1 {
             return Err(self.wrong("a number begins with a zero"));
         }
-        let mut is_integer = true;
         if self.take(b'.') {
             is_integer = false;
-            self.digits()?;
+            fraction = self.digits(&mut mantissa)?;
+            digits += fraction;
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
-            is_integer = false;
+            (is_integer, has_exponent) = (false, true);
             self.at += 1;
             let _sign = self.take(b'+') || self.take(b'-');
-            self.digits()?;
+            self.digits(&mut 0)?;
         }
         let text = &self.text[start..self.at];
         if is_integer {
-            return Ok(text.parse().map_or(Of::BigInteger, Of::Integer));
+            let plain = i64::try_from(mantissa).ok().filter(|_| digits <= EXACT_INTEGER);
+            let plain = plain.map(|number| if is_negative { -number } else { number });
+            match plain.or_else(|| text.parse().ok()) {
+                Some(number) => put(into, Of::Integer(number)),
+                None => put(into, Of::BigInteger),
+            }
+            return Ok(());
         }
-        let number: f64 = text.parse().map_err(|_| self.wrong("no number is so"))?;
-        if number.is_finite() { Ok(Of::Number(number)) } else { Err(self.wrong("a number too large for a double")) }
+        let number = match TENS.get(fraction) {
+            // Both are doubles exactly, so that their quotient is the double that is nearest.
+            Some(tens) if digits <= EXACT_DOUBLE && !has_exponent => {
+                let number = mantissa as f64 / tens;
+                if is_negative { -number } else { number }
+            }
+            _ => text.parse().map_err(|_| self.wrong("no number is so"))?,
+        };
+        if !number.is_finite() {
+            return Err(self.wrong("a number too large for a double"));
+        }
+        put(into, Of::Number(number));
+        Ok(())
     }
 
-    fn digits(&mut self) -> Result<usize, String> {
+    /// How many there are. What they say is added to `number`, which means nothing where they are more than it holds.
+    fn digits(&mut self, number: &mut u64) -> Result<usize, String> {
         let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            *number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
         if self.at == start { Err(self.wrong("a digit should be")) } else { Ok(self.at - start) }
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, String> {
+    /// A text without escapes; None: it has some, or is none.
+    #[inline]
+    fn plain_string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        self.at = start;
+        self.skip_plain();
+        if self.take(b'"') {
+            return self.text.get(start..self.at - 1);
+        }
+        self.at = start - 1;
+        None
+    }
+
+    fn odd_string(&mut self) -> Result<String, String> {
         self.at += 1;
         let start = self.at;
+        self.skip_plain();
+        match self.peek() {
+            Some(b'\\') => self.escaped(start),
+            Some(_) => Err(self.wrong("a control character in a text")),
+            None => Err(self.wrong("a text does not end")),
+        }
+    }
+
+    /// Goes on to the next quote, backslash or control character, eight bytes at a time: in `word - ONES & !word & HIGHS` the lowest
+    /// bit that is set is that of the first byte that is zero.
+    fn skip_plain(&mut self) {
         let bytes = self.text.as_bytes();
-        loop {
-            match bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
-                }
-                Some(b'\\') => return self.escaped(start).map(Cow::Owned),
-                Some(0..=0x1f) => return Err(self.wrong("a control character in a text")),
-                Some(_) => self.at += 1,
-                None => return Err(self.wrong("a text does not end")),
+        while let Some(chunk) = bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let word = u64::from_le_bytes(*chunk);
+            let [quote, backslash] = [b'"', b'\\'].map(|byte| word ^ (ONES * u64::from(byte)));
+            let found = (quote.wrapping_sub(ONES) & !quote)
+                | (backslash.wrapping_sub(ONES) & !backslash)
+                | (word.wrapping_sub(ONES * 0x20) & !word);
+            if found & HIGHS != 0 {
+                self.at += ((found & HIGHS).trailing_zeros() / 8) as usize;
+                return;
             }
+            self.at += chunk.len();
+        }
+        while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
+            self.at += 1;
         }
     }
 
@@ -244,9 +327,7 @@ impl<'a> Parser<'a> {
         let mut out = self.text[start..self.at].to_owned();
         loop {
             let plain = self.at;
-            while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
-                self.at += 1;
-            }
+            self.skip_plain();
             out.push_str(&self.text[plain..self.at]);
             match self.peek() {
                 Some(b'"') => {
@@ -352,6 +433,22 @@ mod tests {
         assert_eq!(of("-0"), Of::Integer(0));
     }
 
+    #[test]
+    fn a_text_ends_at_its_first_quote_wherever_that_is_and_whatever_is_beside_it() {
+        for len in 0..40 {
+            for filler in ["a", " ", "~", "\u{7f}", "\u{80}", "\u{a2}", "\u{2022}", "\u{10ffff}", "!", "#", "]", "["] {
+                let text = filler.repeat(len);
+                assert_eq!(parse(&format!("[\"{text}\",\"\"]")).map(|node| node.values()), Ok(3), "{filler} {len}");
+                let escaped = format!("\"{text}\\\"{text}\"");
+                assert_eq!(parse(&escaped).unwrap().of, Of::Text(Cow::Owned(format!("{text}\"{text}"))));
+                for control in [0, 1, 0x1f_u8] {
+                    let error = parse(&format!("\"{text}{}{text}\"", char::from(control))).unwrap_err();
+                    assert!(error.contains(&format!("control character in a text at byte {}", 1 + text.len())), "{error}");
+                }
+            }
+        }
+    }
+
     /// As `serde_json` reads it.
     fn same(node: &Node<'_>, value: &serde_json::Value) -> bool {
         match (&node.of, value) {
@@ -371,6 +468,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_are_what_the_standard_library_reads(text in "-?(0|[1-9][0-9]{0,24})([.][0-9]{1,24})?([eE][+-]?[0-9]{1,2})?") {
+            match parse(&text).unwrap().of {
+                Of::Integer(number) => prop_assert_eq!(Ok(number), text.parse::<i64>()),
+                Of::BigInteger => prop_assert!(text.parse::<i64>().is_err() && !text.contains(['.', 'e', 'E'])),
+                Of::Number(number) => prop_assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits()),
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+
         #[test]
         fn it_reads_what_serde_json_reads_and_refuses_what_that_refuses(text in r#"([\[\]{},:" ]|true|null|-?[0-9]{1,3}|\.5|e3|"[a-z\\nu0-9]{0,6}"|"k":){0,12}"#) {
             match (parse(&text), serde_json::from_str::<serde_json::Value>(&text)) {
