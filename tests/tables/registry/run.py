@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.request
@@ -42,16 +43,21 @@ UTC = datetime.timezone.utc
 
 
 def installed():
-    """The registry's folder."""
+    """The registry's program."""
     folder = packages.TARGET / f"apicurio-{VERSION}"
     program = folder / f"apicurio-registry-app-{VERSION}-runner.jar"
     if not program.exists():
-        unpack = ["-DoutputDirectory=" + str(folder), f"-Dartifact={ARTIFACT}"]
-        plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
-        done = subprocess.run(["mvn", "-q", "-B", plugin, *unpack], capture_output=True, text=True, timeout=900)
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = [f"-DoutputDirectory={folder}", f"-Dartifact={ARTIFACT}"]
+        plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+        done = subprocess.run(["mvn", "-q", "-B", plugin, *copy], cwd=folder, capture_output=True, text=True, timeout=900)
         if done.returncode:
             print(f"SKIP tables with a registry: Maven has no {ARTIFACT}: {done.stdout.strip().splitlines()[:1]}")
             sys.exit(0)
+        [archive] = folder.glob("*-all.tar.gz")
+        with tarfile.open(archive) as opened:
+            opened.extractall(folder, filter="data")
+        archive.unlink()
     return program
 
 
