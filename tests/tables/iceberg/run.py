@@ -3,7 +3,8 @@
 DuckDB: python3 tests/tables/iceberg/run.py
 
 Every acknowledged record is there once: while appenders race and are killed, with columns that come later, with snapshots of another writer
-between, and after a rollback. FLOE_TEST_SEED repeats a run's choices.
+between, and after a rollback. FLOE_TEST_SEED repeats a run's choices;
+FLOE_TEST_ICEBERG is a program that is built so already.
 """
 
 import json
@@ -29,8 +30,8 @@ packages.enter("venv-iceberg", ["pyiceberg[sql-sqlite]==0.12.0", *OF_TABLES])
 def built():
     """The program with Iceberg in it, kept apart from the one that has not."""
     program = packages.TARGET / "iceberg/floe"
-    if os.environ.get("FLOE_TEST_BROKER"):
-        return os.environ["FLOE_TEST_BROKER"]
+    if os.environ.get("FLOE_TEST_ICEBERG"):
+        return os.environ["FLOE_TEST_ICEBERG"]
     command = ["cargo", "build", "--locked", "--quiet", "--package", "floe", "--features", "iceberg"]
     subprocess.run(command, cwd=packages.TARGET.parent, check=True)
     program.parent.mkdir(exist_ok=True)
