@@ -8,7 +8,7 @@ use floe_objstore::Store;
 use floe_types::{Offset, TopicId};
 use std::collections::BTreeMap;
 
-/// Topics that are looked through for a name.
+/// Most topics that are looked through for a name.
 const MOST_TOPICS: usize = 10_000;
 
 /// A file of a topic's table.
@@ -35,11 +35,20 @@ impl Exported {
     /// `topic`: the name under which it was exported, or its id.
     ///
     /// # Errors
-    /// The store's; no such export, or several of that name: the topic was deleted and created again, and its id says which.
+    /// The store's; no such export, or several of that name: the topic was deleted and created again, and its id says which; more topics
+    /// than are looked through.
     pub async fn find(env: Env, store: Store, topic: &str) -> Result<Self, ExportError> {
         let target = Target::new(env, store);
-        let folders = target.store().list_folders("_floe").await?;
-        let ids: Vec<TopicId> = folders.iter().take(MOST_TOPICS).filter_map(|folder| folder.rsplit('/').next()?.parse().ok()).collect();
+        let ids: Vec<TopicId> = match topic.parse() {
+            Ok(id) => vec![id],
+            Err(_) => {
+                let folders = target.store().list_folders("_floe").await?;
+                folders.iter().filter_map(|folder| folder.rsplit('/').next()?.parse().ok()).collect()
+            }
+        };
+        if ids.len() > MOST_TOPICS {
+            return Err(ExportError::Refused(format!("{} topics were exported here: name one by its id", ids.len())));
+        }
         let mut found = Vec::new();
         for id in ids {
             match target.read_begin(id).await? {

@@ -7,7 +7,7 @@ use iceberg::{Catalog, Error, ErrorKind, Namespace, NamespaceIdent, Result, Tabl
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// As the crate's trait has it.
+/// Std's map, because the crate's trait has it: it is handed on, and nothing here depends on its order.
 type Properties = std::collections::hash_map::HashMap<String, String>;
 
 /// The catalog, with one table as it was: the catalog compares it with what it has when it commits. For one try.

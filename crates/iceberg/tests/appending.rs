@@ -169,6 +169,8 @@ fn what_is_new_is_appended_and_nothing_twice() {
         let appended = lake.append(&world).await.expect("appended");
         assert!(appended.files > 2 && appended.snapshots == 1 && appended.rows == count(&world), "{appended:?}");
         assert_eq!(lake.append(&world).await.expect("nothing to do"), Appended::default());
+        let store = at(&world.env, "exported", &world.target).store;
+        assert_eq!(Exported::find(world.env.clone(), store, &topic.to_string()).await.expect("by its id").topic(), topic);
         world.produce_some(topic, 1, 4).await;
         world.export(small()).await.expect("exported");
         lake.append(&world).await.expect("appended");

@@ -90,8 +90,8 @@ if not Path("/usr/include/rapidjson/document.h").exists():
     SKIPS.update({number: "rapidjson-dev is not here" for number in ["0110"]})
 # Of these only the subtests that say so in their names: the others need transactions.
 PARTS = {"0061": "without transactions"}
-# Run by themselves when the others are done: they measure time; 0033 matches what it has deleted by a pattern, and a topic is made again
-# where another unit's producer, which knows every topic by then, asks for it once more (auto.create.topics.enable).
+# Run by themselves when the others are done: they measure time; 0033 matches by a pattern what it has deleted, and among others such
+# a topic was once made again a second later (auto.create.topics.enable: whoever still knows it may ask for it).
 ALONE = {"0033", "0038", "0127"}
 # Representative, and not slow: each kind of request, groups of both protocols, administration, connections that break. What takes
 # longest is first, so that nothing long is left alone at the end; without numbers that wait for metadata again and again.
