@@ -3,8 +3,9 @@
 //! so that markers are left out here and a transaction's records are refused rather than guessed about.
 
 use crate::ExportError;
+use crate::memory::BATCH_AT_ONCE;
 use bytes::Bytes;
-use floe_records::{BatchHeader, Records};
+use floe_records::{BatchError, BatchHeader, Records};
 
 /// Most bytes that a batch may have uncompressed; the broker's own limit where it looks at records.
 pub(crate) const MAX_RAW: usize = 256 << 20;
@@ -14,6 +15,17 @@ pub(crate) enum Visible {
     Records(Records),
     /// All its offsets are markers.
     Control,
+}
+
+/// None: it takes more memory than one file has, and has no turn.
+///
+/// # Errors
+/// See [`visible`].
+pub(crate) fn visible_at_once(batch: &Bytes, header: &BatchHeader, in_turn: bool) -> Result<Option<Visible>, ExportError> {
+    match visible(batch, header, if in_turn { MAX_RAW } else { BATCH_AT_ONCE }) {
+        Err(ExportError::Records { source: BatchError::TooLarge { .. }, .. }) if !in_turn => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// `max_raw`: most bytes that it may have uncompressed.

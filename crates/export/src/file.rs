@@ -5,16 +5,16 @@ mod gaps;
 
 use crate::ExportError;
 use crate::claim::Claim;
-use crate::committed::{MAX_RAW, Visible, visible};
+use crate::committed::{Visible, visible_at_once};
 use crate::day::Day;
 use crate::header::FileHeader;
-use crate::memory::{BATCH_AT_ONCE, VALUE_AT_ONCE};
+use crate::memory::VALUE_AT_ONCE;
 use crate::rows::{Layout, Pushed, Rows};
 use crate::writer::TableWriter;
 use bytes::Bytes;
 use floe_log::stored::Stretch;
 use floe_objstore::Payload;
-use floe_records::{BatchError, BatchHeader, Record, TimestampType};
+use floe_records::{BatchHeader, RecordView, TimestampType};
 use floe_types::{Offset, PartitionId};
 pub(crate) use gaps::MOST as MOST_GAPS;
 use gaps::{Gaps, Why};
@@ -129,17 +129,14 @@ impl FileBuilder {
 
     /// `Full` if the next record needs a file with other columns.
     fn add_batch(&mut self, batch: &Bytes, header: &BatchHeader, in_turn: bool) -> Result<Added, ExportError> {
-        let found = match visible(batch, header, if in_turn { MAX_RAW } else { BATCH_AT_ONCE }) {
-            Err(ExportError::Records { source: BatchError::TooLarge { .. }, .. }) if !in_turn => return Ok(Added::Large),
-            found => found?,
-        };
+        let Some(found) = visible_at_once(batch, header, in_turn)? else { return Ok(Added::Large) };
         match found {
             Visible::Control => {
                 self.pass(header.base_offset, Why::Compacted);
                 self.pass(header.end_offset(), Why::Control);
             }
-            Visible::Records(records) => {
-                for record in records {
+            Visible::Records(mut records) => {
+                while let Some(record) = records.next_view() {
                     let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
                     if record.offset < self.next || record.offset >= self.until {
                         continue;
@@ -166,7 +163,7 @@ impl FileBuilder {
     ///
     /// # Errors
     /// What decided the day contradicts the record that it was decided by.
-    fn is_of_its_day(&mut self, record: &Record) -> Result<Option<bool>, ExportError> {
+    fn is_of_its_day(&mut self, record: &RecordView<'_>) -> Result<Option<bool>, ExportError> {
         let Some(claim) = &self.claim else { return Ok(Some(true)) };
         if record.offset < claim.first {
             return Ok(None);
@@ -184,12 +181,12 @@ impl FileBuilder {
     }
 
     /// Whether taking its value apart takes more memory than there is for one file.
-    fn is_large(&self, record: &Record) -> bool {
-        self.options.layout.mode.takes_apart() && record.value.as_ref().is_some_and(|value| value.len() > VALUE_AT_ONCE)
+    fn is_large(&self, record: &RecordView<'_>) -> bool {
+        self.options.layout.mode.takes_apart() && record.value.is_some_and(|value| value.len() > VALUE_AT_ONCE)
     }
 
     /// False if it needs a file with other columns.
-    fn add_record(&mut self, record: &Record, timestamp_type: TimestampType) -> Result<bool, ExportError> {
+    fn add_record(&mut self, record: &RecordView<'_>, timestamp_type: TimestampType) -> Result<bool, ExportError> {
         // The first one was looked at when the columns were decided: what it has no column for, it never gets.
         if self.rows.push(record, timestamp_type, self.count == 0 || self.options.layout.is_closed) == Pushed::NewField {
             return Ok(false);

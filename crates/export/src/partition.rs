@@ -20,6 +20,8 @@ use floe_types::Offset;
 use futures::future;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::{SendError, TryRecvError};
 
 /// Bytes that are read at a time, while those before are added.
 const READ_BYTES: usize = 2 << 20;
@@ -132,40 +134,15 @@ impl PartitionExport {
             }
         };
         let options = FileOptions { file_bytes: room.file_bytes, ..self.options.clone() };
-        let mut file = FileBuilder::new(options, (id, &self.shared.topic), range, claim);
-        loop {
-            let stretch = match ahead.pop_front() {
-                Some(stretch) => stretch,
-                None => self.partition.read(file.next(), READ_BYTES).await?,
-            };
-            if stretch.next <= file.next() {
-                // Nothing is left below the end that was known when this began: deleted meanwhile.
-                break;
-            }
-            let (before, behind) = ((file.next(), file.rows()), stretch.next);
-            let adding = add(&self.shared, file, stretch);
-            let (rest, added);
-            if ahead.is_empty() && behind < self.until {
-                // What follows is read meanwhile. Where that fails, it is read again, and fails, in its turn.
-                let (done, following) = future::join(adding, self.partition.read(behind, READ_BYTES)).await;
-                ahead.extend(following.ok().filter(|following| following.next > behind));
-                (file, rest, added) = done?;
-            } else {
-                (file, rest, added) = adding.await?;
-            }
-            let (next, rows) = (file.next(), file.rows());
-            self.shared.tell(|progress| {
-                progress.offsets += next.abs_diff(before.0);
-                progress.rows += rows - before.1;
-            });
-            if added == Added::Full {
-                if rest.next > next {
-                    ahead.push_front(rest);
-                }
-                self.ahead = ahead;
-                break;
-            }
-        }
+        let file = FileBuilder::new(options, (id, &self.shared.topic), range, claim);
+        let at = ahead.back().map_or(self.position, |last| last.next);
+        let (into, found) = mpsc::channel(1);
+        let reading = read_on(&mut self.partition, (at, self.until), into);
+        let filling = Box::pin(fill(&self.shared, Filling { file, ahead, found }));
+        let (unread, filled) = future::join(reading, filling).await;
+        let file;
+        (file, self.ahead) = filled?;
+        self.ahead.extend(unread);
         if !file.is_something() {
             return Ok(Next::Nothing);
         }
@@ -193,9 +170,18 @@ impl PartitionExport {
     }
 
     async fn look(&self, mut ahead: VecDeque<Stretch>) -> Result<(VecDeque<Stretch>, Seen), ExportError> {
-        let (range, layout) = ((self.position, self.until), self.options.layout.clone());
-        let _turn = self.shared.memory.turn().await;
-        compute(&self.shared, move || look_through(ahead.make_contiguous(), range, &layout).map(|seen| (ahead, seen))).await
+        let (range, layout) = ((self.position, self.until), Arc::new(self.options.layout.clone()));
+        let mut turn = None;
+        loop {
+            let (layout, in_turn) = (layout.clone(), turn.is_some());
+            let work = move || look_through(ahead.make_contiguous(), range, (&layout, in_turn)).map(|seen| (ahead, seen));
+            let seen;
+            (ahead, seen) = compute(&self.shared, work).await?;
+            match seen {
+                Some(seen) => return Ok((ahead, seen)),
+                None => turn = Some(self.shared.memory.turn().await),
+            }
+        }
     }
 
     /// The day of the first record from here on, reading on until there is one; None if there is none.
@@ -250,15 +236,107 @@ impl PartitionExport {
     }
 }
 
-/// Adds a stretch, which is given back; what is large in it, and what follows that, in turn.
-async fn add(shared: &Shared, mut file: FileBuilder, stretch: Stretch) -> Result<(FileBuilder, Stretch, Added), ExportError> {
-    let work = move || file.add(&stretch, false).map(|added| (file, stretch, added));
-    let (mut file, stretch, added) = compute(shared, work).await?;
-    if added != Added::Large {
-        return Ok((file, stretch, added));
+/// Reads on while what was read before is added, until nothing is left or nobody takes it: that is given back.
+async fn read_on(
+    partition: &mut Source,
+    (mut at, until): (Offset, Offset),
+    into: mpsc::Sender<Result<Stretch, ExportError>>,
+) -> Option<Stretch> {
+    while at < until {
+        let stretch = partition.read(at, READ_BYTES).await;
+        let next = stretch.as_ref().map_or(at, |stretch| stretch.next);
+        let goes_on = next > at;
+        if let Err(SendError(unread)) = into.send(stretch).await {
+            return unread.ok().filter(|_| goes_on);
+        }
+        if !goes_on {
+            break;
+        }
+        at = next;
     }
-    let _turn = shared.memory.turn().await;
-    compute(shared, move || file.add(&stretch, true).map(|added| (file, stretch, added))).await
+    None
+}
+
+/// A file that is being filled from what was read.
+struct Filling {
+    file: FileBuilder,
+    ahead: VecDeque<Stretch>,
+    found: mpsc::Receiver<Result<Stretch, ExportError>>,
+}
+
+/// Why no more is added to a file.
+enum Filled {
+    /// It is full, or nothing is left.
+    Whole,
+    /// Nothing more was read yet.
+    Waits,
+    /// What comes next takes more memory than one file has: it is to be added in its turn.
+    Large,
+}
+
+impl Filling {
+    /// Adds whatever was read, one stretch behind the other: a thread that is at work stays there. `in_turn`: one, however large it is.
+    fn add(&mut self, shared: &Shared, in_turn: bool) -> Result<Filled, ExportError> {
+        loop {
+            let stretch = match self.ahead.pop_front().map_or_else(|| self.found.try_recv(), |stretch| Ok(Ok(stretch))) {
+                Ok(found) => found?,
+                Err(TryRecvError::Empty) => return Ok(Filled::Waits),
+                Err(TryRecvError::Disconnected) => return Ok(Filled::Whole),
+            };
+            if stretch.next <= self.file.next() {
+                // Nothing is left below the end that was known when this began: deleted meanwhile.
+                return Ok(Filled::Whole);
+            }
+            let before = (self.file.next(), self.file.rows());
+            let added = self.file.add(&stretch, in_turn)?;
+            let (next, rows) = (self.file.next(), self.file.rows());
+            shared.tell(|progress| {
+                progress.offsets += next.abs_diff(before.0);
+                progress.rows += rows - before.1;
+            });
+            if added != Added::All && stretch.next > next {
+                self.ahead.push_front(stretch);
+            }
+            match added {
+                Added::All if in_turn => return Ok(Filled::Waits),
+                Added::All => {}
+                Added::Full => return Ok(Filled::Whole),
+                Added::Large => return Ok(Filled::Large),
+            }
+        }
+    }
+
+    /// The file, and what was read and is not in it.
+    async fn end(mut self) -> (FileBuilder, VecDeque<Stretch>) {
+        self.found.close();
+        // Where reading failed, it is tried again, and fails, in the next file's turn.
+        while let Some(Ok(stretch)) = self.found.recv().await {
+            if self.ahead.back().map_or(self.file.next(), |last| last.next) < stretch.next {
+                self.ahead.push_back(stretch);
+            }
+        }
+        (self.file, self.ahead)
+    }
+}
+
+/// Fills a file, until it is full or nothing is left.
+async fn fill(shared: &Arc<Shared>, mut filling: Filling) -> Result<(FileBuilder, VecDeque<Stretch>), ExportError> {
+    let mut turn = None;
+    loop {
+        let (of_work, in_turn) = (shared.clone(), turn.is_some());
+        let work = move || filling.add(&of_work, in_turn).map(|filled| (filling, filled));
+        let filled;
+        (filling, filled) = compute(shared, work).await?;
+        turn = match filled {
+            Filled::Whole => return Ok(filling.end().await),
+            Filled::Large => Some(shared.memory.turn().await),
+            Filled::Waits => None,
+        };
+        if turn.is_none() && filling.ahead.is_empty() {
+            let Some(found) = filling.found.recv().await else { return Ok(filling.end().await) };
+            filling.ahead.push_back(found?);
+        }
+    }
 }
 
 /// Work that takes long, where it holds up no other task.

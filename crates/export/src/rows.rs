@@ -9,9 +9,8 @@ use arrow_array::types::TimestampMillisecondType;
 use arrow_array::{ArrayRef, Int32Array, Int64Array, ListArray, PrimitiveArray, RecordBatch, StructArray};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
-use bytes::Bytes;
 use errors::{Errors, Misfit};
-use floe_records::{Header, NO_TIMESTAMP, Record, TimestampType};
+use floe_records::{NO_TIMESTAMP, RecordView, TimestampType};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -204,9 +203,9 @@ impl Rows {
     }
 
     /// `whatever`: also a record with a field that has no column, which is an error of its row then.
-    pub(crate) fn push(&mut self, record: &Record, timestamp_type: TimestampType, whatever: bool) -> Pushed {
+    pub(crate) fn push(&mut self, record: &RecordView<'_>, timestamp_type: TimestampType, whatever: bool) -> Pushed {
         let mut misfit = Misfit::default();
-        let decoded = match self.decode(record.value.as_ref()) {
+        let decoded = match self.decode(record.value) {
             Ok(decoded) => decoded,
             Err(Refusal::NewField(_) | Refusal::Unknown(_)) if !whatever => return Pushed::NewField,
             Err(refusal) => {
@@ -223,12 +222,12 @@ impl Rows {
             TimestampType::CreateTime => "CreateTime",
             TimestampType::LogAppendTime => "LogAppendTime",
         });
-        if !self.key.push(record.key.as_ref()) {
+        if !self.key.push(record.key) {
             misfit.key(record, "the key is not UTF-8");
         }
-        let value = record.value.as_ref().filter(|_| !(decoded && self.drop_value));
+        let value = record.value.filter(|_| !(decoded && self.drop_value));
         let text = value.filter(|_| self.is_prefixed_text).map(behind_id);
-        if !self.value.push(text.as_ref().or(value)) {
+        if !self.value.push(text.or(value)) {
             misfit.value(record, "the value is not UTF-8");
         }
         if !self.headers.push(&record.headers) {
@@ -236,28 +235,33 @@ impl Rows {
         }
         self.held += misfit.held();
         self.errors.push(self.offsets.len() - 1, misfit);
-        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(value)).sum();
-        let bytes = len(&record.key) + len(&record.value) + headers;
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers: usize = record.headers.iter().map(|(key, value)| key.len() + len(*value)).sum();
+        let bytes = len(record.key) + len(record.value) + headers;
         self.bytes += bytes;
         self.held += bytes + ROW_COST + record.headers.len() * HEADER_COST + self.leaves * LEAF_COST;
         Pushed::Row
     }
 
     /// Takes a value's fields into their columns; true if there were any.
-    fn decode(&mut self, value: Option<&Bytes>) -> Result<bool, Refusal> {
+    fn decode(&mut self, value: Option<&[u8]>) -> Result<bool, Refusal> {
         let Some(columns) = &mut self.decoded else { return Ok(false) };
         let Some(value) = value else {
             columns.push_nulls();
             return Ok(false);
         };
+        let text = if self.readers.is_none() { std::str::from_utf8(value).map_err(|_| ()) } else { Err(()) };
+        if let Some(values) = text.ok().and_then(|text| columns.push_text(text)) {
+            self.held += values * LEAF_COST + value.len();
+            return Ok(true);
+        }
         let held = &mut self.held;
         let mut take = |node: &Node<'_>| {
             columns.push(Some(node))?;
             *held += node.values() * LEAF_COST + value.len();
             Ok(())
         };
-        let taken = match (&self.readers, std::str::from_utf8(value)) {
+        let taken = match (&self.readers, text) {
             (Some(readers), _) => readers.read(value, take),
             (None, Ok(text)) => parse(text).map_err(Refusal::Misfit).and_then(|node| take(&node)),
             // What is no text is told as such.
@@ -300,7 +304,7 @@ impl Rows {
 
 impl Column {
     /// False if the bytes do not fit: the row has a null then.
-    fn push(&mut self, bytes: Option<&Bytes>) -> bool {
+    fn push(&mut self, bytes: Option<&[u8]>) -> bool {
         if self.before > 0 {
             self.make_room();
         }
@@ -343,13 +347,13 @@ impl Column {
 
 impl Headers {
     /// False if a key is no text: what can be read of it stands here.
-    fn push(&mut self, headers: &[Header]) -> bool {
+    fn push(&mut self, headers: &[(&[u8], Option<&[u8]>)]) -> bool {
         let mut fits = true;
         for (key, value) in headers {
             let text = String::from_utf8_lossy(key);
             fits &= matches!(text, std::borrow::Cow::Borrowed(_));
             self.keys.append_value(text);
-            self.values.append_option(value.as_ref());
+            self.values.append_option(*value);
         }
         let before = self.ends.last().copied().unwrap_or(0);
         self.ends.push(before.saturating_add(i32::try_from(headers.len()).unwrap_or(i32::MAX)));

@@ -2,9 +2,10 @@
 //! loses takes what the winner wrote, and adds what is still missing; files of older versions have fewer columns, and stay.
 
 use crate::ExportError;
-use crate::committed::{MAX_RAW, Visible, visible};
+use crate::committed::{Visible, visible_at_once};
 use crate::decode::{Field, Sketch, Writer, add_all, at_top, behind_id, evolve, parse};
 use crate::json;
+use crate::memory::VALUE_AT_ONCE;
 use crate::rows::{Layout, Mode};
 use crate::target::Target;
 use bytes::Bytes;
@@ -117,34 +118,42 @@ pub(crate) struct Seen {
     pub(crate) unknown: BTreeSet<u32>,
 }
 
-/// What the first values of some stretches have in common. Takes memory of its own: in turn.
+/// What the first values of some stretches have in common. None: that takes more memory than one file has, and is to be seen `in_turn`.
 ///
 /// # Errors
 /// Records that are broken or not to be judged.
-pub(crate) fn look_through(stretches: &[Stretch], (from, until): (Offset, Offset), layout: &Layout) -> Result<Seen, ExportError> {
+pub(crate) fn look_through(
+    stretches: &[Stretch],
+    (from, until): (Offset, Offset),
+    (layout, in_turn): (&Layout, bool),
+) -> Result<Option<Seen>, ExportError> {
     let (mut seen, mut looked) = (Seen::default(), 0);
     for batch in stretches.iter().flat_map(|stretch| &stretch.batches) {
         let header = BatchHeader::parse(batch).map_err(|source| ExportError::Records { offset: from, source })?;
         if header.end_offset() <= from || header.base_offset >= until {
             continue;
         }
-        let Visible::Records(records) = visible(batch, &header, MAX_RAW)? else { continue };
-        for record in records {
+        let Some(found) = visible_at_once(batch, &header, in_turn)? else { return Ok(None) };
+        let Visible::Records(mut records) = found else { continue };
+        while let Some(record) = records.next_view() {
             let record = record.map_err(|source| ExportError::Records { offset: header.base_offset, source })?;
             let is_in_it = record.offset >= from && record.offset < until;
             let Some(value) = record.value.filter(|_| is_in_it) else { continue };
             looked += value.len();
             if looked > LOOKED_AT && looked > value.len() {
-                return Ok(seen);
+                return Ok(Some(seen));
             }
-            seen.see(&value, layout);
+            if !in_turn && value.len() > VALUE_AT_ONCE {
+                return Ok(None);
+            }
+            seen.see(value, layout);
         }
     }
-    Ok(seen)
+    Ok(Some(seen))
 }
 
 impl Seen {
-    fn see(&mut self, value: &Bytes, layout: &Layout) {
+    fn see(&mut self, value: &[u8], layout: &Layout) {
         if let Some(readers) = &layout.readers {
             // As many as a file should wait for; others have their turn when they come.
             if self.unknown.len() < UNKNOWN_AT_ONCE {
@@ -157,9 +166,9 @@ impl Seen {
         if layout.mode != Mode::Json {
             return;
         }
-        let value = if layout.readers.is_some() { behind_id(value) } else { value.clone() };
+        let value = if layout.readers.is_some() { behind_id(value) } else { value };
         // What is no object has no columns, and says nothing of those that others have.
-        let text = std::str::from_utf8(&value).ok().filter(|text| text.trim_start().starts_with('{'));
+        let text = std::str::from_utf8(value).ok().filter(|text| text.trim_start().starts_with('{'));
         if let Some(Ok(node)) = text.map(parse) {
             self.sketch.see(&node);
         }

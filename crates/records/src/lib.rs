@@ -30,7 +30,7 @@ pub use compact::{KeyedRecord, Left, keyed_records, retain};
 pub use edit::{recompress, set_log_append_time, stamp};
 pub use error::BatchError;
 pub use header::{BatchHeader, CRC_START, HEADER_LEN, NO_TIMESTAMP, TimestampType};
-pub use records::{Header, Record, Records, records};
+pub use records::{Header, Record, RecordView, Records, records};
 pub use times::{TimedOffset, first_offset_at_or_after, first_offset_from, max_timestamp_from, max_timestamp_offset};
 
 /// CRC-32C (Castagnoli, `CRC_32_ISCSI` in the catalogue's words) of `bytes`: the checksum of record batches.

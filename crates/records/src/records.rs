@@ -23,6 +23,16 @@ pub struct Record {
     pub headers: Vec<Header>,
 }
 
+/// A [`Record`] in the batch that it lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordView<'a> {
+    pub offset: i64,
+    pub timestamp: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: Vec<(&'a [u8], Option<&'a [u8]>)>,
+}
+
 /// The records of `batch` (one whole batch). A compressed one is decompressed here, into at most `limit` bytes; of an uncompressed one,
 /// keys, values and headers are slices.
 pub fn records(batch: &Bytes, limit: usize) -> Result<Records, BatchError> {
@@ -41,6 +51,20 @@ impl Records {
     /// The batch's header.
     pub fn header(&self) -> &BatchHeader {
         &self.frames.header
+    }
+
+    /// What [`Iterator::next`] gives, where it lies.
+    pub fn next_view(&mut self) -> Option<Result<RecordView<'_>, BatchError>> {
+        let frame = match self.frames.next()? {
+            Ok(frame) => frame,
+            Err(error) => return Some(Err(error)),
+        };
+        let Frames { section, at, left, .. } = &mut self.frames;
+        let view = frame.view(section);
+        if view.is_err() {
+            (*at, *left) = (section.len(), 0);
+        }
+        Some(view)
     }
 }
 
@@ -90,6 +114,30 @@ pub(crate) struct Frame {
     pub(crate) has_key: bool,
     /// Key, value and headers, as positions in the section.
     body: Range<usize>,
+}
+
+impl Frame {
+    /// What lies there.
+    fn view<'a>(&self, section: &'a [u8]) -> Result<RecordView<'a>, BatchError> {
+        let mut cursor = Cursor::new(section.get(self.body.clone()).unwrap_or_default());
+        let bad = |why| BatchError::Record { at: self.body.start, why };
+        let key = read_bytes(&mut cursor).ok_or_else(|| bad("a bad key"))?;
+        let value = read_bytes(&mut cursor).ok_or_else(|| bad("a bad value"))?;
+        let count = cursor.varint().and_then(|count| usize::try_from(count).ok()).ok_or_else(|| bad("a bad header count"))?;
+        if count > cursor.remaining() / 2 {
+            return Err(bad("more headers than bytes")); // each takes 2 at least
+        }
+        let mut headers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key = read_bytes(&mut cursor).flatten().ok_or_else(|| bad("a bad header key"))?;
+            let value = read_bytes(&mut cursor).ok_or_else(|| bad("a bad header value"))?;
+            headers.push((key, value));
+        }
+        if cursor.remaining() != 0 {
+            return Err(bad("bytes remain after the headers"));
+        }
+        Ok(RecordView { offset: self.timed.offset, timestamp: self.timed.timestamp, key, value, headers })
+    }
 }
 
 /// Finds the records of a section.
@@ -144,25 +192,10 @@ impl Frames {
     }
 
     fn record(&self, frame: &Frame) -> Result<Record, BatchError> {
-        let mut cursor = Cursor::new(self.section.get(frame.body.clone()).unwrap_or_default());
-        let bad = |why| BatchError::Record { at: frame.body.start, why };
-        let own = |bytes: Option<&[u8]>| bytes.map(|bytes| self.section.slice_ref(bytes));
-        let key = own(read_bytes(&mut cursor).ok_or_else(|| bad("a bad key"))?);
-        let value = own(read_bytes(&mut cursor).ok_or_else(|| bad("a bad value"))?);
-        let count = cursor.varint().and_then(|count| usize::try_from(count).ok()).ok_or_else(|| bad("a bad header count"))?;
-        if count > cursor.remaining() / 2 {
-            return Err(bad("more headers than bytes")); // each takes 2 at least
-        }
-        let mut headers = Vec::with_capacity(count);
-        for _ in 0..count {
-            let key = read_bytes(&mut cursor).flatten().ok_or_else(|| bad("a bad header key"))?;
-            let value = read_bytes(&mut cursor).ok_or_else(|| bad("a bad header value"))?;
-            headers.push((self.section.slice_ref(key), own(value)));
-        }
-        if cursor.remaining() != 0 {
-            return Err(bad("bytes remain after the headers"));
-        }
-        Ok(Record { offset: frame.timed.offset, timestamp: frame.timed.timestamp, key, value, headers })
+        let RecordView { offset, timestamp, key, value, headers } = frame.view(&self.section)?;
+        let slice = |bytes: &[u8]| self.section.slice_ref(bytes);
+        let headers = headers.into_iter().map(|(key, value)| (slice(key), value.map(slice))).collect();
+        Ok(Record { offset, timestamp, key: key.map(slice), value: value.map(slice), headers })
     }
 }
 

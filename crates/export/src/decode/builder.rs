@@ -1,6 +1,8 @@
 //! Decoded columns while they are gathered. A value is looked at as a whole before any of it is taken, so that one which does
 //! not fit leaves nothing behind but nulls.
 
+mod plain;
+
 use super::fields::{Field, Type, data_fields, element, entry, entry_fields};
 use super::json::{Node, Of};
 use super::readers::Unread;
@@ -13,6 +15,7 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, Decimal128Array, ListArray, MapArray, PrimitiveArray, StructArray};
 use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 use arrow_schema::Fields;
+use plain::Plain;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,10 +51,14 @@ pub(crate) struct Decoded(StructColumn);
 struct StructColumn {
     fields: Arc<[Field]>,
     places: BTreeMap<String, usize>,
+    /// What fields begin with in a text.
+    heads: Vec<Option<String>>,
     columns: Vec<Column>,
     is_there: NullBufferBuilder,
     /// Of a row that is being taken: which of its fields each column gets.
     found: Vec<Option<usize>>,
+    /// Or what each column gets of it.
+    plain: Vec<Plain>,
 }
 
 /// Where the rows of lists and maps end in what they hold.
@@ -96,6 +103,14 @@ impl Decoded {
         Ok(())
     }
 
+    /// Takes a row from a text of JSON, if that is an object of nothing but fields that are plain values of their columns' types: how many
+    /// they are. None: it is not, or not seen to be, and was not taken.
+    pub(crate) fn push_text(&mut self, text: &str) -> Option<usize> {
+        let values = self.0.read_whole(text)?;
+        self.0.push_plain(text);
+        Some(values)
+    }
+
     pub(crate) fn push_nulls(&mut self) {
         self.0.push(None);
     }
@@ -110,9 +125,11 @@ impl StructColumn {
     fn new(fields: &[Field]) -> Self {
         Self {
             places: fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect(),
+            heads: fields.iter().map(|field| plain::head(&field.name)).collect(),
             columns: fields.iter().map(|field| Column::new(&field.of)).collect(),
             is_there: NullBufferBuilder::new(0),
             found: vec![None; fields.len()],
+            plain: vec![Plain::Null; fields.len()],
             fields: fields.into(),
         }
     }

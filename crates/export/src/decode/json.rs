@@ -10,7 +10,7 @@
 mod parse;
 mod schema;
 
-pub(crate) use parse::{Node, Of, parse};
+pub(crate) use parse::{Node, Number, Of, Parser, parse};
 pub(crate) use schema::columns;
 
 use super::fields::{Field, MAX_COLUMNS, Type, WHOLE, column_name, leaves, leaves_of};

@@ -6,7 +6,6 @@ use super::fields::{Field, Type, WHOLE, add_all};
 use super::json::{self, Node};
 use super::proto::{self, Proto};
 use crate::registry::{Language, Registered};
-use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -217,8 +216,8 @@ impl Readers {
 }
 
 /// Where the id before a value ends.
-pub(crate) fn behind_id(value: &Bytes) -> Bytes {
-    if split(value).is_some() { value.slice(PREFIX..) } else { value.clone() }
+pub(crate) fn behind_id(value: &[u8]) -> &[u8] {
+    split(value).map_or(value, |(_, rest)| rest)
 }
 
 fn split(value: &[u8]) -> Option<(u32, &[u8])> {

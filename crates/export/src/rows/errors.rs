@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, ListArray, StructArray, new_null_array};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Fields};
 use bytes::Bytes;
-use floe_records::{Header, Record};
+use floe_records::{Header, RecordView};
 use std::sync::Arc;
 
 /// What of one record did not fit. Empty: all did.
@@ -19,19 +19,19 @@ pub(super) struct Misfit {
 }
 
 impl Misfit {
-    pub(super) fn key(&mut self, record: &Record, what: &str) {
+    pub(super) fn key(&mut self, record: &RecordView<'_>, what: &str) {
         self.say(what);
-        self.key = record.key.as_ref().map(own);
+        self.key = record.key.map(own);
     }
 
-    pub(super) fn value(&mut self, record: &Record, what: &str) {
+    pub(super) fn value(&mut self, record: &RecordView<'_>, what: &str) {
         self.say(what);
-        self.value = record.value.as_ref().map(own);
+        self.value = record.value.map(own);
     }
 
-    pub(super) fn headers(&mut self, record: &Record, what: &str) {
+    pub(super) fn headers(&mut self, record: &RecordView<'_>, what: &str) {
         self.say(what);
-        self.headers = Some(record.headers.iter().map(|(key, value)| (own(key), value.as_ref().map(own))).collect());
+        self.headers = Some(record.headers.iter().map(|(key, value)| (own(key), value.map(own))).collect());
     }
 
     /// Memory that it takes.
@@ -53,7 +53,7 @@ impl Misfit {
 }
 
 /// The bytes, without the batch that they were decompressed with.
-fn own(bytes: &Bytes) -> Bytes {
+fn own(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 

@@ -85,7 +85,7 @@ const NOTHING: Node<'static> = Node { text: "", of: Of::Null };
 /// # Errors
 /// What is wrong, and at which byte.
 pub(crate) fn parse(text: &str) -> Result<Node<'_>, String> {
-    let mut parser = Parser { text, at: 0, values: 0 };
+    let mut parser = Parser::new(text);
     parser.skip_blanks();
     let mut node = NOTHING;
     parser.value(0, &mut node)?;
@@ -99,28 +99,44 @@ fn put<'a>(into: &mut Node<'a>, of: Of<'a>) {
     std::mem::forget(std::mem::replace(&mut into.of, of));
 }
 
-struct Parser<'a> {
+/// A number: see [`Of`].
+pub(crate) enum Number {
+    Integer(i64),
+    BigInteger,
+    Double(f64),
+}
+
+pub(crate) struct Parser<'a> {
     text: &'a str,
     at: usize,
     values: usize,
 }
 
 impl<'a> Parser<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0, values: 0 }
+    }
+
+    /// Where it stands in the text, in bytes.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     fn wrong(&self, what: &str) -> String {
         format!("no JSON: {what} at byte {}", self.at)
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_blanks(&mut self) {
+    pub(crate) fn skip_blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
-    fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let is_it = self.peek() == Some(byte);
         self.at += usize::from(is_it);
         is_it
@@ -138,7 +154,11 @@ impl<'a> Parser<'a> {
                 Some(text) => put(into, Of::Text(Cow::Borrowed(text))),
                 None => put(into, Of::Text(Cow::Owned(self.odd_string()?))),
             },
-            Some(b'-' | b'0'..=b'9') => self.number(into)?,
+            Some(b'-' | b'0'..=b'9') => match self.number()? {
+                Number::Integer(number) => put(into, Of::Integer(number)),
+                Number::BigInteger => put(into, Of::BigInteger),
+                Number::Double(number) => put(into, Of::Number(number)),
+            },
             Some(b'{') => put(into, Of::Object(self.object(level)?)),
             Some(b'[') => put(into, Of::List(self.list(level)?)),
             Some(b't') => self.word("true", Of::Boolean(true), into)?,
@@ -152,12 +172,17 @@ impl<'a> Parser<'a> {
     }
 
     fn word(&mut self, word: &str, of: Of<'a>, into: &mut Node<'a>) -> Result<(), String> {
-        if !self.text[self.at..].starts_with(word) {
+        if !self.take_all(word) {
             return Err(self.wrong("no value begins so"));
         }
-        self.at += word.len();
         put(into, of);
         Ok(())
+    }
+
+    pub(crate) fn take_all(&mut self, word: &str) -> bool {
+        let is_it = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
+        self.at += if is_it { word.len() } else { 0 };
+        is_it
     }
 
     fn deeper(&self, level: usize) -> Result<usize, String> {
@@ -222,7 +247,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number(&mut self, into: &mut Node<'a>) -> Result<(), String> {
+    pub(crate) fn number(&mut self) -> Result<Number, String> {
         let start = self.at;
         let is_negative = self.take(b'-');
         let first = self.peek();
@@ -246,11 +271,7 @@ impl<'a> Parser<'a> {
         if is_integer {
             let plain = i64::try_from(mantissa).ok().filter(|_| digits <= EXACT_INTEGER);
             let plain = plain.map(|number| if is_negative { -number } else { number });
-            match plain.or_else(|| text.parse().ok()) {
-                Some(number) => put(into, Of::Integer(number)),
-                None => put(into, Of::BigInteger),
-            }
-            return Ok(());
+            return Ok(plain.or_else(|| text.parse().ok()).map_or(Number::BigInteger, Number::Integer));
         }
         let number = match TENS.get(fraction) {
             // Both are doubles exactly, so that their quotient is the double that is nearest.
@@ -263,8 +284,7 @@ impl<'a> Parser<'a> {
         if !number.is_finite() {
             return Err(self.wrong("a number too large for a double"));
         }
-        put(into, Of::Number(number));
-        Ok(())
+        Ok(Number::Double(number))
     }
 
     /// How many there are. What they say is added to `number`, which means nothing where they are more than it holds.
@@ -279,7 +299,7 @@ impl<'a> Parser<'a> {
 
     /// A text without escapes; None: it has some, or is none.
     #[inline]
-    fn plain_string(&mut self) -> Option<&'a str> {
+    pub(crate) fn plain_string(&mut self) -> Option<&'a str> {
         let start = self.at + 1;
         self.at = start;
         self.skip_plain();
@@ -307,7 +327,7 @@ impl<'a> Parser<'a> {
         let bytes = self.text.as_bytes();
         while let Some(chunk) = bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
             let word = u64::from_le_bytes(*chunk);
-            let [quote, backslash] = [b'"', b'\\'].map(|byte| word ^ (ONES * u64::from(byte)));
+            let (quote, backslash) = (word ^ (ONES * u64::from(b'"')), word ^ (ONES * u64::from(b'\\')));
             let found = (quote.wrapping_sub(ONES) & !quote)
                 | (backslash.wrapping_sub(ONES) & !backslash)
                 | (word.wrapping_sub(ONES * 0x20) & !word);
