@@ -250,7 +250,7 @@ impl Rows {
             columns.push_nulls();
             return Ok(false);
         };
-        let text = if self.readers.is_none() { std::str::from_utf8(value).map_err(|_| ()) } else { Err(()) };
+        let text = if self.readers.is_none() { simdutf8::basic::from_utf8(value).map_err(|_| ()) } else { Err(()) };
         if let Some(values) = text.ok().and_then(|text| columns.push_text(text)) {
             self.held += values * LEAF_COST + value.len();
             return Ok(true);

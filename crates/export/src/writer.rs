@@ -67,7 +67,7 @@ impl TableWriter {
         let (most, columns) = (self.options.file_bytes / GROUPS_IN_FILE, self.columns);
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => self.writer.insert(open(&self.options, columns, &repeats::hardly_any(rows))?),
+            None => self.writer.insert(open(&self.options, columns, &repeats::without_dictionary(rows))?),
         };
         writer.write(rows)?;
         if writer.in_progress_size() as u64 >= most || is_wide || open_bytes(writer, columns) >= OPEN_BYTES {
@@ -138,7 +138,8 @@ fn properties(bloom: bool, is_wide: bool, plain: &[Plain]) -> WriterProperties {
             properties = properties.set_column_encoding(column(&[name]), Encoding::DELTA_BINARY_PACKED);
         }
     }
-    // Nobody looks for a value, or for a header's, by its order.
+    // Nobody looks for a timestamp's type, a value, or a header's, by its order.
+    properties = properties.set_column_statistics_enabled(column(&["timestamp_type"]), EnabledStatistics::None);
     for opaque in [&["value"][..], &["headers", "list", "element", "value"], &["_error", "value"]] {
         properties = properties
             .set_column_dictionary_enabled(column(opaque), false)

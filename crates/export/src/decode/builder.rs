@@ -7,12 +7,11 @@ use super::fields::{Field, Type, data_fields, element, entry, entry_fields};
 use super::json::{Node, Of};
 use super::readers::Unread;
 use crate::ExportError;
-use arrow_array::builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Float64Builder, StringBuilder};
+use arrow_array::builder::{ArrayBuilder, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_array::types::{
-    Date32Type, Float32Type, Int32Type, Int64Type, Time32MillisecondType, Time64MicrosecondType, TimestampMicrosecondType,
-    TimestampMillisecondType,
+    Date32Type, Float32Type, Int32Type, Time32MillisecondType, Time64MicrosecondType, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use arrow_array::{ArrayRef, Decimal128Array, ListArray, MapArray, PrimitiveArray, StructArray};
+use arrow_array::{ArrayRef, Decimal128Array, Int64Array, ListArray, MapArray, PrimitiveArray, StructArray};
 use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
 use arrow_schema::Fields;
 use plain::Plain;
@@ -72,7 +71,7 @@ struct Ends {
 enum Column {
     Boolean(BooleanBuilder),
     /// Whatever is counted in whole numbers.
-    Integer(Type, Vec<Option<i64>>),
+    Integer(Type, Int64Builder),
     Number(Type, Float64Builder),
     Decimal(Type, Vec<Option<i128>>),
     Text(StringBuilder),
@@ -201,7 +200,7 @@ impl Column {
             Type::Struct(fields) => Self::Struct(StructColumn::new(fields)),
             Type::List(of) => Self::List((**of).clone(), Ends::new(), Box::new(Self::new(of))),
             Type::Map(of) => Self::Map((**of).clone(), Ends::new(), StringBuilder::new(), Box::new(Self::new(of))),
-            _ => Self::Integer(of.clone(), Vec::new()),
+            _ => Self::Integer(of.clone(), Int64Builder::new()),
         }
     }
 
@@ -210,7 +209,7 @@ impl Column {
         let of = value.map(|node| &node.of);
         match self {
             Self::Boolean(column) => column.append_option(if let Some(Of::Boolean(is)) = of { Some(*is) } else { None }),
-            Self::Integer(_, column) => column.push(if let Some(Of::Integer(n)) = of { Some(*n) } else { None }),
+            Self::Integer(_, column) => column.append_option(if let Some(Of::Integer(n)) = of { Some(*n) } else { None }),
             Self::Decimal(_, column) => column.push(if let Some(Of::Decimal(n)) = of { Some(*n) } else { None }),
             Self::Bytes(column) => column.append_option(if let Some(Of::Bytes(bytes)) = of { Some(*bytes) } else { None }),
             Self::Number(_, column) => column.append_option(match of {
@@ -243,7 +242,7 @@ impl Column {
     fn finish(&mut self) -> Result<ArrayRef, ExportError> {
         Ok(match self {
             Self::Boolean(column) => ArrayBuilder::finish(column),
-            Self::Integer(of, column) => integers(of, std::mem::take(column)),
+            Self::Integer(of, column) => integers(of, column.finish()),
             Self::Number(Type::Float, column) => {
                 let numbers = column.finish();
                 Arc::new(numbers.iter().map(|number| number.map(|number| number as f32)).collect::<PrimitiveArray<Float32Type>>())
@@ -268,19 +267,18 @@ impl Column {
 }
 
 /// Whole numbers as the type that counts so. They are in its range: see [`fits`].
-fn integers(of: &Type, values: Vec<Option<i64>>) -> ArrayRef {
-    let narrow = || values.iter().map(|value| value.map(|value| i32::try_from(value).unwrap_or(i32::MAX)));
-    let wide = || values.iter().copied();
+fn integers(of: &Type, values: Int64Array) -> ArrayRef {
+    let narrow = || values.unary::<_, Int32Type>(|value| i32::try_from(value).unwrap_or(i32::MAX));
     match of {
-        Type::Int32 => Arc::new(narrow().collect::<PrimitiveArray<Int32Type>>()),
-        Type::Date => Arc::new(narrow().collect::<PrimitiveArray<Date32Type>>()),
-        Type::TimeMillis => Arc::new(narrow().collect::<PrimitiveArray<Time32MillisecondType>>()),
-        Type::TimeMicros => Arc::new(wide().collect::<PrimitiveArray<Time64MicrosecondType>>()),
-        Type::TimestampMillis => Arc::new(wide().collect::<PrimitiveArray<TimestampMillisecondType>>().with_timezone("UTC")),
-        Type::TimestampMicros => Arc::new(wide().collect::<PrimitiveArray<TimestampMicrosecondType>>().with_timezone("UTC")),
-        Type::LocalTimestampMillis => Arc::new(wide().collect::<PrimitiveArray<TimestampMillisecondType>>()),
-        Type::LocalTimestampMicros => Arc::new(wide().collect::<PrimitiveArray<TimestampMicrosecondType>>()),
-        _ => Arc::new(wide().collect::<PrimitiveArray<Int64Type>>()),
+        Type::Int32 => Arc::new(narrow()),
+        Type::Date => Arc::new(narrow().reinterpret_cast::<Date32Type>()),
+        Type::TimeMillis => Arc::new(narrow().reinterpret_cast::<Time32MillisecondType>()),
+        Type::TimeMicros => Arc::new(values.reinterpret_cast::<Time64MicrosecondType>()),
+        Type::TimestampMillis => Arc::new(values.reinterpret_cast::<TimestampMillisecondType>().with_timezone("UTC")),
+        Type::TimestampMicros => Arc::new(values.reinterpret_cast::<TimestampMicrosecondType>().with_timezone("UTC")),
+        Type::LocalTimestampMillis => Arc::new(values.reinterpret_cast::<TimestampMillisecondType>()),
+        Type::LocalTimestampMicros => Arc::new(values.reinterpret_cast::<TimestampMicrosecondType>()),
+        _ => Arc::new(values),
     }
 }
 

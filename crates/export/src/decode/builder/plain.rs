@@ -52,34 +52,44 @@ impl StructColumn {
         let mut guess = 0;
         loop {
             let at = self.read_name(parser, guess)?;
-            parser.skip_blanks();
             *values += 1;
             // Of two fields of one name the last counts, as everywhere.
             let plain = self.columns.get_mut(at)?.read(parser, values)?;
             *self.plain.get_mut(at)? = plain;
-            parser.skip_blanks();
-            if parser.take(b'}') {
-                return (*values <= MOST).then_some(());
-            }
             if !parser.take(b',') {
-                return None;
+                parser.skip_blanks();
+                if parser.take(b'}') {
+                    return (*values <= MOST).then_some(());
+                }
+                if !parser.take(b',') {
+                    return None;
+                }
             }
-            parser.skip_blanks();
             guess += 1;
         }
     }
 
-    /// Which column a name and its colon are of.
+    /// Which column a name and its colon are of, up to the value behind.
     fn read_name(&self, parser: &mut Parser<'_>, guess: usize) -> Option<usize> {
-        if self.heads.get(guess).and_then(Option::as_ref).is_some_and(|head| parser.take_all(head)) {
+        let head = self.heads.get(guess).and_then(Option::as_ref);
+        if head.is_some_and(|head| parser.take_all(head)) {
+            // Most values stand behind the colon.
+            if parser.peek().is_some_and(|byte| byte <= b' ') {
+                parser.skip_blanks();
+            }
             return Some(guess);
         }
+        parser.skip_blanks();
         if parser.peek() != Some(b'"') {
             return None;
         }
         let at = self.place(parser.plain_string()?, guess)?;
         parser.skip_blanks();
-        parser.take(b':').then_some(at)
+        if !parser.take(b':') {
+            return None;
+        }
+        parser.skip_blanks();
+        Some(at)
     }
 
     /// Takes the row that was read from this text.
@@ -121,7 +131,7 @@ impl Column {
     fn push_plain(&mut self, plain: Plain, text: &str) {
         match (self, plain) {
             (Self::Boolean(column), Plain::Boolean(is)) => column.append_value(is),
-            (Self::Integer(_, column), Plain::Integer(number)) => column.push(Some(number)),
+            (Self::Integer(_, column), Plain::Integer(number)) => column.append_value(number),
             (Self::Number(_, column), Plain::Number(number)) => column.append_value(number),
             (Self::Text(column), Plain::Text(from, to)) => column.append_option(text.get(from..to)),
             (Self::Struct(column), Plain::Struct) => column.push_plain(text),
