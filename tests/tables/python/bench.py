@@ -185,10 +185,13 @@ class Case:
 
     def round(self, runner, store, folder, more):
         out = folder / "out"
+        # What was written before is not to be written to the disk meanwhile, by either side.
+        os.sync()
         took, peak, cpu = runner.run([suite.FLOE, "export", "t", "--store", store, "--to", f"file://{out}", *self.options, *more])
         self.ours.append(took)
         self.cpu.append(cpu)
         self.peak = max(self.peak, peak)
+        os.sync()
         self.theirs.append(self.peer.run(out))
         shutil.rmtree(out)
 
